@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,8 +32,8 @@ class DataSet:
     """
 
     name: str
-    train: NDArray[np.generic]
-    test: NDArray[np.generic]
+    train: NDArray[Any]
+    test: NDArray[Any]
     checksum: str
     rejected: tuple[Rejected, ...] = ()
 
@@ -58,11 +59,11 @@ def as_tensor(items: NDArray[np.generic], device: torch.device | str = "cpu") ->
         items: uint8 images (N, H, W, C) or float32 points (N, F).
 
     Returns:
-        float32 (N, C, H, W) in [-1, 1], or the points unchanged.
+        float32 (N, C, H, W) in [-1, 1], channels last in memory, or the points unchanged.
     """
     tensor = torch.from_numpy(np.ascontiguousarray(items)).to(device)
     if tensor.dtype == torch.uint8:
-        return (tensor.permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous()
+        return tensor.permute(0, 3, 1, 2).float() / 127.5 - 1
     return tensor
 
 

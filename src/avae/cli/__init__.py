@@ -1,0 +1,85 @@
+"""The command line: `avae VERB ...`, one file per verb, imported only when it is asked for."""
+
+import difflib
+import errno
+import sys
+from importlib import import_module
+from importlib.metadata import version
+
+from avae.errors import UserError
+
+VERBS = {
+    "demo": "train on bundled digits and write a report, in minutes",
+    "train": "train a recipe: demo, toy, folder",
+    "evaluate": "measure a run on its test pictures",
+    "sample": "draw new pictures",
+    "reconstruct": "encode pictures and draw them again",
+    "encode": "turn pictures into codes (.npz)",
+    "decode": "turn codes into pictures",
+    "interpolate": "draw the way from one picture to another",
+}
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line; exit code 2 and one line for anything the user can put right."""
+    try:
+        sys.exit(_dispatch(sys.argv[1:]))
+    except UserError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        _fail(_explained(error))
+    except MemoryError:
+        _fail("out of memory: choose a smaller --batch-size, --width or --size, or fewer pictures")
+
+
+def _dispatch(arguments: list[str]) -> int:
+    verb = arguments[0] if arguments else "--help"
+    if verb in ("-h", "--help"):
+        print(_help())
+        return 0
+    if verb == "--version":
+        print(f"avae {version('avae')}")
+        return 0
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        meant = f", perhaps you meant '{near[0]}'" if near else ""
+        raise UserError(f"no verb '{verb}'{meant}; see avae --help")
+    code: int = import_module(f"avae.cli.{verb}").run(arguments[1:])
+    return code
+
+
+def _help() -> str:
+    lines = [
+        "avae: auto-encoders whose reconstructions look real",
+        "",
+        "usage: avae VERB ...",
+        "",
+        *(f"  {verb:<12} {what}" for verb, what in VERBS.items()),
+        "",
+        "examples:",
+        "  avae demo",
+        "  avae train folder --data photos/ --size 64 --out runs/photos",
+        "  avae reconstruct runs/photos some/pictures --out reconstructions",
+        "",
+        "avae VERB --help tells more of each.",
+    ]
+    return "\n".join(lines)
+
+
+def _explained(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"no space left on the disk{where}: free some, then go on with --resume"
+    return f"{error.strerror or error}{where}: check the path and its permissions"
+
+
+def _fail(message: str) -> None:
+    print(f"avae: {message}", file=sys.stderr)
+    sys.exit(USAGE_ERROR)

@@ -1,0 +1,63 @@
+"""avae decode RUN CODES [flags]"""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+from avae.cli.items import fresh, numbered, read_array, write_items
+from avae.cli.parsing import parse
+from avae.errors import UserError
+from avae.model import load
+
+
+@dataclass(frozen=True)
+class Decode:
+    """Turn codes into pictures: one PNG each.
+
+    Example: avae decode runs/photos codes.npz --out decoded
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run or model folder."""
+    codes: Annotated[Path, tyro.conf.Positional]
+    """What `avae encode` wrote, or a .npy array (N, d) of posterior means."""
+    out: Path | None = None
+    """The folder to write to; RUN/decoded by default."""
+    realism: float | None = None
+    """1: the generator, 0: the decoder, between: a mix. By default the model's own choice."""
+    seed: int = 0
+    """Of xi."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    overwrite: bool = False
+    """Write over what is in --out."""
+
+
+def run(arguments: list[str]) -> int:
+    """Decode codes."""
+    asked = parse(Decode, "avae decode", arguments)
+    model = load(asked.run, device=asked.device)
+    out = fresh(asked.out or asked.run / "decoded", asked.overwrite)
+    names, codes = read_codes(asked.codes)
+    write_items(model, names, model.decode(codes, realism=asked.realism, seed=asked.seed), out)
+    print(f"{len(names)} decoded in {out}")
+    return 0
+
+
+def read_codes(path: Path) -> tuple[list[str], NDArray[np.generic]]:
+    """Read codes and their names from .npz, or codes alone from .npy."""
+    if path.suffix == ".npy":
+        codes = read_array(path)
+        return numbered(len(codes)), codes
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return [str(name) for name in file["names"]], file["codes"]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is not what avae encode writes ({error})") from None

@@ -1,0 +1,66 @@
+"""avae interpolate RUN A B [flags]"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from torch import Tensor
+
+from avae.cli.items import fresh, numbered, read_items, write_items
+from avae.cli.parsing import parse
+from avae.data.dataset import as_images
+from avae.data.grids import grid, save_png
+from avae.data.scatter import save_scatter
+from avae.errors import UserError
+from avae.model import Model, load
+
+
+@dataclass(frozen=True)
+class Interpolate:
+    """Draw the way from one picture to another: a PNG a step, and all of them on interpolation.png.
+
+    Example: avae interpolate runs/photos a.jpg b.jpg --steps 12 --out way
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run or model folder."""
+    a: Annotated[Path, tyro.conf.Positional]
+    """The picture to begin with."""
+    b: Annotated[Path, tyro.conf.Positional]
+    """The picture to end with."""
+    out: Path | None = None
+    """The folder to write to; RUN/interpolation by default."""
+    steps: int = 8
+    """Pictures on the way, both ends included."""
+    realism: float | None = None
+    """1: the generator, 0: the decoder, between: a mix. By default the model's own choice."""
+    seed: int = 0
+    """Of the one xi used all the way."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    overwrite: bool = False
+    """Write over what is in --out."""
+
+
+def run(arguments: list[str]) -> int:
+    """Interpolate."""
+    asked = parse(Interpolate, "avae interpolate", arguments)
+    model = load(asked.run, device=asked.device)
+    out = fresh(asked.out or asked.run / "interpolation", asked.overwrite)
+    a, b = (_one(model, path) for path in (asked.a, asked.b))
+    way = model.interpolate(a, b, steps=asked.steps, realism=asked.realism, seed=asked.seed)
+    write_items(model, numbered(len(way)), way, out)
+    if model.draws_images:
+        save_png(grid([as_images(way)], ["a to b"]), out / "interpolation.png")
+    else:
+        save_scatter({"a to b": {"way": way.numpy()}}, out / "interpolation.png")
+    print(f"{len(way)} steps in {out}; look at {out / 'interpolation.png'}")
+    return 0
+
+
+def _one(model: Model, path: Path) -> Tensor:
+    _, items = read_items(model, path)
+    if len(items) != 1:
+        raise UserError(f"{path} holds {len(items)} items: name one picture")
+    return items

@@ -1,0 +1,80 @@
+"""Items in and out of files: pictures, or arrays of points."""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from avae.data.dataset import as_images
+from avae.data.grids import save_png
+from avae.data.pictures import read_pictures
+from avae.errors import UserError
+from avae.model import Model
+from avae.runs.reading import progress
+
+
+def read_items(model: Model, path: Path) -> tuple[list[str], Tensor]:
+    """Read a picture, a folder or archive of pictures, or a .npy array, as the model takes them.
+
+    Returns:
+        A name for each item, and the items.
+    """
+    if path.suffix == ".npy":
+        items = model.items(read_array(path))
+        return numbered(len(items)), items
+    if not model.draws_images:
+        raise UserError(
+            f"{path}: this model is of points; name a .npy array of floats (N, {model.item_shape[0]})"
+        )
+    channels, size, _ = model.item_shape
+    with progress(f"reading {path}") as advance:
+        names, images, rejected = read_pictures(path, size, channels, advance)
+    for left_out in rejected:
+        print(f"left out {left_out.name}: {left_out.reason}")
+    return names, model.items(images)
+
+
+def read_array(path: Path) -> NDArray[np.generic]:
+    """Read a .npy file, or raise UserError."""
+    try:
+        array: NDArray[np.generic] = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{path} is no array that can be read ({error})") from None
+    return array
+
+
+def write_items(model: Model, names: Sequence[str], items: Tensor, folder: Path) -> None:
+    """Write each image to a PNG named after it, or all points to points.npy."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not model.draws_images:
+        np.save(folder / "points.npy", items.numpy())
+        return
+    for name, image in zip(names, as_images(items), strict=True):
+        path = folder / safe_name(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_png(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), path)
+
+
+def safe_name(name: str) -> PurePosixPath:
+    """Return a picture's relative PNG path; nothing in a name from an archive leads out of the folder."""
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..", ".")]
+    path = PurePosixPath(*parts) if parts else PurePosixPath("picture")
+    return path if path.suffix == ".png" else path.with_name(f"{path.name}.png")
+
+
+def fresh(out: Path, overwrite: bool) -> Path:
+    """Return `out` if writing there loses nothing, or is allowed to."""
+    there = out.is_file() or (out.is_dir() and any(out.iterdir()))
+    if there and not overwrite:
+        raise UserError(f"{out} is there already: pass another --out, or --overwrite")
+    return out
+
+
+def numbered(count: int) -> list[str]:
+    """Return names for items that have none."""
+    return [f"{row:05d}" for row in range(count)]

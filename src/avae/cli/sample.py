@@ -1,0 +1,50 @@
+"""avae sample RUN [flags]"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from avae.cli.items import fresh, numbered, write_items
+from avae.cli.parsing import parse
+from avae.data.dataset import as_images
+from avae.data.grids import save_png, sheet
+from avae.data.scatter import save_scatter
+from avae.model import load
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw from the prior: one PNG a sample, and all of them on samples.png.
+
+    Example: avae sample runs/demo --count 100 --seed 1 --out new-digits
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run or model folder."""
+    out: Path | None = None
+    """The folder to write to; RUN/samples by default."""
+    count: int = 64
+    """Samples."""
+    seed: int = 0
+    """The same seed draws the same samples, however many."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    overwrite: bool = False
+    """Write over what is in --out."""
+
+
+def run(arguments: list[str]) -> int:
+    """Draw samples."""
+    asked = parse(Sample, "avae sample", arguments)
+    model = load(asked.run, device=asked.device)
+    out = fresh(asked.out or asked.run / "samples", asked.overwrite)
+    items = model.sample(asked.count, seed=asked.seed)
+    write_items(model, numbered(len(items)), items, out)
+    if model.draws_images:
+        save_png(sheet(as_images(items)), out / "samples.png")
+    else:
+        save_scatter({"samples": {"samples": items.numpy()}}, out / "samples.png")
+    print(f"{len(items)} samples in {out}; look at {out / 'samples.png'}")
+    return 0

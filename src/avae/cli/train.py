@@ -1,0 +1,53 @@
+"""avae train RECIPE [flags]"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from avae.cli.parsing import parse
+from avae.recipes.catalogue import RECIPES, recipe
+from avae.recipes.config import Config
+from avae.runs.folder import read_run
+from avae.runs.train import run as train
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a recipe.
+
+    Example: avae train folder --data photos/ --size 64 --out runs/photos
+    """
+
+    config: Config
+    resume: bool = False
+    """Go on from the last checkpoint in --out; flags left out are as that run has them."""
+    overwrite: bool = False
+    """Replace the run in --out."""
+
+
+def run(arguments: list[str]) -> int:
+    """Train; 0 once finished, 128 + the signal's number if one ended it early."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    name, *flags = arguments
+    prog = f"avae train {name}"
+    asked = parse(Train, prog, flags, Train(recipe(name)))
+    if asked.resume and (saved := read_run(Path(asked.config.out))):
+        asked = parse(Train, prog, flags, Train(saved.config))
+    outcome = train(asked.config, resume=asked.resume, overwrite=asked.overwrite)
+    return 0 if outcome.signal is None else 128 + outcome.signal
+
+
+def _help() -> str:
+    recipes = (f"  {name:<8} {(make.__doc__ or '').strip()}" for name, make in RECIPES.items())
+    return "\n".join(
+        [
+            "usage: avae train RECIPE [flags]",
+            "",
+            *recipes,
+            "",
+            "example: avae train folder --data photos/ --size 64 --out runs/photos",
+            "",
+            "avae train RECIPE --help lists the flags.",
+        ]
+    )

@@ -1,0 +1,28 @@
+"""Drawing points: data, reconstructions and samples of the toy example."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avae.files import write_atomically
+
+
+def save_scatter(
+    panels: Mapping[str, Mapping[str, NDArray[np.floating]]], path: Path, limit: int = 3000
+) -> None:
+    """Draw panels side by side, each with named sets of points (N, 2), to a PNG (or PDF) file."""
+    from matplotlib.figure import Figure  # slow to import, and wanted for points only
+
+    figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
+    for axis, (title, sets) in zip(axes, panels.items(), strict=True):
+        for name, points in sets.items():
+            axis.scatter(points[:limit, 0], points[:limit, 1], s=3, alpha=0.5, linewidths=0, label=name)
+        axis.set_title(title)
+        axis.legend(markerscale=4, loc="upper right")
+    file = io.BytesIO()
+    figure.savefig(file, format=path.suffix[1:], dpi=110)
+    write_atomically(path, file.getvalue())

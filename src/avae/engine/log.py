@@ -1,0 +1,134 @@
+"""Terms of the losses, gathered on the device, written to stats.jsonl and shown while training."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from avae.files import write_atomically
+
+PLAIN_SECONDS = 10.0
+"""Between two lines where the output is no terminal."""
+
+
+class Means:
+    """Running means of terms, without waiting for the device at every step."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        """Count in one step's terms."""
+        for name, term in terms.items():
+            self._sums[name] = self._sums[name] + term if name in self._sums else term.clone()
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def take(self) -> dict[str, float]:
+        """Return the means since the last call."""
+        names = list(self._sums)
+        values = torch.stack([self._sums[name].float() for name in names]).tolist() if names else []
+        means = {name: value / self._counts[name] for name, value in zip(names, values, strict=True)}
+        self._sums, self._counts = {}, {}
+        return means
+
+
+def non_finite(means: dict[str, float]) -> str | None:
+    """Return the name of a mean that is not finite, if there is one."""
+    return next((name for name, value in means.items() if not math.isfinite(value)), None)
+
+
+class Stats:
+    """A run's stats.jsonl.
+
+    Args:
+        path: the file.
+        start: lines of later steps, left by a run that was killed, are dropped.
+    """
+
+    def __init__(self, path: Path, start: int) -> None:
+        self.path = path
+        kept = "".join(f"{json.dumps(line)}\n" for line in read_stats(path) if line["step"] <= start)
+        write_atomically(path, kept.encode())
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Append one line; numbers that are not finite become null."""
+        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
+        with open(self.path, "a") as file:
+            file.write(f"{json.dumps(finite)}\n")
+
+
+def read_stats(path: Path) -> list[dict[str, Any]]:
+    """Read the whole lines of a stats.jsonl; a last line cut short by a kill is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+class Display:
+    """A progress bar on a terminal; elsewhere a plain line now and then.
+
+    Args:
+        title: what is being trained.
+        start, steps: of the run.
+        batch_size: for images a second.
+    """
+
+    def __init__(self, title: str, start: int, steps: int, batch_size: int) -> None:
+        self._console = Console(stderr=True)
+        self._title, self._start, self._steps, self._batch_size = title, start, steps, batch_size
+        self._began = self._said = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[terms]}", style="dim"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task(title, total=steps, completed=start, terms="")
+
+    def __enter__(self) -> "Display":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def advance(self, step: int) -> None:
+        """Show that `step` steps are done."""
+        self._bar.update(self._task, completed=step)
+
+    def images_per_second(self, step: int) -> float:
+        """Return the mean speed since the start."""
+        return (step - self._start) * self._batch_size / max(time.monotonic() - self._began, 1e-9)
+
+    def terms(self, step: int, means: dict[str, float]) -> None:
+        """Show the newest means."""
+        speed = self.images_per_second(step)
+        text = "  ".join([f"{speed:.0f}/s", *(f"{name} {value:.3g}" for name, value in means.items())])
+        self._bar.update(self._task, terms=text)
+        now = time.monotonic()
+        last = step == self._steps
+        if not self._console.is_terminal and (last or now - self._said >= PLAIN_SECONDS):
+            self._said = now
+            left = (self._steps - step) * self._batch_size / speed
+            self._console.print(
+                f"{self._title}: step {step}/{self._steps}, {_duration(left)} left, {text}",
+                soft_wrap=True,
+                highlight=False,
+            )
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -1,0 +1,1 @@
+"""Evaluation: metrics of plain callables; it knows no framework."""

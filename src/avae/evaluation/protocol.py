@@ -1,0 +1,49 @@
+"""Result files: figures, and all one must know to compare them."""
+
+import json
+import math
+import platform
+from collections.abc import Iterable
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avae.files import write_atomically
+
+STANDARD = {
+    "protocol": "standard",
+    "batch_norm": "fixed statistics, recalibrated on training data",
+    "code": "posterior mean, calibrated; '_sampled' figures: a posterior sample",
+    "mse_scale": "[-1, 1]",
+}
+
+
+def result(
+    metrics: Iterable[tuple[str, float | None]], reasons: dict[str, str], about: dict[str, Any]
+) -> dict[str, Any]:
+    """Gather figures into a result; those that are None or not finite become null, with their reason."""
+    values = dict(metrics)
+    null = {name for name, value in values.items() if value is None or not math.isfinite(value)}
+    return {
+        **STANDARD,
+        **about,
+        "feature_extractor": None,
+        "metrics": {name: None if name in null else value for name, value in values.items()},
+        "reasons": {name: reasons.get(name, f"it is {values[name]}") for name in sorted(null)},
+        "date": date.today().isoformat(),
+        "versions": {
+            "avae": version("avae"),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def write_result(path: Path, contents: dict[str, Any]) -> None:
+    """Write a result file."""
+    write_atomically(path, f"{json.dumps(contents, indent=2)}\n".encode())

@@ -1,0 +1,34 @@
+"""What is measured: a model as plain callables."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+Reconstruct = Callable[[Tensor, range], Tensor]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to be measured; `rows` are row numbers, to which its noise is keyed.
+
+    Attributes:
+        reconstruct: by name of the reconstruction ("decoder", "generator_calibrated", ...):
+            (items, rows) -> items.
+        default: the name of the reconstruction it makes unless told otherwise.
+        encode: items -> mean codes (N, d).
+        draw: (z, rows, xi_seed) -> items drawn from prior codes z (N, d).
+        prior: rows -> prior codes (N, d).
+        code_scale: (d,) s: an item drawn from z should have the mean code s z.
+        sigma: (d,) posterior scale.
+        has_xi: whether what it draws depends on more than z.
+    """
+
+    reconstruct: Mapping[str, Reconstruct]
+    default: str
+    encode: Callable[[Tensor], Tensor]
+    draw: Callable[[Tensor, range, int], Tensor]
+    prior: Callable[[range], Tensor]
+    code_scale: Tensor
+    sigma: Tensor
+    has_xi: bool

@@ -1,0 +1,27 @@
+"""Curves of a run's losses, as a picture."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+NOT_DRAWN = frozenset({"step", "images", "images_per_second", "learning_rate_factor"})
+
+
+def curves_png(stats: Sequence[dict[str, Any]]) -> bytes:
+    """Draw every term of stats.jsonl over steps, a panel each, to a PNG."""
+    from matplotlib.figure import Figure
+
+    terms = [name for name in (stats[-1] if stats else {}) if name not in NOT_DRAWN]
+    columns = 3
+    rows = max(1, -(-len(terms) // columns))
+    figure = Figure(figsize=(4 * columns, 2.4 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axis, name in zip(axes, terms, strict=False):
+        lines = [line for line in stats if line.get(name) is not None]
+        axis.plot([line["step"] for line in lines], [line[name] for line in lines])
+        axis.set_title(name, fontsize=10)
+    for axis in axes[len(terms) :]:
+        axis.set_axis_off()
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=100)
+    return file.getvalue()

@@ -1,0 +1,89 @@
+"""A run's report: one self-contained HTML page."""
+
+import base64
+import html
+import tempfile
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from avae.data.dataset import DataSet
+from avae.engine.log import read_stats
+from avae.figures.curves import curves_png
+from avae.files import write_atomically
+from avae.model import Model
+from avae.runs.preview import save_preview
+
+_PAGE = Template("""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>$title</title>
+<style>
+  body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+  img { max-width: 100%; image-rendering: auto; }
+  table { border-collapse: collapse; }
+  td { padding: .15rem 1.5rem .15rem 0; border-bottom: 1px solid #ddd; }
+  td.number { text-align: right; font-variant-numeric: tabular-nums; }
+  .note { color: #666; }
+</style>
+<h1>$title</h1>
+<p>$about</p>
+$pictures
+<h2>Figures</h2>
+<table>$figures</table>
+<h2>Training</h2>
+<img src="$curves" alt="losses over steps">
+<p class="note">$footnote</p>
+</html>
+""")
+
+_CAPTIONS = {
+    "reconstructions": "The first row are pictures the model never saw. The decoder draws the average of all "
+    "pictures that share a code; the generator draws one that could be real.",
+    "samples": "New pictures, drawn from codes nobody encoded.",
+    "points": "The data, reconstructions of points the model never saw, and samples.",
+}
+
+
+def write_report(model: Model, data: DataSet, result: dict[str, Any], run: Path) -> Path:
+    """Write report.html to a run folder: reconstructions, samples, figures and curves."""
+    config = model.config
+    page = _PAGE.substitute(
+        title=html.escape(f"{config.framework.upper()} on {data.name}"),
+        about=html.escape(
+            f"Trained on {model.data['train']} items; measured on {result['counts']['reconstructed']} it was "
+            f"not trained on. Code of {config.code_dim} dimensions, width {config.width}."
+        ),
+        pictures=_pictures(model, data),
+        figures="".join(_row(name, value, result) for name, value in result["metrics"].items()),
+        curves=_inline(curves_png(read_stats(run / "stats.jsonl"))),
+        footnote=html.escape(
+            f"Protocol {result['protocol']}; data {data.checksum[:19]}; seed {result['seed']}; "
+            f"avae {result['versions']['avae']}, torch {result['versions']['torch']}; {result['date']}"
+        ),
+    )
+    path = run / "report.html"
+    write_atomically(path, page.encode())
+    return path
+
+
+def _pictures(model: Model, data: DataSet) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        parts = []
+        for path in save_preview(model, data, Path(folder), "points"):
+            kind = path.stem.rpartition("-")[2]
+            parts.append(
+                f'<h2>{kind.capitalize()}</h2>\n<img src="{_inline(path.read_bytes())}" alt="{kind}">\n'
+                f'<p class="note">{html.escape(_CAPTIONS[kind])}</p>'
+            )
+    return "\n".join(parts)
+
+
+def _row(name: str, value: float | None, result: dict[str, Any]) -> str:
+    shown = f"{value:.4g}" if value is not None else f"&ndash; ({html.escape(result['reasons'][name])})"
+    return f'<tr><td>{html.escape(name)}</td><td class="number">{shown}</td></tr>'
+
+
+def _inline(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

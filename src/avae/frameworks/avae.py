@@ -1,0 +1,107 @@
+"""The adversarial variational auto-encoder (section 4)."""
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor, nn
+
+from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass
+from avae.frameworks.vae import VAE
+from avae.frameworks.weighting import Balanced, Weighting
+from avae.losses import code_scale_b, critic_loss, latent_loss_b, manifold_loss
+
+MIN_CODE_SCALE = 0.0998
+"""sqrt(1 - sigma^2) of a dimension that carries 0.005 nat (-log sigma): below, a mean code says nothing."""
+
+
+class AVAE(VAE):
+    """A VAE and, beside it, a generator that inverts its encoder under the eyes of a critic.
+
+    Encoder and decoder learn from L_VAE alone; the generator from L_Z + L_M; the critic from L_C.
+
+    Args:
+        encoder, decoder, code_dim, beta: as `VAE`.
+        generator: z (N, d) and, where xi_dim > 0, xi (N, xi_dim) -> x.
+        critic: x -> logits (N, 1); large means generated.
+        xi_dim: features of the noise for all that the code does not say; 0 for none.
+        latent_loss, code_scale: Eq. 12 or Eq. 16, and the factor of z in its target.
+        weighting: how much L_Z counts beside L_M.
+    """
+
+    averaged = ("generator",)
+    drawers: Mapping[str, float | None] = {"decoder": 0.0, "generator": 1.0}
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        generator: nn.Module,
+        critic: nn.Module,
+        code_dim: int,
+        xi_dim: int = 0,
+        beta: float = 1.0,
+        latent_loss: Callable[[Tensor, Tensor, Tensor], Tensor] = latent_loss_b,
+        code_scale: Callable[[Tensor], Tensor] = code_scale_b,
+        weighting: Weighting = Balanced(),  # noqa: B008 - frozen
+    ) -> None:
+        super().__init__(encoder, decoder, code_dim, beta)
+        self.generator = generator
+        self.critic = critic
+        self.xi_dim = xi_dim
+        self.latent_loss = latent_loss
+        self.scale_of_sigma = code_scale
+        self.weighting = weighting
+
+    def noise_shapes(self, n: int) -> NoiseShapes:
+        xi = {"xi": (n, self.xi_dim)} if self.xi_dim else {}
+        return super().noise_shapes(n) | xi
+
+    def losses(self, x: Tensor, noise: Noise) -> Losses:
+        by_network, terms = super().losses(x, noise)
+        sigma = self.sigma().detach()
+        fake = self.generate(noise["z"], noise)
+        to_critic, to_encoder = self.weighting.split(fake)
+        mu_fake, _ = self.encoder(to_encoder)
+        l_fake, l_real = self.critic(to_critic).flatten(), self.critic(x).flatten()
+        l_z = self.latent_loss(mu_fake, noise["z"], sigma).mean()
+        l_m = manifold_loss(l_fake).mean()
+        l_c = critic_loss(l_real, l_fake).mean()
+        by_network |= {"generator": self.weighting.factor(sigma) * l_z + l_m, "critic": l_c}
+        # 2 L_Z / d is latent consistency: 1 for a generator that samples p(x|z) of sharp dimensions.
+        terms |= {"latent": 2 * l_z / self.code_dim, "manifold": l_m, "critic": l_c, "real": l_real.mean()}
+        return by_network, terms
+
+    def generate(self, z: Tensor, noise: Noise) -> Tensor:
+        """Draw G(z, xi)."""
+        x: Tensor = self.generator(z, noise["xi"]) if self.xi_dim else self.generator(z)
+        return x
+
+    def statistics_passes(self) -> dict[str, Pass]:
+        return super().statistics_passes() | {"generator": lambda x, noise: self.sample(noise)}
+
+    def decode(self, mu: Tensor, noise: Noise, realism: float | None = None) -> Tensor:
+        return self._mix(mu, self._calibrated(mu, noise), noise, realism)
+
+    def reconstruct(self, x: Tensor, code: CodeMode, noise: Noise, realism: float | None = None) -> Tensor:
+        if code == "mean":
+            return self.decode(self.encode(x), noise, realism)
+        z = self.posterior_sample(x, noise)
+        return self._mix(z, z, noise, realism)
+
+    def sample(self, noise: Noise) -> Tensor:
+        return self.generate(noise["z"], noise)
+
+    def code_scale(self) -> Tensor:
+        return self.scale_of_sigma(self.sigma())
+
+    def _calibrated(self, mu: Tensor, noise: Noise) -> Tensor:
+        """Return the z whose target is mu; dimensions that say nothing take a prior draw instead of 0/0."""
+        scale = self.code_scale()
+        says_something = scale >= MIN_CODE_SCALE
+        return (mu / scale.clamp(min=MIN_CODE_SCALE)).where(says_something, noise["z"])
+
+    def _mix(self, for_decoder: Tensor, for_generator: Tensor, noise: Noise, realism: float | None) -> Tensor:
+        t = 1.0 if realism is None else realism
+        if t == 1:
+            return self.generate(for_generator, noise)
+        decoded: Tensor = self.decoder(for_decoder)
+        return decoded if t == 0 else (1 - t) * decoded + t * self.generate(for_generator, noise)

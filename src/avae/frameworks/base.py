@@ -1,0 +1,77 @@
+"""What the engine and the face may ask of any framework."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from torch import Tensor, nn
+
+Noise = dict[str, Tensor]
+NoiseShapes = dict[str, tuple[int, ...]]
+Losses = tuple[dict[str, Tensor], dict[str, Tensor]]
+Pass = Callable[[Tensor, Noise], object]
+CodeMode = Literal["mean", "sample"]
+
+
+class Framework(nn.Module, ABC):
+    """Networks by name, as child modules, and one shared forward pass that yields a loss for each.
+
+    All methods take `noise`, standard normal tensors shaped as `noise_shapes` says, so that they are
+    functions of their arguments. Images are (N, C, H, W) in [-1, 1]; points are (N, F).
+    """
+
+    averaged: tuple[str, ...] = ()
+    """Networks whose moving average may stand in for them once trained."""
+
+    drawers: Mapping[str, float | None]
+    """The networks that can draw from a code, and the `realism` that asks for each."""
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by name."""
+        return dict(self.named_children())
+
+    @abstractmethod
+    def noise_shapes(self, n: int) -> NoiseShapes:
+        """Name and shape of every noise tensor that n items need, training and sampling alike."""
+
+    @abstractmethod
+    def losses(self, x: Tensor, noise: Noise) -> Losses:
+        """Return a scalar loss for every network and scalar terms for the log, from one forward pass.
+
+        A network learns from its own loss only; networks that share a loss share the very tensor.
+        """
+
+    @abstractmethod
+    def statistics_passes(self) -> dict[str, Pass]:
+        """For each network used after training, in order: a pass that shows it the inputs it will meet.
+
+        Batch-norm statistics are measured over these passes (see `recalibrate`).
+        """
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the posterior means (N, d)."""
+
+    @abstractmethod
+    def decode(self, mu: Tensor, noise: Noise, realism: float | None = None) -> Tensor:
+        """Draw from posterior means (N, d), calibrated as `code_scale` says.
+
+        `realism` mixes (1 - t) decoder + t generator on one code; None is the framework's own drawer.
+        """
+
+    @abstractmethod
+    def reconstruct(self, x: Tensor, code: CodeMode, noise: Noise, realism: float | None = None) -> Tensor:
+        """Draw from the codes of x: posterior means, calibrated, or samples of the posterior, as they are."""
+
+    @abstractmethod
+    def sample(self, noise: Noise) -> Tensor:
+        """Draw from the prior."""
+
+    @abstractmethod
+    def code_scale(self) -> Tensor:
+        """Return (d,) s: the drawer meets z ~ N(0, I), and an item drawn from z should have mean code s z."""
+
+    @abstractmethod
+    def sigma(self) -> Tensor:
+        """Return the posterior scale (d,)."""

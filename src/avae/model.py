@@ -1,0 +1,262 @@
+"""The face: a trained model and what people do with it."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from avae.data.dataset import as_tensor
+from avae.data.pictures import open_picture
+from avae.devices import pick_device
+from avae.errors import UserError
+from avae.files import write_atomically
+from avae.frameworks.base import CodeMode, Framework, Noise
+from avae.noise import normal_rows
+from avae.recipes.build import build_framework
+from avae.recipes.config import ARCHITECTURE, Config
+from avae.tensorfile import load_tensors, save_tensors
+
+Images = str | Path | Image.Image | NDArray[Any] | Tensor | Sequence[str | Path | Image.Image]
+
+_BATCH = 256
+"""Items at a time; no result depends on it."""
+
+
+class Model:
+    """A trained framework with devices, batches and kinds of images taken care of.
+
+    Images go in as paths, PIL images (both prepared as for training: centre-cropped and resized), uint8
+    arrays (N, H, W, C), or float arrays or tensors (N, C, H, W) in [-1, 1]; a single one may stand alone.
+    They come out as float32 tensors (N, C, H, W) in [-1, 1] on the CPU. For a model of points, items are
+    (N, F) floats. xi and prior draws are functions of (seed, row) alone.
+
+    Args:
+        framework: in evaluation mode, with settled batch-norm statistics.
+        config: of the run; its architecture is saved with the weights.
+        data: name and checksum of the training data.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        framework: Framework,
+        config: Config,
+        data: Mapping[str, Any],
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.framework = framework.eval().to(device)
+        self.config = config
+        self.data = dict(data)
+        self.device = torch.device(device)
+
+    @property
+    def draws_images(self) -> bool:
+        """Whether items are images rather than points."""
+        return self.config.network != "mlp"
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        """Shape of one item: (C, H, W) or (F,)."""
+        channels, size = self.config.channels or 0, self.config.size or 0
+        return (channels, size, size) if self.draws_images else (channels,)
+
+    def encode(self, images: Images) -> Tensor:
+        """Return the posterior means (N, d)."""
+        return self._batched(self.items(images), lambda x, rows: self.framework.encode(x))
+
+    def decode(self, z: Tensor | NDArray[Any], *, realism: float | None = None, seed: int = 0) -> Tensor:
+        """Draw from what `encode` returns, (N, d), so that decode(encode(x)) is reconstruct(x).
+
+        Args:
+            realism: 1 is the generator, 0 the decoder, between is a mix; None is the framework's own drawer.
+            seed: of xi, and of the prior draws for dimensions that say nothing.
+        """
+        codes = self._codes(z)
+        _check_realism(realism)
+        return self._batched(
+            codes, lambda mu, rows: self.framework.decode(mu, self.noise(rows, seed), realism)
+        )
+
+    def reconstruct(
+        self, images: Images, *, realism: float | None = None, code: CodeMode = "mean", seed: int = 0
+    ) -> Tensor:
+        """Encode and draw.
+
+        Args:
+            realism, seed: as in `decode`.
+            code: "mean", the calibrated posterior mean, or "sample", a draw from the posterior.
+        """
+        _check_realism(realism)
+        if code not in ("mean", "sample"):
+            raise UserError(f"code={code!r}: choose 'mean' or 'sample'")
+        return self._batched(
+            self.items(images),
+            lambda x, rows: self.framework.reconstruct(x, code, self.noise(rows, seed), realism),
+        )
+
+    def sample(self, count: int, *, seed: int = 0) -> Tensor:
+        """Draw `count` items from the prior; the first n are the same for every count >= n."""
+        if count < 1:
+            raise UserError(f"count={count}: ask for 1 sample or more")
+        nothing = torch.empty(count, 0)
+        return self._batched(nothing, lambda _, rows: self.framework.sample(self.noise(rows, seed)))
+
+    def interpolate(
+        self, image_a: Images, image_b: Images, *, steps: int = 8, realism: float | None = None, seed: int = 0
+    ) -> Tensor:
+        """Draw `steps` items on the way from one to the other, both ends included.
+
+        The way is a great circle between calibrated codes, with one xi for all of it.
+        """
+        if steps < 2:
+            raise UserError(f"steps={steps}: the two ends alone make 2")
+        _check_realism(realism)
+        ends = [self.encode(image) for image in (image_a, image_b)]
+        if any(len(end) != 1 for end in ends):
+            raise UserError("interpolate takes one image at each end")
+        # An empty dimension has no scale to divide by: its mean codes, near zero, go straight.
+        scale = self.framework.code_scale().cpu().clamp(min=1e-3)
+        way = slerp(ends[0] / scale, ends[1] / scale, torch.linspace(0, 1, steps)) * scale
+        noise = {name: t.expand(steps, -1) for name, t in self.noise(range(1), seed).items()}
+        with torch.inference_mode():
+            return self.framework.decode(way.to(self.device), noise, realism).float().cpu()
+
+    def save(self, folder: str | Path) -> None:
+        """Write model.safetensors and config.json: weights and plain data, no code."""
+        folder = Path(folder)
+        save_tensors(folder / "model.safetensors", self.framework.state_dict(), {"avae": version("avae")})
+        described = {
+            "avae": version("avae"),
+            "recipe": self.config.recipe,
+            "architecture": {name: getattr(self.config, name) for name in ARCHITECTURE},
+            "data": self.data,
+        }
+        write_atomically(folder / "config.json", f"{json.dumps(described, indent=2)}\n".encode())
+
+    def items(self, images: Images) -> Tensor:
+        """Turn what a user may pass into (N, *item_shape) float32, or raise UserError."""
+        if isinstance(images, str | Path | Image.Image):
+            images = [images]
+        if isinstance(images, Sequence):
+            images = np.stack([self._picture(image) for image in images])
+        if images.ndim == len(self.item_shape):
+            images = images[None]
+        items = as_tensor(images) if isinstance(images, np.ndarray) else images.detach().cpu()
+        if tuple(items.shape[1:]) != self.item_shape or not len(items):
+            raise UserError(
+                f"items of shape {tuple(items.shape)} do not fit: "
+                f"this model takes (N, {', '.join(map(str, self.item_shape))})"
+            )
+        if not items.is_floating_point():
+            raise UserError(
+                f"a tensor of {items.dtype} does not fit: pass floats in [-1, 1], or a uint8 array"
+            )
+        if self.draws_images and items.abs().amax() > 1:
+            raise UserError(
+                f"images reach {items.abs().amax():.4g}: floats must be in [-1, 1] (or pass uint8 arrays)"
+            )
+        return items.float()
+
+    def noise(self, rows: range, seed: int) -> Noise:
+        """Return the noise of these rows on the device: functions of (seed, row)."""
+        return {
+            name: torch.from_numpy(normal_rows(rows, shape[1], seed, name)).to(self.device)
+            for name, shape in self.framework.noise_shapes(len(rows)).items()
+        }
+
+    def _picture(self, image: str | Path | Image.Image) -> NDArray[np.uint8]:
+        if not self.draws_images:
+            raise UserError("this model is of points: pass an (N, F) array of floats")
+        return open_picture(image, self.config.size or 0, self.config.channels or 0)
+
+    def _codes(self, z: Tensor | NDArray[Any]) -> Tensor:
+        codes = torch.as_tensor(z).detach().cpu().float()
+        codes = codes[None] if codes.ndim == 1 else codes
+        if codes.ndim != 2 or codes.shape[1] != self.config.code_dim or not len(codes):
+            raise UserError(
+                f"codes of shape {tuple(codes.shape)} do not fit: "
+                f"this model takes (N, {self.config.code_dim})"
+            )
+        return codes
+
+    def _batched(self, items: Tensor, function: Callable[[Tensor, range], Tensor]) -> Tensor:
+        with torch.inference_mode():
+            parts = [
+                function(items[rows.start : rows.stop].to(self.device), rows).float().cpu()
+                for rows in batches(len(items))
+            ]
+        return torch.cat(parts)
+
+
+def batches(count: int) -> Iterator[range]:
+    """Divide `count` rows into ranges of at most `_BATCH`."""
+    for start in range(0, count, _BATCH):
+        yield range(start, min(start + _BATCH, count))
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Interpolate on the great circle from a to b, each (1, d), at t (T,) in [0, 1]; lengths go straight.
+
+    Returns:
+        (T, d), with a and b at the ends. Codes in (nearly) one direction are joined by a straight line.
+    """
+    t = t[:, None]
+    length_a, length_b = a.norm(), b.norm()
+    angle = torch.arccos((a * b).sum() / (length_a * length_b).clamp(min=1e-12)).clamp(max=torch.pi)
+    if not 1e-4 < angle < torch.pi - 1e-4:
+        return (1 - t) * a + t * b
+    way = torch.sin((1 - t) * angle) * a / length_a + torch.sin(t * angle) * b / length_b
+    arc: Tensor = way / angle.sin() * ((1 - t) * length_a + t * length_b)
+    return arc
+
+
+def load(path: str | Path, *, device: str = "auto", networks: Mapping[str, nn.Module] | None = None) -> Model:
+    """Load a model from a run folder or from a model folder.
+
+    Args:
+        path: holds model.safetensors and config.json, or a folder `model` that does.
+        device: auto, cpu, cuda or mps.
+        networks: the modules of a model trained with your own, by name.
+    """
+    folder = _model_folder(Path(path))
+    described = json.loads((folder / "config.json").read_text())
+    config = dataclasses.replace(_ANY, recipe=described["recipe"], **described["architecture"])
+    framework = build_framework(config, networks)
+    weights = folder / "model.safetensors"
+    try:
+        tensors, _ = load_tensors(weights)
+        framework.load_state_dict(tensors)
+    except UserError as error:
+        raise UserError(f"{error}; resume its run to write it again, or fetch it anew") from None
+    except RuntimeError:
+        raise UserError(
+            f"{weights} does not fit its config.json: for a model with networks of your own, pass networks="
+        ) from None
+    return Model(framework, config, described["data"], pick_device(device))
+
+
+_ANY = Config(recipe="", data="", out="", steps=1)
+
+
+def _model_folder(path: Path) -> Path:
+    for folder in (path / "model", path):
+        if (folder / "model.safetensors").is_file() and (folder / "config.json").is_file():
+            return folder
+    if (path / "config.json").is_file():
+        raise UserError(
+            f"{path} has no model yet: its first checkpoint is still to come; train with --resume"
+        )
+    raise UserError(f"{path} is no run or model folder: it has no model.safetensors and config.json")
+
+
+def _check_realism(realism: float | None) -> None:
+    if realism is not None and not 0 <= realism <= 1:
+        raise UserError(f"realism={realism}: choose from 0 (decoder) to 1 (generator)")

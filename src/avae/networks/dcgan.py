@@ -1,0 +1,86 @@
+"""The paper's convolutional networks (Fig. 5, after DCGAN) for 16, 32, 64 and 128 pixels.
+
+Every convolution is 5x5 with 'same' padding. Down: width w, 2w, 4w, 8w (and 8w again at 128 px) to 4x4,
+batch norm except on the first block, leaky ReLU 0.2, one linear layer. Up: the mirror, with ReLU and tanh.
+Weights start at N(0, 0.02) and batch-norm scales at N(1, 0.02); batch norm's epsilon is the released code's.
+"""
+
+import torch
+from torch import Tensor, nn
+
+STRIDES = {16: (2, 1, 1, 2), 32: (2, 2, 1, 2), 64: (2, 2, 2, 2), 128: (2, 2, 2, 2, 2)}
+"""Strides of the down blocks by image size, in pixels; the up blocks run through them backwards."""
+
+_MULTIPLES = (1, 2, 4, 8, 8)
+_LAST = 4  # pixels across at the linear layer
+
+
+class Down(nn.Module):
+    """The body of encoders and critics: images (N, channels, size, size) in [-1, 1] -> (N, outputs)."""
+
+    def __init__(self, size: int, channels: int, width: int, outputs: int) -> None:
+        super().__init__()
+        widths = _widths(size, width)
+        blocks: list[nn.Module] = []
+        for i, stride in enumerate(STRIDES[size]):
+            first = i == 0
+            inputs = channels if first else widths[i - 1]
+            blocks.append(nn.Conv2d(inputs, widths[i], 5, stride, padding=2, bias=first))
+            if not first:
+                blocks.append(_batch_norm(widths[i]))
+            blocks.append(nn.LeakyReLU(0.2, inplace=True))
+        self.blocks = nn.Sequential(*blocks)
+        self.linear = nn.Linear(widths[-1] * _LAST**2, outputs)
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Under autocast the layers compute in bf16; what leaves has the dtype of what came in.
+        out: Tensor = self.linear(self.blocks(x).flatten(1)).to(x.dtype)
+        return out
+
+
+class Up(nn.Module):
+    """Decoders and generators: codes of `inputs` features in all -> (N, channels, size, size) in [-1, 1].
+
+    Several inputs (z and xi) are joined end to end.
+    """
+
+    def __init__(self, size: int, channels: int, width: int, inputs: int) -> None:
+        super().__init__()
+        widths = (*reversed(_widths(size, width)), channels)
+        self.linear = nn.Linear(inputs, widths[0] * _LAST**2, bias=False)
+        blocks: list[nn.Module] = [_batch_norm(widths[0]), nn.ReLU(inplace=True)]
+        for i, stride in enumerate(reversed(STRIDES[size])):
+            last = i == len(STRIDES[size]) - 1
+            blocks.append(
+                nn.ConvTranspose2d(
+                    widths[i], widths[i + 1], 5, stride, padding=2, output_padding=stride - 1, bias=last
+                )
+            )
+            blocks.extend([nn.Tanh()] if last else [_batch_norm(widths[i + 1]), nn.ReLU(inplace=True)])
+        self.blocks = nn.Sequential(*blocks)
+        self.apply(_initialise)
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        code = torch.cat(parts, 1)
+        out: Tensor = self.blocks(self.linear(code).unflatten(1, (-1, _LAST, _LAST))).to(code.dtype)
+        return out
+
+
+def _widths(size: int, width: int) -> tuple[int, ...]:
+    if size not in STRIDES:
+        raise ValueError(f"no layers for {size} px images: choose one of {', '.join(map(str, STRIDES))}")
+    return tuple(multiple * width for multiple in _MULTIPLES[: len(STRIDES[size])])
+
+
+def _batch_norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(module.weight, 0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1, 0.02)

@@ -1,0 +1,22 @@
+"""The encoder's Gaussian head."""
+
+import torch
+from torch import Tensor, nn
+
+
+class GaussianEncoder(nn.Module):
+    """q(z|x) = N(z; mu(x), diag(sigma^2)), with sigma a learned vector that does not depend on x.
+
+    Args:
+        body: maps x to (N, d), the posterior mean.
+        code_dim: d.
+    """
+
+    def __init__(self, body: nn.Module, code_dim: int) -> None:
+        super().__init__()
+        self.body = body
+        self.log_sigma = nn.Parameter(torch.zeros(code_dim))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mu (N, d) and sigma (d,), which starts at one: the prior's."""
+        return self.body(x), self.log_sigma.exp()

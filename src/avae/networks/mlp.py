@@ -1,0 +1,27 @@
+"""The toy example's networks (section 5.1): perceptrons with two hidden layers."""
+
+import torch
+from torch import Tensor, nn
+
+
+class MLP(nn.Module):
+    """Two hidden layers of `width` units and ReLU. Several inputs are joined end to end.
+
+    forward: (N, ...) tensors of `inputs` features in all -> (N, outputs), in the dtype of its input.
+    """
+
+    def __init__(self, inputs: int, outputs: int, width: int = 128) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(inputs, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, outputs),
+        )
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        joined = torch.cat(parts, 1)
+        # Under autocast the layers compute in bf16; what leaves has the dtype of what came in.
+        out: Tensor = self.layers(joined).to(joined.dtype)
+        return out

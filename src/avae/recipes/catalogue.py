@@ -1,0 +1,29 @@
+"""The recipes by name."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from avae.errors import UserError
+from avae.recipes.config import Config, suggestion
+from avae.recipes.demo import demo
+from avae.recipes.folder import folder
+from avae.recipes.toy import toy
+
+RECIPES: dict[str, Callable[[], Config]] = {"demo": demo, "toy": toy, "folder": folder}
+
+
+def recipe(name: str) -> Config:
+    """Return a recipe's defaults; raise UserError, with a suggestion, if there is none of that name."""
+    if name not in RECIPES:
+        raise UserError(f"no recipe '{name}'{suggestion(name, RECIPES)}; there are {', '.join(RECIPES)}")
+    return RECIPES[name]()
+
+
+def changed(config: Config, overrides: dict[str, Any]) -> Config:
+    """Return the config with some fields replaced; raise UserError for a field that is none."""
+    known = {field.name for field in dataclasses.fields(Config)}
+    for name in overrides:
+        if name not in known:
+            raise UserError(f"a run has no setting '{name}'{suggestion(name, known)}")
+    return dataclasses.replace(config, **overrides)

@@ -1,0 +1,150 @@
+"""A run as plain data."""
+
+import dataclasses
+import difflib
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from avae.errors import UserError
+
+ARCHITECTURE = (
+    "framework",
+    "network",
+    "size",
+    "channels",
+    "width",
+    "code_dim",
+    "xi_dim",
+    "latent_loss",
+    "latent_weighting",
+    "beta",
+)
+"""The fields of a Config that a saved model needs to be built again."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a run depends on; saved, resolved, as config.json."""
+
+    recipe: Annotated[str, tyro.conf.Suppress]
+    """Where the defaults came from."""
+    data: str
+    """A built-in set (toy, digits), a folder of pictures, or a .zip/.tar(.gz) of them."""
+    out: str
+    """The run folder."""
+    steps: int
+    """Optimizer steps."""
+    batch_size: int = 64
+    """Items a step."""
+    framework: Literal["avae", "vae"] = "avae"
+    """What to train."""
+    network: Literal["dcgan", "mlp"] = "dcgan"
+    """dcgan for images, mlp for points."""
+    size: int | None = None
+    """Pixels across: 16, 32, 64 or 128. By default the largest of 16, 32 and 64 that the pictures fill."""
+    channels: int | None = None
+    """1 for grey, 3 for colour; by default as the pictures are. For points, their features."""
+    width: int = 64
+    """Channels of the first convolution (w in the paper), or units of a perceptron's hidden layers."""
+    code_dim: int = 100
+    """Dimensions of the code z."""
+    xi_dim: int = 100
+    """Dimensions of xi, the generator's noise for what the code does not say; 0 for none. AVAE only."""
+    latent_loss: Literal["a", "b"] = "b"
+    """Eq. 12 (a) or Eq. 16 (b). AVAE only."""
+    latent_weighting: str = "balanced"
+    """Weight of L_Z: balanced[:RHO], equation[:FACTOR] or softmax. AVAE only."""
+    beta: float = 1.0
+    """Weight of the KL term in the encoder's loss."""
+    learning_rate: float = 2e-4
+    """Adam's, at the first step."""
+    learning_rate_decay: float = 0.02
+    """What the learning rate falls to over the run, exponentially, as a share of the first."""
+    sigma_lr_multiplier: float = 1.0
+    """Learning rate of sigma over that of the weights: 1 for 50,000 steps, 25 for short runs."""
+    ema_half_life: int = 0
+    """Half-life, in images, of the average of the generator that the model is saved with; 0 for none."""
+    init_from: str | None = None
+    """A run or model folder to take initial weights from, for the networks of the same name."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the networks; losses are fp32 either way."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train; auto takes a GPU where there is one."""
+    seed: int = 0
+    """Of initial weights, order of data and noise."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints: state to resume from, the model, and pictures."""
+    log_every: int = 50
+    """Steps between lines of stats.jsonl."""
+
+
+def validate(config: Config) -> None:
+    """Raise UserError for a value no run can have."""
+    at_least = {
+        "steps": 1,
+        "batch_size": 2,
+        "width": 1,
+        "code_dim": 1,
+        "xi_dim": 0,
+        "ema_half_life": 0,
+        "seed": 0,
+        "checkpoint_every": 1,
+        "log_every": 1,
+    }
+    for name, least in at_least.items():
+        _require(getattr(config, name) >= least, config, name, f"must be {least} or more")
+    for name in ("learning_rate", "learning_rate_decay", "sigma_lr_multiplier"):
+        _require(0 < getattr(config, name) < float("inf"), config, name, "must be positive")
+    _require(0 <= config.beta < float("inf"), config, "beta", "must be 0 or more")
+    _require(config.seed < 2**63, config, "seed", "must be below 2**63")
+    for field in dataclasses.fields(Config):
+        choices = getattr(field.type, "__args__", ())
+        if getattr(field.type, "__origin__", None) is Literal:
+            value = getattr(config, field.name)
+            _require(value in choices, config, field.name, f"must be one of {', '.join(choices)}")
+    parse_weighting(config.latent_weighting)
+
+
+def parse_weighting(text: str) -> tuple[str, float]:
+    """Split "balanced:0.3" into its name and number (1 where none is given); raise UserError if unknown."""
+    name, _, number = text.partition(":")
+    known = ("balanced", "equation", "softmax")
+    if name not in known or (name == "softmax" and number):
+        raise UserError(
+            f"--latent-weighting {text}: not known{suggestion(name, known)}; "
+            "write balanced[:RHO], equation[:FACTOR] or softmax"
+        )
+    try:
+        value = float(number) if number else 1.0
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise UserError(f"--latent-weighting {text}: {number} is no positive number")
+    return name, value
+
+
+def from_dict(values: dict[str, Any]) -> Config:
+    """Rebuild a Config from config.json; unknown fields raise UserError."""
+    known = {field.name for field in dataclasses.fields(Config)}
+    for name in values:
+        if name not in known:
+            raise UserError(f"config.json has an unknown field '{name}'{suggestion(name, known)}")
+    return Config(**values)
+
+
+def suggestion(word: str, known: Any) -> str:
+    """Return ", perhaps you meant ..." for a near miss, else an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f", perhaps you meant '{near[0]}'" if near else ""
+
+
+def flag(name: str) -> str:
+    """Return a field's name as the command line writes it."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _require(holds: bool, config: Config, name: str, what: str) -> None:
+    if not holds:
+        raise UserError(f"{flag(name)} {getattr(config, name)}: {what}")

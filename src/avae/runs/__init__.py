@@ -1,0 +1,1 @@
+"""Runs: training from a recipe, the run folder, its pictures and its figures."""

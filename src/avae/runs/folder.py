@@ -1,0 +1,109 @@
+"""The run folder: what may be written where, and whether a run may go on."""
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from avae.data.dataset import DataSet
+from avae.errors import UserError
+from avae.files import write_atomically
+from avae.recipes.config import Config, flag, from_dict
+
+FREE = frozenset({"out", "data", "device", "checkpoint_every", "log_every"})
+"""Fields that may differ when a run is resumed: none changes its course (data are held to their checksum)."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A run's config.json."""
+
+    config: Config
+    data: dict[str, Any]
+
+
+def read_run(folder: Path) -> Saved | None:
+    """Read a run folder's config.json; None where there is none."""
+    path = folder / "config.json"
+    if not path.is_file():
+        return None
+    try:
+        described = json.loads(path.read_text())
+        return Saved(from_dict(described["config"]), described["data"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}): restore it, or train with --overwrite") from None
+
+
+def write_run(folder: Path, config: Config, data: DataSet) -> None:
+    """Write config.json, and the pictures left out, if any, to rejected.jsonl."""
+    described = {
+        "avae": version("avae"),
+        "config": dataclasses.asdict(config),
+        "data": describe(data),
+    }
+    write_atomically(folder / "config.json", f"{json.dumps(described, indent=2)}\n".encode())
+    if data.rejected:
+        lines = "".join(f"{json.dumps(dataclasses.asdict(rejected))}\n" for rejected in data.rejected)
+        write_atomically(folder / "rejected.jsonl", lines.encode())
+
+
+def describe(data: DataSet) -> dict[str, Any]:
+    """Return what a config.json and a model say of their data."""
+    return {
+        "name": data.name,
+        "checksum": data.checksum,
+        "train": len(data.train),
+        "test": len(data.test),
+        "rejected": len(data.rejected),
+    }
+
+
+def check_fresh(folder: Path, overwrite: bool) -> None:
+    """Raise UserError unless a new run may be written to `folder`."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UserError(f"--out {folder} is a file: name a folder")
+    if not any(folder.iterdir()):
+        return
+    if not overwrite:
+        raise UserError(
+            f"{folder} is not empty: go on with --resume, replace it with --overwrite, or pass --out"
+        )
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"{folder} holds something other than a run: --overwrite replaces runs only; pass --out"
+        )
+
+
+def clear(folder: Path) -> None:
+    """Delete the run that `check_fresh` allowed to be replaced."""
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def check_same(config: Config, saved: Config) -> None:
+    """Raise UserError, naming the field, unless `config` goes on with the saved run."""
+    for field in dataclasses.fields(Config):
+        asked, was = getattr(config, field.name), getattr(saved, field.name)
+        if field.name in FREE or asked == was:
+            continue
+        if field.name == "steps" and asked > was:
+            continue
+        what = "may only grow" if field.name == "steps" else "cannot change"
+        raise UserError(
+            f"{flag(field.name)} {asked}: the run in {config.out} has {was}, "
+            f"which {what} when it is resumed; leave it out, or pass another --out"
+        )
+
+
+def check_same_data(data: DataSet, saved: Saved) -> None:
+    """Raise UserError if the data are not those the run began with."""
+    if data.checksum != saved.data["checksum"]:
+        raise UserError(
+            f"--data {saved.config.data}: these pictures are not those the run began with "
+            f"({data.checksum[:19]}, not {saved.data['checksum'][:19]}): restore them, or pass another --out"
+        )

@@ -1,0 +1,83 @@
+"""Measure a model on data: from the face to evaluation's plain callables, and the result file."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from avae.data.dataset import DataSet
+from avae.evaluation.codes import code_metrics
+from avae.evaluation.images import image_metrics
+from avae.evaluation.points import point_metrics
+from avae.evaluation.protocol import result
+from avae.evaluation.subject import Reconstruct, Subject
+from avae.frameworks.base import CodeMode
+from avae.model import Model
+
+SAMPLES = 10_000
+"""Items reconstructed and codes drawn, at most."""
+
+
+@torch.inference_mode()
+def evaluate(model: Model, data: DataSet, *, samples: int = SAMPLES, seed: int = 0) -> dict[str, object]:
+    """Return the `standard` result of a model on the test split: see docs/metrics for every name.
+
+    Args:
+        samples: test items reconstructed (all, if there are fewer) and prior codes drawn.
+        seed: of all noise.
+    """
+    subject = subject_of(model, seed)
+    test = data.test[:samples]
+    about = {
+        "framework": model.config.framework,
+        "data": {"name": data.name, "checksum": data.checksum},
+        "trained_on": model.data,
+        "split": "test",
+        "counts": {"reconstructed": len(test), "drawn": samples},
+        "seed": seed,
+    }
+    reasons = {"xi_use": "the model has no xi"}
+    return result(_metrics(subject, data, len(test), samples), reasons, about)
+
+
+def subject_of(model: Model, seed: int) -> Subject:
+    """Present a model as plain callables on CPU tensors."""
+    framework, device = model.framework, model.device
+
+    def draw(z: Tensor, rows: range, xi_seed: int) -> Tensor:
+        return framework.sample(model.noise(rows, seed + xi_seed) | {"z": z.to(device)}).float().cpu()
+
+    return Subject(
+        reconstruct=dict(_reconstructions(model, seed)),
+        default="generator_calibrated" if "generator" in framework.drawers else "decoder",
+        encode=lambda x: framework.encode(x.to(device)).float().cpu(),
+        draw=draw,
+        prior=lambda rows: model.noise(rows, seed)["z"].cpu(),
+        code_scale=framework.code_scale().cpu(),
+        sigma=framework.sigma().cpu(),
+        has_xi="xi" in framework.noise_shapes(1),
+    )
+
+
+def _metrics(subject: Subject, data: DataSet, count: int, samples: int) -> Iterator[tuple[str, float | None]]:
+    if data.holds_images:
+        yield from image_metrics(subject, data.test[:count])
+    else:
+        yield from point_metrics(subject, data.train, data.test, count)
+    yield from code_metrics(subject, samples)
+
+
+def _reconstructions(model: Model, seed: int) -> Iterator[tuple[str, Reconstruct]]:
+    """Yield every drawer with mean codes ("generator_calibrated", "decoder") and sampled ones."""
+    for drawer, realism in model.framework.drawers.items():
+        mean_name = "generator_calibrated" if drawer == "generator" else drawer
+        yield mean_name, _reconstruct(model, "mean", realism, seed)
+        yield f"{drawer}_sampled", _reconstruct(model, "sample", realism, seed)
+
+
+def _reconstruct(model: Model, code: CodeMode, realism: float | None, seed: int) -> Reconstruct:
+    def reconstruct(x: Tensor, rows: range) -> Tensor:
+        noise = model.noise(rows, seed)
+        return model.framework.reconstruct(x.to(model.device), code, noise, realism).float().cpu()
+
+    return reconstruct

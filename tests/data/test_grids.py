@@ -1,0 +1,70 @@
+"""Grids show every picture in its place, and PNG files appear whole."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picture_files import noise
+from PIL import Image
+
+from avae.data.grids import PADDING, grid, save_png, sheet
+
+
+@pytest.mark.parametrize(("side", "channels", "factor"), [(16, 1, 4), (32, 3, 2), (64, 3, 1), (100, 3, 1)])
+def test_every_picture_is_in_its_place(side: int, channels: int, factor: int) -> None:
+    rows = [noise(count, side, side, channels, seed=count) for count in (3, 1)]
+    pixels = np.asarray(grid(rows))
+    cell = side * factor + PADDING
+    assert pixels.shape == (2 * cell + PADDING, 3 * cell + PADDING, 3)
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            top, left = y * cell + PADDING, x * cell + PADDING
+            shown = pixels[top : top + cell - PADDING : factor, left : left + cell - PADDING : factor]
+            assert np.array_equal(shown, np.broadcast_to(picture, (side, side, 3)))
+    assert np.all(pixels[cell + PADDING :, cell + PADDING :] == 255)
+
+
+def test_labels_stand_at_the_left() -> None:
+    rows = [noise(2, 32, 32, 3), noise(2, 32, 32, 3)]
+    bare, labelled = np.asarray(grid(rows)), np.asarray(grid(rows, ["originals", "σ = 0.5"]))
+    margin = labelled.shape[1] - bare.shape[1]
+    assert margin > 0
+    assert np.array_equal(labelled[:, margin:], bare)
+    for half in np.array_split(labelled[:, :margin], 2):
+        assert half.min() < 100
+
+
+def test_wrong_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match="1 labels for 2 rows"):
+        grid([noise(1, 8, 8, 1)] * 2, ["one"])
+    for rows in ([], [np.empty((0, 8, 8, 3), dtype=np.uint8)]):
+        with pytest.raises(ValueError, match="no pictures"):
+            grid(rows)
+    with pytest.raises(ValueError, match="no pictures"):
+        sheet(np.empty((0, 8, 8, 3), dtype=np.uint8))
+
+
+def test_a_sheet_is_nearly_square() -> None:
+    images = noise(10, 64, 64, 3)
+    cell = 64 + PADDING
+    assert sheet(images).size == (4 * cell + PADDING, 3 * cell + PADDING)
+    assert sheet(images, columns=10).size == (10 * cell + PADDING, cell + PADDING)
+
+
+def test_a_png_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "grid.png"
+    path.write_bytes(b"old")
+    image = sheet(noise(4, 16, 16, 1))
+    save_png(image, path)
+    with Image.open(path) as saved:
+        assert np.array_equal(np.asarray(saved), np.asarray(image))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "grid.png"
+    path.write_bytes(b"old")
+    with pytest.raises(OSError, match="HSV"):
+        save_png(Image.new("HSV", (4, 4)), path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

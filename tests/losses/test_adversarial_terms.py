@@ -1,0 +1,54 @@
+"""Eqs. 13, 14 and 15 for two known Gaussians, by quadrature in float64."""
+
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+
+from avae.losses import critic_loss, manifold_loss
+
+REAL, FAKE = Normal(0.0, 1.0), Normal(0.7, 0.8)
+X = torch.linspace(-12, 12, 20_001, dtype=torch.float64)
+STEP = (X[1] - X[0]).item()
+P, P_FAKE = REAL.log_prob(X).exp(), FAKE.log_prob(X).exp()
+LOG_RATIO = FAKE.log_prob(X) - REAL.log_prob(X)
+
+
+def _mean_critic_loss(l_real: torch.Tensor, l_fake: torch.Tensor) -> torch.Tensor:
+    """E over independent real and generated images; the loss is a sum of one term in each."""
+    zero = torch.zeros_like(X)
+    at_real = critic_loss(l_real, zero) - critic_loss(zero, zero) / 2
+    at_fake = critic_loss(zero, l_fake) - critic_loss(zero, zero) / 2
+    return ((P * at_real + P_FAKE * at_fake) * STEP).sum()
+
+
+def test_the_log_density_ratio_is_the_critics_optimum():
+    logits = LOG_RATIO.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(_mean_critic_loss(logits, logits), logits)
+    assert gradient.abs().max() < 1e-12
+    for wrong in (-LOG_RATIO, LOG_RATIO + 0.1, 0.9 * LOG_RATIO):
+        assert _mean_critic_loss(wrong, wrong) > _mean_critic_loss(LOG_RATIO, LOG_RATIO)
+
+
+@pytest.mark.parametrize("signs", [(-1, 1), (1, -1), (-1, -1)])
+def test_no_flipped_sign_has_that_optimum(signs):
+    logits = LOG_RATIO.clone().requires_grad_()
+    loss = _mean_critic_loss(signs[0] * logits, signs[1] * logits)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert gradient.abs().max() > 1e-4
+
+
+def test_manifold_loss_at_the_optimum_is_the_divergence_from_the_data():
+    mean = (P_FAKE * manifold_loss(LOG_RATIO) * STEP).sum()
+    assert mean.item() == pytest.approx(kl_divergence(FAKE, REAL).item(), rel=1e-6)
+    assert mean > 0  # a flipped sign would reward leaving the data
+
+
+def test_an_ignorant_critic_pays_two_log_two():
+    nothing = torch.zeros(3, dtype=torch.float64)
+    torch.testing.assert_close(critic_loss(nothing, nothing), torch.full((3,), 2.0).double().log() * 2)
+
+
+def test_critic_loss_is_finite_for_runaway_logits():
+    huge = torch.tensor([1e4], dtype=torch.float64)
+    assert critic_loss(huge, -huge).item() == pytest.approx(2e4)
+    assert critic_loss(-huge, huge).item() == 0
