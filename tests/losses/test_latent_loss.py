@@ -36,7 +36,9 @@ def test_finite_with_sigma_above_at_and_far_below_one(loss, sigma):
 def test_sigma_is_a_constant(loss):
     sigma = torch.full((3,), 0.5, dtype=torch.float64, requires_grad=True)
     mu = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
-    gradients = torch.autograd.grad(loss(mu, torch.randn(2, 3).double(), sigma).sum(), (mu, sigma), allow_unused=True)
+    gradients = torch.autograd.grad(
+        loss(mu, torch.randn(2, 3).double(), sigma).sum(), (mu, sigma), allow_unused=True
+    )
     assert gradients[0] is not None
     assert gradients[1] is None
 

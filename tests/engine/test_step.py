@@ -1,0 +1,103 @@
+"""Gradients of a phase, grouping, and what is left alone."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from avae.engine.optimizers import adams, set_learning_rate
+from avae.engine.step import Phase, gradients, training_step
+from avae.frameworks import AVAE
+from avae.networks.dcgan import Down, Up
+from avae.networks.gaussian import GaussianEncoder
+
+
+@pytest.fixture
+def networks():
+    torch.manual_seed(0)
+    return {"a": nn.Linear(2, 2), "b": nn.Linear(2, 1)}
+
+
+def test_networks_that_share_a_loss_share_its_backward_pass(networks):
+    passes = []
+
+    class Counted(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            passes.append(1)
+            return grad
+
+    def losses(x, noise):
+        loss = Counted.apply(networks["b"](networks["a"](x)).square().mean())
+        return {"a": loss, "b": loss}, {}
+
+    by_network, _ = gradients(Phase("main", losses), networks, torch.randn(4, 2), {})
+    assert len(passes) == 1
+    assert [g.shape for g in by_network["a"]] == [p.shape for p in networks["a"].parameters()]
+
+
+class WeightKernels(TorchDispatchMode):
+    """Counts the convolutions whose weight gradient is computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten.convolution_backward.default:
+            *_, (_, for_weight, _) = args
+            self.count += for_weight
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_pass_computes_weight_gradients_of_its_own_networks_only():
+    """The pruning the shared forward pass rests on: four convolutions a network, the critic's used twice."""
+    d = 3
+    framework = AVAE(
+        GaussianEncoder(Down(16, 1, 2, d), d), Up(16, 1, 2, d), Up(16, 1, 2, d), Down(16, 1, 2, 1), d
+    )
+    x, noise = torch.rand(4, 1, 16, 16), {name: torch.randn(4, d) for name in ("eps", "z")}
+    with WeightKernels() as kernels:
+        gradients(Phase("main", framework.losses), framework.networks, x, noise)
+    assert kernels.count == 4 + 4 + 4 + 2 * 4
+
+
+def test_a_parameter_without_gradient_is_an_error_in_main_and_left_alone_elsewhere(networks):
+    def losses(x, noise):
+        return {"a": networks["a"].weight.sum()}, {}
+
+    with pytest.raises(RuntimeError, match="to not have been used"):
+        gradients(Phase("main", losses), networks, torch.zeros(1, 2), {})
+    bias = networks["a"].bias.detach().clone()
+    optimizers = adams(networks, 0.1, {})
+    training_step(0, [Phase("other", losses)], networks, optimizers, torch.zeros(1, 2), {})
+    assert torch.equal(networks["a"].bias, bias)
+
+
+def test_phases_run_when_they_are_due(networks):
+    ran = []
+
+    def losses(name):
+        def run(x, noise):
+            ran.append(name)
+            return {"a": networks["a"](x).mean()}, {name: x.mean()}
+
+        return run
+
+    phases = [Phase("main", losses("main")), Phase("lazy", losses("lazy"), every=3)]
+    optimizers = adams(networks, 0.1, {})
+    for step in range(4):
+        terms = training_step(step, phases, networks, optimizers, torch.zeros(1, 2), {})
+    assert ran == ["main", "lazy", "main", "main", "main", "lazy"]
+    assert terms.keys() == {"main", "lazy"}
+
+
+def test_learning_rates_keep_their_multiplier(networks):
+    optimizers = adams(networks, 0.1, {"bias": 5.0})
+    set_learning_rate(optimizers, 0.5)
+    rates = sorted(group["lr"] for group in optimizers["a"].param_groups)
+    assert rates == pytest.approx([0.05, 0.25])

@@ -1,0 +1,47 @@
+"""MSE, PSNR and sharpness."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from avae.data.dataset import as_tensor
+from avae.evaluation.images import gradient_magnitude, image_metrics
+from avae.evaluation.subject import Subject
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), dtype=np.uint8)
+
+
+def _metrics(reconstruct):
+    nothing = torch.ones(1)
+    return dict(
+        image_metrics(
+            Subject({"decoder": reconstruct}, "decoder", None, None, None, nothing, nothing, False), IMAGES
+        )
+    )
+
+
+def test_figures_of_a_known_error():
+    found = _metrics(lambda x, rows: x + 0.1)
+    assert found["mse_decoder"] == pytest.approx(0.01, rel=1e-5)
+    assert found["psnr_decoder"] == pytest.approx(10 * math.log10(4 / 0.01), rel=1e-5)
+    assert found["sharpness_decoder"] == pytest.approx(1, rel=1e-5)
+
+
+def test_mse_is_over_every_image_and_pixel_whatever_the_chunks():
+    x = as_tensor(IMAGES)
+    found = _metrics(lambda x, rows: x * torch.tensor(rows).view(-1, 1, 1, 1) / 300)
+    factor = torch.arange(300).view(-1, 1, 1, 1) / 300
+    assert found["mse_decoder"] == pytest.approx(float((x * factor - x).square().mean()), rel=1e-5)
+
+
+def test_blur_lowers_sharpness_and_scaling_scales_it():
+    assert _metrics(lambda x, rows: x.mean((2, 3), keepdim=True).expand_as(x))["sharpness_decoder"] == 0
+    assert _metrics(lambda x, rows: 0.5 * x)["sharpness_decoder"] == pytest.approx(0.5, rel=1e-5)
+
+
+def test_gradient_of_a_slope():
+    """A plane rising 3 a pixel to the right and 4 a pixel down has gradients of length 5."""
+    right, down = torch.meshgrid(torch.arange(6.0), torch.arange(6.0), indexing="xy")
+    assert gradient_magnitude((3 * right + 4 * down)[None, None]).item() == pytest.approx(5)

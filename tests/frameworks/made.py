@@ -1,0 +1,93 @@
+"""Small frameworks for the contract test: add a future framework to MADE and it is held to all of it."""
+
+import itertools
+from collections.abc import Callable
+
+import torch
+
+from avae.frameworks import AVAE, VAE, Framework
+from avae.frameworks.weighting import Balanced, Equation, Softmax, Weighting
+from avae.losses import code_scale_a, code_scale_b, latent_loss_a, latent_loss_b
+from avae.networks.dcgan import Down, Up
+from avae.networks.gaussian import GaussianEncoder
+from avae.networks.mlp import MLP
+
+LATENT = {"a": (latent_loss_a, code_scale_a), "b": (latent_loss_b, code_scale_b)}
+WEIGHTINGS: dict[str, Weighting] = {
+    "balanced": Balanced(0.5),
+    "equation": Equation(0.1),
+    "softmax": Softmax(),
+}
+D, XI = 3, 2
+
+
+def vae_of_points() -> Framework:
+    return VAE(GaussianEncoder(MLP(2, D, 8), D), MLP(D, 2, 8), D, beta=2.0)
+
+
+def vae_of_images() -> Framework:
+    return VAE(GaussianEncoder(Down(16, 1, 2, D), D), Up(16, 1, 2, D), D)
+
+
+def avae_of_points(latent: str, xi: int, weighting: str) -> Framework:
+    loss, scale = LATENT[latent]
+    return AVAE(
+        GaussianEncoder(MLP(2, D, 8), D),
+        MLP(D, 2, 8),
+        MLP(D + xi, 2, 8),
+        MLP(2, 1, 8),
+        D,
+        xi,
+        beta=2.0,
+        latent_loss=loss,
+        code_scale=scale,
+        weighting=WEIGHTINGS[weighting],
+    )
+
+
+def avae_of_images(latent: str, xi: int, weighting: str) -> Framework:
+    loss, scale = LATENT[latent]
+    return AVAE(
+        GaussianEncoder(Down(16, 1, 2, D), D),
+        Up(16, 1, 2, D),
+        Up(16, 1, 2, D + xi),
+        Down(16, 1, 2, 1),
+        D,
+        xi,
+        latent_loss=loss,
+        code_scale=scale,
+        weighting=WEIGHTINGS[weighting],
+    )
+
+
+def _made() -> dict[str, Callable[[], Framework]]:
+    made: dict[str, Callable[[], Framework]] = {"vae-points": vae_of_points, "vae-images": vae_of_images}
+    for latent, xi, weighting in itertools.product("ab", (0, XI), WEIGHTINGS):
+        variant = f"{latent}{'-xi' if xi else ''}-{weighting}"
+        made[f"avae-points-{variant}"] = lambda v=(latent, xi, weighting): avae_of_points(*v)
+        made[f"avae-images-{variant}"] = lambda v=(latent, xi, weighting): avae_of_images(*v)
+    return made
+
+
+MADE = _made()
+
+
+def make(name: str) -> Framework:
+    """Build a framework in float64 with a posterior scale on both sides of one."""
+    torch.manual_seed(0)
+    framework = MADE[name]().double()
+    with torch.no_grad():
+        framework.encoder.log_sigma.copy_(torch.tensor([-2.0, -0.5, 0.1]))
+    return framework
+
+
+def items_and_noise(framework: Framework, name: str, n: int = 5, seed: int = 1):
+    """Return n items in [-1, 1] and their noise, float64."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (n, 1, 16, 16) if "images" in name else (n, 2)
+    x = torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1
+    noise = {
+        key: torch.randn(size, generator=generator, dtype=torch.float64)
+        for key, size in framework.noise_shapes(n).items()
+    }
+    return x, noise

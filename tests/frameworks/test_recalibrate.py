@@ -1,0 +1,51 @@
+"""Batch-norm statistics for one image at a time."""
+
+import copy
+
+import torch
+from made import items_and_noise, make
+from torch import nn
+
+from avae.frameworks.recalibrate import recalibrate
+
+NAME = "avae-images-b-xi-balanced"
+
+
+def _batches(framework, count=3):
+    return [items_and_noise(framework, NAME, n=8, seed=seed) for seed in range(count)]
+
+
+def test_statistics_are_those_of_the_passes_each_network_meets():
+    framework = make(NAME)
+    batches = _batches(framework)
+    recalibrate(framework, batches)
+    first = next(i for i, m in enumerate(framework.decoder.blocks) if isinstance(m, nn.BatchNorm2d))
+    seen = [
+        framework.decoder.linear(framework.posterior_sample(x, noise)).unflatten(1, (-1, 4, 4))
+        for x, noise in batches
+    ]
+    expected = torch.stack([h.mean((0, 2, 3)) for h in seen]).mean(0)
+    torch.testing.assert_close(framework.decoder.blocks[first].running_mean, expected)
+    variance = torch.stack([h.var((0, 2, 3)) for h in seen]).mean(0)
+    torch.testing.assert_close(framework.decoder.blocks[first].running_var, variance)
+
+
+def test_what_training_left_in_the_statistics_is_forgotten():
+    framework = make(NAME)
+    other = copy.deepcopy(framework)
+    batches = _batches(framework)
+    for _ in range(3):
+        other.losses(*items_and_noise(other, NAME, seed=9))
+    recalibrate(framework, batches)
+    recalibrate(other, batches)
+    for (key, a), (_, b) in zip(framework.named_buffers(), other.named_buffers(), strict=True):
+        if not key.startswith("critic"):
+            torch.testing.assert_close(a, b, msg=key)
+
+
+def test_it_ends_in_evaluation_mode_and_leaves_the_weights():
+    framework = make(NAME)
+    before = copy.deepcopy(dict(framework.named_parameters()))
+    recalibrate(framework, _batches(framework))
+    assert not any(module.training for module in framework.modules())
+    assert all(torch.equal(value, before[key]) for key, value in framework.named_parameters())

@@ -1,0 +1,80 @@
+"""Shapes, layers and starting weights of the networks."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from avae.networks.dcgan import STRIDES, Down, Up
+from avae.networks.gaussian import GaussianEncoder
+from avae.networks.mlp import MLP
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(sorted(STRIDES)), st.integers(1, 5), st.integers(1, 3), st.integers(1, 9))
+def test_dcgan_maps_any_size_and_channels_to_codes_and_back(size, channels, width, d):
+    codes = Down(size, channels, width, d)(torch.rand(2, channels, size, size) * 2 - 1)
+    assert codes.shape == (2, d)
+    images = Up(size, channels, width, d)(codes)
+    assert images.shape == (2, channels, size, size)
+    assert images.abs().max() <= 1
+
+
+@pytest.mark.parametrize("size", STRIDES)
+def test_the_last_feature_map_is_four_pixels_across(size):
+    down = Down(size, 3, 2, 1)
+    features = down.blocks(torch.zeros(1, 3, size, size))
+    assert features.shape[2:] == (4, 4)
+    assert features.shape[1] == (2 * 8)
+
+
+def test_unknown_size_is_refused():
+    with pytest.raises(ValueError, match="48 px"):
+        Down(48, 3, 2, 1)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_parameter_counts_at_the_papers_width(size):
+    """w = 128, 3 channels, 100 codes: the sum over Fig. 5's layers. docs/networks.md quotes them."""
+    w, inner = 128, [(128, 256), (256, 512), (512, 1024)]
+    convolutions = 3 * w * 25 + sum(a * b * 25 for a, b in inner)
+    linear = 1024 * 16 * 100
+    norms_down, norms_up = 2 * (256 + 512 + 1024), 2 * (1024 + 512 + 256 + 128)
+    assert count(Down(size, 3, w, 100)) == convolutions + w + norms_down + linear + 100 == 18_855_012
+    assert count(Up(size, 3, w, 100)) == convolutions + 3 + norms_up + linear == 18_855_043
+
+
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_weights_start_as_dcgans():
+    torch.manual_seed(0)
+    for module in (Down(32, 3, 32, 8), Up(32, 3, 32, 8)):
+        for layer in module.modules():
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.weight.numel() > 1e4:
+                assert layer.weight.detach().std() == pytest.approx(0.02, rel=0.05)
+            if isinstance(layer, nn.BatchNorm2d):
+                assert layer.weight.detach().mean() == pytest.approx(1, abs=0.02)
+                assert (layer.bias == 0).all()
+
+
+def test_sigma_is_the_priors_at_the_start_and_independent_of_x():
+    encoder = GaussianEncoder(MLP(2, 3, 8), 3)
+    _, sigma = encoder(torch.randn(5, 2))
+    assert torch.equal(sigma, torch.ones(3))
+
+
+def test_several_inputs_are_joined():
+    up = Up(16, 1, 2, 5).eval()
+    z, xi = torch.randn(4, 3), torch.randn(4, 2)
+    assert torch.equal(up(z, xi), up(torch.cat([z, xi], 1)))
+
+
+@pytest.mark.parametrize("module", [lambda: Down(16, 1, 2, 3), lambda: MLP(4, 3, 8)])
+def test_under_autocast_results_keep_the_dtype_of_the_input(module):
+    network = module()
+    x = torch.rand(2, 1, 16, 16) if isinstance(network, Down) else torch.rand(2, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network(x).dtype == torch.float32
