@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from picture_files import encoded, noise
 from PIL import Image
 
-from avae.data.pictures import UnreadableError, decode, open_picture
+from avae.data.decoding import UnreadableError, decode
+from avae.data.pictures import open_picture
 from avae.errors import UserError
 
 MODES = {

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from picture_files import encoded, folder, link, noise, pictures, tarred, zipped
 
-from avae.data import pictures as room
-from avae.data.pictures import list_pictures, read_pictures
+from avae.data import archives as room
+from avae.data.archives import list_pictures
+from avae.data.pictures import read_pictures
 from avae.errors import UserError
 
 NAMES = ["b/2.png", "a/1.png", "c.PNG", "a/deep/er/0.png"]

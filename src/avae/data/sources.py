@@ -9,18 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from avae.data.archives import TAR_SUFFIXES, Pictures, load_content, open_pictures
 from avae.data.dataset import DataSet, Rejected, checksum
+from avae.data.decoding import UnreadableError, fit, probe
 from avae.data.digits import digits_data
-from avae.data.pictures import (
-    TAR_SUFFIXES,
-    Pictures,
-    UnreadableError,
-    compact,
-    decode_named,
-    fit,
-    open_pictures,
-    probe,
-)
+from avae.data.pictures import compact, decode_named
 from avae.data.toy import toy_data
 from avae.errors import UserError
 from avae.noise import generator
@@ -161,7 +154,7 @@ def _probes(pictures: Pictures, names: list[str]) -> list[tuple[int, bool]]:
     found = []
     for _, content in pictures.read(names):
         try:
-            found.append(probe(content))
+            found.append(probe(load_content(content)))
         except UnreadableError:
             continue
     return found

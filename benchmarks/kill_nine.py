@@ -1,0 +1,235 @@
+"""Kill -9 one training run at random moments, resume it each time, and compare it with one left alone.
+
+Usage:
+
+    python benchmarks/kill_nine.py                          # 20 kills of a run of 600 steps
+    python benchmarks/kill_nine.py --kills 5 --seed 3 -- --framework vae
+    python benchmarks/kill_nine.py --folder runs/kill-nine --steps 1000 -- --ema-half-life 2000
+
+Everything goes through the public command, `avae train demo`; flags after `--` are handed to it. Of the
+moments, one in five falls into the start of the process (imports, reading data and checkpoint); the others
+follow a step drawn evenly from the run, by a delay drawn evenly from one checkpoint interval, so that
+they fall into steps and into every part of saving alike. After each kill every file in place must be
+whole and at most one checkpoint interval lost. At the end the weights, the state to resume from and the
+log must be those of the run left alone, bit for bit, and no partial file may be left.
+
+Prints a line for each kill, then PASS or FAIL; exit code 0 or 1. --seed fixes the moments drawn; what a
+moment finds depends on the machine's load. OMP_NUM_THREADS is inherited: the sums of some kernels depend
+on the number of threads, so both runs must see the same.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from avae.engine.checkpoint import newest, step_of
+from avae.engine.log import read_stats
+from avae.errors import UserError
+from avae.tensorfile import load_tensors
+
+AVAE = Path(sys.executable).with_name("avae")
+START_SHARE = 0.2
+POLL_SECONDS = 0.002
+
+
+@dataclass
+class Kill:
+    """A kill and what it found.
+
+    Attributes:
+        step: last one logged; checkpoint: the one to resume from (0 for none).
+        partial: files it cut short.
+        problems: what should not have been.
+    """
+
+    step: int
+    checkpoint: int
+    partial: list[str]
+    problems: list[str]
+
+
+@dataclass
+class Report:
+    """The kills, and how the run that lived through them differs from the one left alone."""
+
+    kills: list[Kill] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was wrong at any point."""
+        return not self.differences and not any(kill.problems for kill in self.kills)
+
+
+def kill_nine(
+    folder: Path, kills: int, steps: int, checkpoint_every: int, seed: int, flags: Sequence[str] = ()
+) -> Report:
+    """Run the comparison in `folder`, which is to be empty, and return what was found.
+
+    Args:
+        kills: how many, of one run.
+        steps, checkpoint_every: of the run.
+        seed: of the moments.
+        flags: further flags of `avae train demo`.
+    """
+    command = [str(AVAE), "train", "demo", *flags, f"--steps={steps}", "--log-every=1"]
+    command += [f"--checkpoint-every={checkpoint_every}", "--device=cpu", "--resume"]
+    alone, killed = folder / "alone", folder / "killed"
+    start, interval = _time_alone([*command, f"--out={alone}"], alone, steps / checkpoint_every)
+    report, moments = Report(), random.Random(seed)
+    targets = sorted(moments.randrange(max(1, steps - 2 * checkpoint_every)) for _ in range(kills))
+    for target in targets:
+        early = moments.random() < START_SHARE
+        delay = moments.uniform(0, start if early else interval)
+        report.kills.append(
+            _kill([*command, f"--out={killed}"], killed, 0 if early else target, delay, checkpoint_every)
+        )
+        print(_line(len(report.kills), report.kills[-1]), flush=True)
+    _finish([*command, f"--out={killed}"])
+    report.differences = compare(alone, killed)
+    return report
+
+
+def compare(alone: Path, killed: Path) -> list[str]:
+    """Return how a finished run differs from another: weights, state, log, litter."""
+    differences = []
+    for kind in ("model/model.safetensors", f"state/{_newest_name(alone)}"):
+        differences += [f"{kind}: {what}" for what in _tensor_differences(alone / kind, killed / kind)]
+    lines, others = (_timeless(read_stats(run / "stats.jsonl")) for run in (alone, killed))
+    if lines != others:
+        differences.append(f"stats.jsonl: {len(others)} lines where {len(lines)} were expected, or others")
+    files, other_files = ({str(p.relative_to(run)) for p in run.rglob("*")} for run in (alone, killed))
+    differences += [f"{name}: in one run only" for name in sorted(files ^ other_files)]
+    return differences
+
+
+def _time_alone(command: list[str], folder: Path, saves: float) -> tuple[float, float]:
+    """Train without a kill; return the seconds to the first step, and between two checkpoints."""
+    began = time.monotonic()
+    process = _start(command)
+    _wait_for_step(process, folder, 1)
+    first = time.monotonic()
+    if process.wait() != 0:
+        raise SystemExit(f"the run left alone failed: {' '.join(command)}")
+    return first - began, (time.monotonic() - first) / saves
+
+
+def _kill(command: list[str], folder: Path, target: int, delay: float, checkpoint_every: int) -> Kill:
+    """Start or resume, kill once `target` is logged and `delay` seconds are over, and look at what is left."""
+    process = _start(command)
+    _wait_for_step(process, folder, target)
+    time.sleep(delay)
+    process.kill()
+    problems = [] if process.wait() == -9 else [f"it ended by itself, with exit code {process.returncode}"]
+    found = newest(folder / "state")
+    stats = read_stats(folder / "stats.jsonl")
+    step, checkpoint = stats[-1]["step"] if stats else 0, step_of(found) if found else 0
+    if step - checkpoint > checkpoint_every:
+        problems.append(f"{step - checkpoint} steps lost, more than the {checkpoint_every} of an interval")
+    problems += _damaged(folder)
+    return Kill(step, checkpoint, [path.name for path in folder.rglob(".*")], problems)
+
+
+def _damaged(folder: Path) -> list[str]:
+    """Return what is wrong with the files in place."""
+    problems = []
+    for path in folder.rglob("[!.]*.safetensors"):
+        try:
+            load_tensors(path)
+        except UserError as error:
+            problems.append(str(error))
+    for path in folder.rglob("[!.]*.json"):
+        try:
+            json.loads(path.read_text())
+        except ValueError as error:
+            problems.append(f"{path}: {error}")
+    return problems
+
+
+def _finish(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"the last resume failed: {done.stderr.strip()}")
+
+
+def _start(command: list[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _wait_for_step(process: "subprocess.Popen[bytes]", folder: Path, step: int) -> None:
+    """Wait until the log holds `step`, or the process has ended."""
+    while process.poll() is None:
+        if step == 0 or any(line["step"] >= step for line in read_stats(folder / "stats.jsonl")):
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _tensor_differences(one: Path, other: Path) -> list[str]:
+    if not other.exists():
+        return ["missing"]
+    (tensors, words), (others, other_words) = load_tensors(one), load_tensors(other)
+    names = [] if tensors.keys() == others.keys() else ["other tensors"]
+    words_differ = [] if words == other_words else [f"{words} became {other_words}"]
+    shared = tensors.keys() & others.keys()
+    return names + words_differ + [n for n in sorted(shared) if not torch.equal(tensors[n], others[n])]
+
+
+def _newest_name(run: Path) -> str:
+    found = newest(run / "state")
+    return found.name if found else "no checkpoint"
+
+
+def _timeless(stats: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in line.items() if name != "images_per_second"} for line in stats]
+
+
+def _line(number: int, kill: Kill) -> str:
+    cut = f", cut short: {', '.join(kill.partial)}" if kill.partial else ""
+    wrong = f", WRONG: {'; '.join(kill.problems)}" if kill.problems else ""
+    return f"kill {number}: at step {kill.step}, goes on from {kill.checkpoint}{cut}{wrong}"
+
+
+def main() -> int:
+    """Parse the flags, run, and print the verdict."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--checkpoint-every", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--folder", type=Path, help="an empty or new one; by default a temporary one")
+    parser.add_argument("flags", nargs="*", help="further flags of `avae train demo`, after --")
+    asked = parser.parse_args()
+    if asked.folder and asked.folder.exists() and any(asked.folder.iterdir()):
+        parser.error(f"{asked.folder} is not empty")
+    with tempfile.TemporaryDirectory() as temporary:
+        report = kill_nine(
+            asked.folder or Path(temporary),
+            asked.kills,
+            asked.steps,
+            asked.checkpoint_every,
+            asked.seed,
+            asked.flags,
+        )
+    for difference in report.differences:
+        print(f"WRONG: {difference}")
+    print(
+        f"{'PASS' if report.passed else 'FAIL'}: {len(report.kills)} kills of a run of {asked.steps} steps, "
+        f"{sum(bool(kill.partial) for kill in report.kills)} while a file was being written"
+    )
+    return 0 if report.passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""What tests share: a way to call the command line, tiny trained runs, and pictures to feed them."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+import avae
+from avae.cli import main
+from avae.data.digits import digits_data
+
+torch.set_num_threads(1)  # tiny networks: more only wait for each other
+
+TINY: dict[str, Any] = {
+    "steps": 8,
+    "batch_size": 64,
+    "width": 2,
+    "code_dim": 4,
+    "xi_dim": 2,
+    "checkpoint_every": 4,
+    "log_every": 2,
+    "device": "cpu",
+}
+
+LOG_SIGMA = (-2.0, -1.0, -0.5, 0.0)
+"""Set by hand after so short a training: dimensions that say much, some, little and nothing."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    def refused(self, *words: str) -> None:
+        """Assert the form of every error: exit code 2, and one line that holds these words."""
+        assert self.code == 2, self
+        assert self.err.startswith("avae: "), self.err
+        assert self.err.count("\n") == 1, self.err
+        assert self.err.endswith("\n"), self.err
+        for word in words:
+            assert word in self.err, self.err
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys) -> Callable[..., Said]:
+    """Call `avae ...` in this process; an exception it lets through fails the test."""
+
+    def call(*arguments: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["avae", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Said(ended.value.code or 0, said.out, said.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory) -> Iterator[dict[str, Path]]:
+    """Finished runs by name, "digits-avae" and so on: look, do not touch."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        _shrink_toy(patch)
+        for recipe, code_dim, log_sigma in (("demo", 4, LOG_SIGMA), ("toy", 1, (-0.5,))):
+            for framework in ("avae", "vae"):
+                out = folder / f"{'digits' if recipe == 'demo' else recipe}-{framework}"
+                settings = TINY | {"out": str(out), "framework": framework, "code_dim": code_dim}
+                model = avae.train(recipe, **settings)
+                with torch.no_grad():
+                    model.framework.encoder.log_sigma.copy_(torch.tensor(log_sigma))
+                model.save(out / "model")
+        yield {path.name: path for path in folder.iterdir()}
+
+
+@pytest.fixture
+def small_toy(monkeypatch) -> None:
+    """The toy set with fewer points, as the toy runs of `runs` saw it."""
+    _shrink_toy(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """A folder of 12 grey 16 px PNG files, in two class folders."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for i, image in enumerate(digits_data().test[:12, ..., 0]):
+        path = folder / ("even" if i % 2 == 0 else "odd") / f"{i:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image).save(path)
+    return folder
+
+
+@pytest.fixture
+def contents() -> Callable[[Path], dict[str, tuple[int, bytes]]]:
+    """Return a function from a folder to the modification time and bytes of all it holds."""
+
+    def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
+        return {
+            str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes())
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+
+    return contents
+
+
+def _shrink_toy(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("avae.data.toy.TRAIN_COUNT", 3000)
+    patch.setattr("avae.data.toy.TEST_COUNT", 500)
+    patch.setattr("avae.evaluation.points.REFERENCE", 2000)
+    patch.setattr("avae.evaluation.points.SAMPLES", 400)
