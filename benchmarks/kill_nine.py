@@ -48,12 +48,14 @@ class Kill:
 
     Attributes:
         step: last one logged; checkpoint: the one to resume from (0 for none).
+        late: the run had ended by itself.
         partial: files it cut short.
         problems: what should not have been.
     """
 
     step: int
     checkpoint: int
+    late: bool
     partial: list[str]
     problems: list[str]
 
@@ -66,9 +68,14 @@ class Report:
     differences: list[str] = field(default_factory=list)
 
     @property
+    def landed(self) -> int:
+        """How many kills found the run alive."""
+        return sum(not kill.late for kill in self.kills)
+
+    @property
     def passed(self) -> bool:
-        """Whether nothing was wrong at any point."""
-        return not self.differences and not any(kill.problems for kill in self.kills)
+        """Whether the run was killed at all, and nothing was wrong at any point."""
+        return self.landed > 0 and not self.differences and not any(kill.problems for kill in self.kills)
 
 
 def kill_nine(
@@ -116,8 +123,8 @@ def compare(alone: Path, killed: Path) -> list[str]:
 def _time_alone(command: list[str], folder: Path, saves: float) -> tuple[float, float]:
     """Train without a kill; return the seconds to the first step, and between two checkpoints."""
     began = time.monotonic()
-    process = _start(command)
-    _wait_for_step(process, folder, 1)
+    process, log = _start(command), folder / "stats.jsonl"
+    _wait_for_step(process, log, 1, before=0)
     first = time.monotonic()
     if process.wait() != 0:
         raise SystemExit(f"the run left alone failed: {' '.join(command)}")
@@ -125,19 +132,22 @@ def _time_alone(command: list[str], folder: Path, saves: float) -> tuple[float, 
 
 
 def _kill(command: list[str], folder: Path, target: int, delay: float, checkpoint_every: int) -> Kill:
-    """Start or resume, kill once `target` is logged and `delay` seconds are over, and look at what is left."""
+    """Start or resume, kill `delay` seconds after `target` is logged, and look at what is left."""
+    log = folder / "stats.jsonl"
+    before = _changed(log)
     process = _start(command)
-    _wait_for_step(process, folder, target)
+    _wait_for_step(process, log, target, before)
     time.sleep(delay)
     process.kill()
-    problems = [] if process.wait() == -9 else [f"it ended by itself, with exit code {process.returncode}"]
+    code = process.wait()
+    problems = [] if code in (0, -9) else [f"it ended by itself, with exit code {code}"]
     found = newest(folder / "state")
-    stats = read_stats(folder / "stats.jsonl")
+    stats = read_stats(log)
     step, checkpoint = stats[-1]["step"] if stats else 0, step_of(found) if found else 0
     if step - checkpoint > checkpoint_every:
         problems.append(f"{step - checkpoint} steps lost, more than the {checkpoint_every} of an interval")
     problems += _damaged(folder)
-    return Kill(step, checkpoint, [path.name for path in folder.rglob(".*")], problems)
+    return Kill(step, checkpoint, code == 0, [path.name for path in folder.rglob(".*")], problems)
 
 
 def _damaged(folder: Path) -> list[str]:
@@ -166,12 +176,16 @@ def _start(command: list[str]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _wait_for_step(process: "subprocess.Popen[bytes]", folder: Path, step: int) -> None:
-    """Wait until the log holds `step`, or the process has ended."""
-    while process.poll() is None:
-        if step == 0 or any(line["step"] >= step for line in read_stats(folder / "stats.jsonl")):
+def _wait_for_step(process: "subprocess.Popen[bytes]", log: Path, step: int, before: int) -> None:
+    """Wait until a log changed since `before` holds `step`, or the process has ended."""
+    while step > 0 and process.poll() is None:
+        if _changed(log) != before and any(line["step"] >= step for line in read_stats(log)):
             return
         time.sleep(POLL_SECONDS)
+
+
+def _changed(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def _tensor_differences(one: Path, other: Path) -> list[str]:
@@ -196,7 +210,8 @@ def _timeless(stats: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _line(number: int, kill: Kill) -> str:
     cut = f", cut short: {', '.join(kill.partial)}" if kill.partial else ""
     wrong = f", WRONG: {'; '.join(kill.problems)}" if kill.problems else ""
-    return f"kill {number}: at step {kill.step}, goes on from {kill.checkpoint}{cut}{wrong}"
+    late = ", too late: it had finished" if kill.late else ""
+    return f"kill {number}: at step {kill.step}, goes on from {kill.checkpoint}{late}{cut}{wrong}"
 
 
 def main() -> int:
@@ -225,7 +240,7 @@ def main() -> int:
     for difference in report.differences:
         print(f"WRONG: {difference}")
     print(
-        f"{'PASS' if report.passed else 'FAIL'}: {len(report.kills)} kills of a run of {asked.steps} steps, "
+        f"{'PASS' if report.passed else 'FAIL'}: {report.landed} kills of a run of {asked.steps} steps, "
         f"{sum(bool(kill.partial) for kill in report.kills)} while a file was being written"
     )
     return 0 if report.passed else 1

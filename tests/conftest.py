@@ -64,6 +64,18 @@ def cli(monkeypatch, capsys) -> Callable[..., Said]:
     return call
 
 
+@pytest.fixture(autouse=True)
+def few_recalibration_items(monkeypatch) -> None:
+    """Settle batch-norm statistics on few items: most of a tiny run's time goes there."""
+    monkeypatch.setattr("avae.runs.train.RECALIBRATION_ITEMS", 128)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> dict[str, Any]:
+    """Settings of a run that takes a second."""
+    return TINY
+
+
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory) -> Iterator[dict[str, Path]]:
     """Finished runs by name, "digits-avae" and so on: look, do not touch."""
@@ -74,6 +86,7 @@ def runs(tmp_path_factory) -> Iterator[dict[str, Path]]:
             for framework in ("avae", "vae"):
                 out = folder / f"{'digits' if recipe == 'demo' else recipe}-{framework}"
                 settings = TINY | {"out": str(out), "framework": framework, "code_dim": code_dim}
+                settings["width"] = 2 if recipe == "demo" else 16
                 model = avae.train(recipe, **settings)
                 with torch.no_grad():
                     model.framework.encoder.log_sigma.copy_(torch.tensor(log_sigma))

@@ -21,7 +21,7 @@ from avae.files import write_atomically
 from avae.frameworks.base import CodeMode, Framework, Noise
 from avae.noise import normal_rows
 from avae.recipes.build import build_framework
-from avae.recipes.config import ARCHITECTURE, Config
+from avae.recipes.config import ARCHITECTURE, Config, validate
 from avae.tensorfile import load_tensors, save_tensors
 
 Images = str | Path | Image.Image | NDArray[Any] | Tensor | Sequence[str | Path | Image.Image]
@@ -132,7 +132,7 @@ class Model:
     def save(self, folder: str | Path) -> None:
         """Write model.safetensors and config.json: weights and plain data, no code."""
         folder = Path(folder)
-        save_tensors(folder / "model.safetensors", self.framework.state_dict(), {"avae": version("avae")})
+        save_tensors(folder / _WEIGHTS, self.framework.state_dict(), {"avae": version("avae")})
         described = {
             "avae": version("avae"),
             "recipe": self.config.recipe,
@@ -146,10 +146,12 @@ class Model:
         if isinstance(images, str | Path | Image.Image):
             images = [images]
         if isinstance(images, Sequence):
+            if not images:
+                raise UserError("there are no images to take: pass one or more")
             images = np.stack([self._picture(image) for image in images])
         if images.ndim == len(self.item_shape):
             images = images[None]
-        items = as_tensor(images) if isinstance(images, np.ndarray) else images.detach().cpu()
+        items = self._tensor(images) if isinstance(images, np.ndarray) else images.detach().cpu()
         if tuple(items.shape[1:]) != self.item_shape or not len(items):
             raise UserError(
                 f"items of shape {tuple(items.shape)} do not fit: "
@@ -159,6 +161,8 @@ class Model:
             raise UserError(
                 f"a tensor of {items.dtype} does not fit: pass floats in [-1, 1], or a uint8 array"
             )
+        if not torch.isfinite(items).all():
+            raise UserError("some items hold NaN or infinity: leave them out")
         if self.draws_images and items.abs().amax() > 1:
             raise UserError(
                 f"images reach {items.abs().amax():.4g}: floats must be in [-1, 1] (or pass uint8 arrays)"
@@ -167,6 +171,8 @@ class Model:
 
     def noise(self, rows: range, seed: int) -> Noise:
         """Return the noise of these rows on the device: functions of (seed, row)."""
+        if not 0 <= seed < 2**63:
+            raise UserError(f"seed={seed}: choose a whole number from 0 to 2**63 - 1")
         return {
             name: torch.from_numpy(normal_rows(rows, shape[1], seed, name)).to(self.device)
             for name, shape in self.framework.noise_shapes(len(rows)).items()
@@ -177,14 +183,20 @@ class Model:
             raise UserError("this model is of points: pass an (N, F) array of floats")
         return open_picture(image, self.config.size or 0, self.config.channels or 0)
 
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        images = array.dtype == np.uint8 and self.draws_images and array.ndim == 4
+        return as_tensor(array) if images else _numbers(array)
+
     def _codes(self, z: Tensor | NDArray[Any]) -> Tensor:
-        codes = torch.as_tensor(z).detach().cpu().float()
+        codes = (_numbers(z) if isinstance(z, np.ndarray) else z.detach().cpu()).float()
         codes = codes[None] if codes.ndim == 1 else codes
         if codes.ndim != 2 or codes.shape[1] != self.config.code_dim or not len(codes):
             raise UserError(
                 f"codes of shape {tuple(codes.shape)} do not fit: "
                 f"this model takes (N, {self.config.code_dim})"
             )
+        if not torch.isfinite(codes).all():
+            raise UserError("some codes hold NaN or infinity: leave them out")
         return codes
 
     def _batched(self, items: Tensor, function: Callable[[Tensor, range], Tensor]) -> Tensor:
@@ -194,6 +206,16 @@ class Model:
                 for rows in batches(len(items))
             ]
         return torch.cat(parts)
+
+
+def _numbers(array: NDArray[Any]) -> Tensor:
+    """Turn an array of numbers into a tensor: of float32, if they are floats of any kind."""
+    if array.dtype.kind not in "biuf":
+        raise UserError(f"an array of {array.dtype} does not fit: pass numbers")
+    # A float64 may be too large for a float32; the infinity it becomes is refused.
+    with np.errstate(over="ignore"):
+        native = array.astype(np.float32) if array.dtype.kind == "f" else np.ascontiguousarray(array)
+    return torch.from_numpy(native)
 
 
 def batches(count: int) -> Iterator[range]:
@@ -227,28 +249,47 @@ def load(path: str | Path, *, device: str = "auto", networks: Mapping[str, nn.Mo
         networks: the modules of a model trained with your own, by name.
     """
     folder = _model_folder(Path(path))
-    described = json.loads((folder / "config.json").read_text())
-    config = dataclasses.replace(_ANY, recipe=described["recipe"], **described["architecture"])
+    config, data = _read_config(folder / "config.json")
     framework = build_framework(config, networks)
-    weights = folder / "model.safetensors"
+    weights = load_weights(folder)
     try:
-        tensors, _ = load_tensors(weights)
-        framework.load_state_dict(tensors)
-    except UserError as error:
-        raise UserError(f"{error}; resume its run to write it again, or fetch it anew") from None
+        framework.load_state_dict(weights)
     except RuntimeError:
         raise UserError(
-            f"{weights} does not fit its config.json: for a model with networks of your own, pass networks="
+            f"{folder / _WEIGHTS} does not fit its config.json: "
+            "for a model with networks of your own, pass networks="
         ) from None
-    return Model(framework, config, described["data"], pick_device(device))
+    return Model(framework, config, data, pick_device(device))
 
 
+def load_weights(path: str | Path) -> dict[str, Tensor]:
+    """Read the weights in a run or model folder, by the framework's names for them."""
+    weights = _model_folder(Path(path)) / _WEIGHTS
+    try:
+        return load_tensors(weights)[0]
+    except UserError as error:
+        raise UserError(f"{error}; {_ANEW}") from None
+
+
+_WEIGHTS = "model.safetensors"
+_ANEW = "fetch it anew, or delete the newest file in its run's state folder and train with --resume"
 _ANY = Config(recipe="", data="", out="", steps=1)
+
+
+def _read_config(path: Path) -> tuple[Config, dict[str, Any]]:
+    """Read what `Model.save` wrote: the architecture, and what the model was trained on."""
+    try:
+        described = json.loads(path.read_text())
+        config = dataclasses.replace(_ANY, recipe=described["recipe"], **described["architecture"])
+        validate(config)
+        return config, dict(described["data"])
+    except (ValueError, KeyError, TypeError, UserError) as error:
+        raise UserError(f"{path} is damaged, or of another version of avae ({error}); {_ANEW}") from None
 
 
 def _model_folder(path: Path) -> Path:
     for folder in (path / "model", path):
-        if (folder / "model.safetensors").is_file() and (folder / "config.json").is_file():
+        if (folder / _WEIGHTS).is_file() and (folder / "config.json").is_file():
             return folder
     if (path / "config.json").is_file():
         raise UserError(

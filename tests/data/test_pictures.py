@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from picture_files import encoded, folder, link, noise, pictures, tarred, zipped
 
 from avae.data import archives as room
-from avae.data.archives import list_pictures
+from avae.data.archives import open_pictures
 from avae.data.pictures import read_pictures
 from avae.errors import UserError
 
@@ -31,7 +31,7 @@ def test_every_container_gives_the_same_arrays(tmp_path: Path) -> None:
     ]
     for source in sources:
         names, images, rejected = read_pictures(source, 16, 3)
-        assert names == sorted(NAMES) == list_pictures(source)
+        assert names == sorted(NAMES) == open_pictures(source).names
         assert rejected == ()
         for name, image in zip(names, images, strict=True):
             assert np.array_equal(image, noise(16, 16, 3, seed=NAMES.index(name)))
@@ -75,7 +75,7 @@ def test_what_is_no_visible_picture_is_passed_over(tmp_path: Path) -> None:
         zipped(tmp_path / "x.zip", good | other),
         tarred(tmp_path / "x.tar.gz", good | other),
     ):
-        assert list_pictures(source) == ["a.png", "b.png"]
+        assert open_pictures(source).names == ["a.png", "b.png"]
 
 
 def test_names_that_leave_the_archive_write_nothing(tmp_path: Path) -> None:
@@ -100,13 +100,13 @@ def test_links_and_devices_in_archives_are_passed_over(tmp_path: Path) -> None:
         link("device.png", "", tarfile.CHRTYPE),
     ]
     source = tarred(tmp_path / "x.tar", pictures(["a.png"]), odd)
-    assert list_pictures(source) == ["a.png"]
+    assert open_pictures(source).names == ["a.png"]
     zipped(tmp_path / "x.zip", pictures(["a.png"]))
     with zipfile.ZipFile(tmp_path / "x.zip", "a") as archive:
         info = zipfile.ZipInfo("link.png")
         info.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(info, str(tmp_path / "secret.png"))
-    assert list_pictures(tmp_path / "x.zip") == ["a.png"]
+    assert open_pictures(tmp_path / "x.zip").names == ["a.png"]
 
 
 def test_in_folders_links_to_files_are_read_and_to_folders_not_followed(tmp_path: Path) -> None:
@@ -118,12 +118,12 @@ def test_in_folders_links_to_files_are_read_and_to_folders_not_followed(tmp_path
     (inside / "folder").symlink_to(outside)
     os.mkfifo(inside / "pipe.png")
     (inside / "directory.png").mkdir()
-    assert list_pictures(inside) == ["a.png", "file.png"]
+    assert open_pictures(inside).names == ["a.png", "file.png"]
 
 
 def test_a_zip_of_windows_backslashes_has_folders(tmp_path: Path) -> None:
     zipped(tmp_path / "x.zip", pictures(["train\\cat\\a.png"]))
-    assert list_pictures(tmp_path / "x.zip") == ["train/cat/a.png"]
+    assert open_pictures(tmp_path / "x.zip").names == ["train/cat/a.png"]
 
 
 def test_a_member_appended_again_replaces_the_first(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_bad_header_in_the_middle_of_a_tar_is_not_its_end(tmp_path: Path) -> N
     data[second + 150] ^= 0xFF  # in its checksum
     source.write_bytes(data)
     with pytest.raises(UserError, match="damaged archive"):
-        list_pictures(source)
+        open_pictures(source)
 
 
 def test_a_wrong_checksum_of_gzip_is_noticed(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_wrong_checksum_of_gzip_is_noticed(tmp_path: Path) -> None:
     data[-6] ^= 0xFF
     source.write_bytes(data)
     with pytest.raises(UserError, match="CRC"):
-        list_pictures(source)
+        open_pictures(source)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

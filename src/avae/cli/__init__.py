@@ -76,7 +76,7 @@ def _help() -> str:
 def _explained(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     if error.errno == errno.ENOSPC:
-        return f"no space left on the disk{where}: free some, then go on with --resume"
+        return f"no space left on the disk{where}: free some and try again (a run goes on with --resume)"
     return f"{error.strerror or error}{where}: check the path and its permissions"
 
 

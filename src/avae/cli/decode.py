@@ -52,12 +52,15 @@ def run(arguments: list[str]) -> int:
 def read_codes(path: Path) -> tuple[list[str], NDArray[np.generic]]:
     """Read codes and their names from .npz, or codes alone from .npy."""
     if path.suffix == ".npy":
-        codes = read_array(path)
+        codes = np.atleast_2d(read_array(path))
         return numbered(len(codes)), codes
     try:
         with np.load(path, allow_pickle=False) as file:
-            return [str(name) for name in file["names"]], file["codes"]
+            names, codes = [str(name) for name in file["names"]], file["codes"]
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is not what avae encode writes ({error})") from None
+    if codes.shape[:1] != (len(names),):
+        raise UserError(f"{path}: {len(names)} names do not fit codes of shape {codes.shape}")
+    return names, codes

@@ -1,16 +1,17 @@
 """avae demo [flags]"""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avae.cli.evaluate import measure, show
+from avae.cli.evaluate import keep, load_for, show
 from avae.cli.parsing import parse
 from avae.model import load
 from avae.recipes.demo import demo
-from avae.runs.reading import load_with_progress
+from avae.runs.folder import read_run
+from avae.runs.measure import evaluate
 from avae.runs.train import run as train
+from avae.runs.train import starting_config
 
 FAILED = 1
 
@@ -29,7 +30,7 @@ class Demo:
     seed: int = 0
     """Of initial weights, order and noise."""
     resume: bool = False
-    """Go on with an interrupted demo."""
+    """Go on with an interrupted demo; flags left out are as it has them."""
     overwrite: bool = False
     """Replace an earlier demo."""
 
@@ -37,15 +38,19 @@ class Demo:
 def run(arguments: list[str]) -> int:
     """Run the demo; 1 if the generator's reconstructions are no sharper than the decoder's."""
     asked = parse(Demo, "avae demo", arguments)
-    config = dataclasses.replace(demo(), out=str(asked.out), steps=asked.steps, seed=asked.seed)
+    if asked.resume and (saved := read_run(asked.out)):
+        left_out = Demo(asked.out, saved.config.steps, saved.config.seed)
+        asked = parse(Demo, "avae demo", arguments, left_out)
+    settings = {"out": str(asked.out), "steps": asked.steps, "seed": asked.seed}
+    config = starting_config("demo", settings, asked.resume)
     outcome = train(config, resume=asked.resume, overwrite=asked.overwrite)
     if outcome.signal is not None:
         return 128 + outcome.signal
     model = load(asked.out)
-    data = load_with_progress(config.data, model.config.size, model.config.channels)
-    result = measure(model, data, asked.out / "evaluation" / "standard.json", asked.out)
+    data = load_for(model, config.data)
+    result = evaluate(model, data)
     show(result)
-    print(f"report: {asked.out / 'report.html'}")
+    keep(model, data, result, asked.out)
     return verdict(result)
 
 

@@ -10,6 +10,7 @@ import tyro
 
 from avae.cli.items import fresh, read_items
 from avae.cli.parsing import parse
+from avae.errors import UserError
 from avae.files import write_atomically
 from avae.model import load
 
@@ -37,6 +38,10 @@ def run(arguments: list[str]) -> int:
     """Encode pictures."""
     asked = parse(Encode, "avae encode", arguments)
     model = load(asked.run, device=asked.device)
+    if asked.out is not None and asked.out.suffix != ".npz":
+        raise UserError(
+            f"--out {asked.out}: codes are written as .npz, so name it {asked.out.with_suffix('.npz')}"
+        )
     out = fresh(asked.out or asked.run / "codes.npz", asked.overwrite)
     names, items = read_items(model, asked.pictures)
     file = io.BytesIO()

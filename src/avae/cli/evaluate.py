@@ -37,7 +37,7 @@ class Evaluate:
     seed: int = 0
     """Of all noise."""
     out: Path | None = None
-    """The .json to write, replaced if it is there; RUN/evaluation/<protocol>.json by default."""
+    """A .json to write instead of RUN/evaluation/<protocol>.json and RUN/report.html; replaced if there."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
 
@@ -52,29 +52,40 @@ def run(arguments: list[str]) -> int:
     source = asked.data or (saved.config.data if saved else None)
     if source is None:
         raise UserError(f"{asked.run} does not say where its data are: pass --data")
-    data = load_with_progress(source, model.config.size, model.config.channels)
-    out = asked.out or asked.run / "evaluation" / f"{asked.protocol}.json"
-    outcome = measure(model, data, out, asked.run, samples=asked.samples, seed=asked.seed)
+    if asked.out is None and saved is None:
+        raise UserError(f"{asked.run} is a model, not a run: name the .json to write with --out")
+    data = load_for(model, source)
+    with Console(stderr=True).status("measuring"):
+        outcome = evaluate(model, data, samples=asked.samples, seed=asked.seed)
     if model.data["checksum"] != data.checksum:
         print(f"note: trained on {model.data['name']} {model.data['checksum'][:19]}, measured on other data")
     show(outcome)
-    print(
-        f"figures: {out}\nreport:  {out.parent.parent / 'report.html'}"
-        if asked.out is None
-        else f"figures: {out}"
-    )
+    if asked.out is None:
+        keep(model, data, outcome, asked.run)
+    else:
+        write_result(asked.out, outcome)
+        print(f"figures: {asked.out}")
     return 0
 
 
-def measure(
-    model: Model, data: DataSet, out: Path, run: Path, *, samples: int = SAMPLES, seed: int = 0
-) -> dict[str, Any]:
-    """Evaluate, write the result, and the report beside the run; return the result."""
-    with Console(stderr=True).status("measuring"):
-        outcome = evaluate(model, data, samples=samples, seed=seed)
-    write_result(out, outcome)
-    write_report(model, data, outcome, run)
-    return outcome
+def load_for(model: Model, source: str) -> DataSet:
+    """Load data as a model takes them, or raise UserError if they are of another kind."""
+    size, channels = (model.config.size, model.config.channels) if model.draws_images else (None, None)
+    data = load_with_progress(source, size, channels)
+    if data.holds_images != model.draws_images:
+        kinds = ("points", "images")
+        raise UserError(
+            f"--data {source} is made of {kinds[data.holds_images]}, "
+            f"and this model is of {kinds[model.draws_images]}: pass --data of its kind"
+        )
+    return data
+
+
+def keep(model: Model, data: DataSet, outcome: dict[str, Any], run: Path) -> None:
+    """Write a result and a report into its run folder."""
+    result = run / "evaluation" / f"{outcome['protocol']}.json"
+    write_result(result, outcome)
+    print(f"figures: {result}\nreport:  {write_report(model, data, outcome, run)}")
 
 
 def show(outcome: dict[str, Any]) -> None:

@@ -67,6 +67,14 @@ def safe_name(name: str) -> PurePosixPath:
     return path if path.suffix == ".png" else path.with_name(f"{path.name}.png")
 
 
+def beside(names: Sequence[str], stem: str) -> str:
+    """Return a PNG's name that no picture among `names` is written to."""
+    taken = {str(safe_name(name)) for name in names}
+    while f"{stem}.png" in taken:
+        stem = f"_{stem}"
+    return f"{stem}.png"
+
+
 def fresh(out: Path, overwrite: bool) -> Path:
     """Return `out` if writing there loses nothing, or is allowed to."""
     there = out.is_file() or (out.is_dir() and any(out.iterdir()))

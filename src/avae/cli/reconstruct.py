@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from avae.cli.items import fresh, read_items, write_items
+from avae.cli.items import beside, fresh, read_items, write_items
 from avae.cli.parsing import parse
 from avae.data.dataset import as_images
 from avae.data.grids import grid, save_png
@@ -48,7 +48,7 @@ def run(arguments: list[str]) -> int:
     names, items = read_items(model, asked.pictures)
     drawn = model.reconstruct(items, realism=asked.realism, code=asked.code, seed=asked.seed)
     write_items(model, names, drawn, out)
-    comparison = out / "comparison.png"
+    comparison = out / beside(names, "comparison")
     if model.draws_images:
         rows = reconstruction_rows(model, as_images(items[:ROW]), seed=asked.seed)
         rows["written"] = as_images(drawn[:ROW])

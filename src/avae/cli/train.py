@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avae.cli.parsing import parse
+from avae.errors import UserError
 from avae.recipes.catalogue import RECIPES, recipe
 from avae.recipes.config import Config
-from avae.runs.folder import read_run
+from avae.runs.folder import as_asked, read_run
 from avae.runs.train import run as train
 
 
@@ -30,10 +31,12 @@ def run(arguments: list[str]) -> int:
         print(_help())
         return 0
     name, *flags = arguments
+    if name.startswith("-"):
+        raise UserError(f"name a recipe before {name}: {', '.join(RECIPES)}")
     prog = f"avae train {name}"
     asked = parse(Train, prog, flags, Train(recipe(name)))
     if asked.resume and (saved := read_run(Path(asked.config.out))):
-        asked = parse(Train, prog, flags, Train(saved.config))
+        asked = parse(Train, prog, flags, Train(as_asked(saved.config, asked.config)))
     outcome = train(asked.config, resume=asked.resume, overwrite=asked.overwrite)
     return 0 if outcome.signal is None else 128 + outcome.signal
 

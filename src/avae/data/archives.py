@@ -67,11 +67,6 @@ def open_pictures(path: Path) -> Pictures:
     return pictures
 
 
-def list_pictures(path: str | Path) -> list[str]:
-    """Return the sorted relative names of the pictures; raises as `open_pictures`."""
-    return open_pictures(Path(path)).names
-
-
 def load_content(content: Content) -> bytes:
     """Return a picture's bytes; raises UnreadableError."""
     if isinstance(content, Path):

@@ -41,9 +41,13 @@ class Checkpoints:
         for old in _files(self.folder)[:-KEPT]:
             old.unlink(missing_ok=True)
 
-    def refuse_non_finite(self, step: int) -> None:
-        """Raise NonFiniteError if any weight, statistic or moment has left the finite numbers."""
-        for name, tensor in self._tensors().items():
+    def refuse_non_finite(self, step: int, model: Mapping[str, Tensor]) -> None:
+        """Raise NonFiniteError if any weight, statistic or moment has left the finite numbers.
+
+        Args:
+            model: what is about to be saved for use; its statistics may overflow before training's do.
+        """
+        for name, tensor in (self._tensors() | {f"model.{key}": t for key, t in model.items()}).items():
             if not torch.isfinite(tensor).all():
                 raise NonFiniteError(f"{name} is not finite at step {step}", newest(self.folder))
 
@@ -55,9 +59,12 @@ class Checkpoints:
         try:
             tensors, words = load_tensors(path)
             return self._restore(tensors, words)
-        except (UserError, KeyError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"checkpoint {path}: {reason}; {_remedy(self.folder, path)}") from None
+        except UserError as error:
+            raise UserError(f"checkpoint {error}; {_remedy(self.folder, path)}") from None
+        except (KeyError, ValueError, RuntimeError):
+            raise UserError(
+                f"checkpoint {path} is not of these networks; {_remedy(self.folder, path)}"
+            ) from None
 
     def _restore(self, tensors: dict[str, Tensor], words: dict[str, str]) -> int:
         for name, module in self._modules().items():
@@ -116,7 +123,7 @@ class NonFiniteError(UserError):
 
     def __init__(self, what: str, last: Path | None) -> None:
         good = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
-        super().__init__(f"{what}; {good}; try a smaller --learning-rate or --precision fp32")
+        super().__init__(f"{what}; {good}; start again with a smaller --learning-rate, or in fp32")
 
 
 def _remedy(folder: Path, damaged: Path) -> str:

@@ -18,7 +18,6 @@ STANDARD = {
     "protocol": "standard",
     "batch_norm": "fixed statistics, recalibrated on training data",
     "code": "posterior mean, calibrated; '_sampled' figures: a posterior sample",
-    "mse_scale": "[-1, 1]",
 }
 
 

@@ -62,8 +62,9 @@ class Config:
     """Adam's, at the first step."""
     learning_rate_decay: float = 0.02
     """What the learning rate falls to over the run, exponentially, as a share of the first."""
-    sigma_lr_multiplier: float = 1.0
-    """Learning rate of sigma over that of the weights: 1 for 50,000 steps, 25 for short runs."""
+    sigma_lr_multiplier: float | None = None
+    """Learning rate of sigma over that of the weights; by default enough for log sigma to go as far as in the
+    paper's 50,000 steps (1 there, 20 for 2,500 steps at the same rate)."""
     ema_half_life: int = 0
     """Half-life, in images, of the average of the generator that the model is saved with; 0 for none."""
     init_from: str | None = None
@@ -96,8 +97,15 @@ def validate(config: Config) -> None:
     for name, least in at_least.items():
         _require(getattr(config, name) >= least, config, name, f"must be {least} or more")
     for name in ("learning_rate", "learning_rate_decay", "sigma_lr_multiplier"):
-        _require(0 < getattr(config, name) < float("inf"), config, name, "must be positive")
+        _require(
+            getattr(config, name) is None or 0 < getattr(config, name) < float("inf"),
+            config,
+            name,
+            "must be positive",
+        )
     _require(0 <= config.beta < float("inf"), config, "beta", "must be 0 or more")
+    if config.network == "dcgan":
+        _require(config.channels in (None, 1, 3), config, "channels", "must be 1 (grey) or 3 (colour)")
     _require(config.seed < 2**63, config, "seed", "must be below 2**63")
     for field in dataclasses.fields(Config):
         choices = getattr(field.type, "__args__", ())
@@ -105,6 +113,17 @@ def validate(config: Config) -> None:
             value = getattr(config, field.name)
             _require(value in choices, config, field.name, f"must be one of {', '.join(choices)}")
     parse_weighting(config.latent_weighting)
+
+
+def sigma_lr_multiplier(config: Config) -> float:
+    """Return the multiplier asked for, or one between 1 and 25 that offsets a shorter course of learning.
+
+    Adam moves log sigma by about the sum of its learning rates: 2e-4 times 50,000 steps in the paper, before
+    decay.
+    """
+    if config.sigma_lr_multiplier is not None:
+        return config.sigma_lr_multiplier
+    return min(25.0, max(1.0, 2e-4 * 50_000 / (config.learning_rate * config.steps)))
 
 
 def parse_weighting(text: str) -> tuple[str, float]:

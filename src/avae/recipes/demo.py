@@ -14,6 +14,5 @@ def demo() -> Config:
         code_dim=16,
         xi_dim=16,
         learning_rate=5e-4,
-        sigma_lr_multiplier=25,
         checkpoint_every=500,
     )

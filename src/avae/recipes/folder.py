@@ -11,5 +11,4 @@ def folder() -> Config:
         out="runs/folder",
         steps=20_000,
         width=32,
-        sigma_lr_multiplier=2.5,
     )

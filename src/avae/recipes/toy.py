@@ -16,7 +16,6 @@ def toy() -> Config:
         code_dim=1,
         xi_dim=1,
         learning_rate=5e-4,
-        sigma_lr_multiplier=25,
         log_every=100,
         checkpoint_every=2500,
     )

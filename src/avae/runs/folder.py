@@ -10,7 +10,7 @@ from typing import Any
 
 from avae.data.dataset import DataSet
 from avae.errors import UserError
-from avae.files import write_atomically
+from avae.files import is_partial, write_atomically
 from avae.recipes.config import Config, flag, from_dict
 
 FREE = frozenset({"out", "data", "device", "checkpoint_every", "log_every"})
@@ -26,9 +26,9 @@ class Saved:
 
 
 def read_run(folder: Path) -> Saved | None:
-    """Read a run folder's config.json; None where there is none."""
+    """Read a run folder's config.json; None where there is none, or only a model's."""
     path = folder / "config.json"
-    if not path.is_file():
+    if not _holds_run(folder):
         return None
     try:
         described = json.loads(path.read_text())
@@ -67,26 +67,50 @@ def check_fresh(folder: Path, overwrite: bool) -> None:
         return
     if not folder.is_dir():
         raise UserError(f"--out {folder} is a file: name a folder")
-    if not any(folder.iterdir()):
+    # A partial file is all that is left of a run killed while it wrote its config.json.
+    if all(is_partial(path) for path in folder.iterdir()):
         return
     if not overwrite:
         raise UserError(
             f"{folder} is not empty: go on with --resume, replace it with --overwrite, or pass --out"
         )
-    if not (folder / "config.json").is_file():
+    if not _holds_run(folder):
         raise UserError(
             f"{folder} holds something other than a run: --overwrite replaces runs only; pass --out"
         )
 
 
+def _holds_run(folder: Path) -> bool:
+    """Whether there is a run's config.json; a model folder holds its weights beside one of another kind."""
+    return (folder / "config.json").is_file() and not (folder / "model.safetensors").is_file()
+
+
 def clear(folder: Path) -> None:
-    """Delete the run that `check_fresh` allowed to be replaced."""
-    if folder.exists():
-        shutil.rmtree(folder)
+    """Delete the run that `check_fresh` allowed to be replaced.
+
+    What tells it for a run goes last, so that after a kill the rest may be deleted too.
+    """
+    if not folder.exists():
+        return
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == "config.json"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def as_asked(saved: Config, asked: Config) -> Config:
+    """Return the saved config, to be resumed, with the recipe's name and the folder that were asked for."""
+    return dataclasses.replace(saved, recipe=asked.recipe, out=asked.out)
 
 
 def check_same(config: Config, saved: Config) -> None:
     """Raise UserError, naming the field, unless `config` goes on with the saved run."""
+    if config.recipe != saved.recipe:
+        raise UserError(
+            f"the run in {config.out} is of the recipe {saved.recipe}, not {config.recipe}: "
+            "name that one, or pass another --out"
+        )
     for field in dataclasses.fields(Config):
         asked, was = getattr(config, field.name), getattr(saved, field.name)
         if field.name in FREE or asked == was:

@@ -8,7 +8,8 @@ from torch import Tensor
 from avae.data.dataset import DataSet
 from avae.evaluation.codes import code_metrics
 from avae.evaluation.images import image_metrics
-from avae.evaluation.points import point_metrics
+from avae.evaluation.points import REFERENCE, point_metrics
+from avae.evaluation.points import SAMPLES as SAMPLES_OF_POINTS
 from avae.evaluation.protocol import result
 from avae.evaluation.subject import Reconstruct, Subject
 from avae.frameworks.base import CodeMode
@@ -28,12 +29,14 @@ def evaluate(model: Model, data: DataSet, *, samples: int = SAMPLES, seed: int =
     """
     subject = subject_of(model, seed)
     test = data.test[:samples]
+    extra = {} if data.holds_images else {"reference": REFERENCE, "energy_distance": SAMPLES_OF_POINTS}
     about = {
         "framework": model.config.framework,
         "data": {"name": data.name, "checksum": data.checksum},
         "trained_on": model.data,
         "split": "test",
-        "counts": {"reconstructed": len(test), "drawn": samples},
+        "scale": "pixels in [-1, 1]" if data.holds_images else "the points' own",
+        "counts": {"reconstructed": len(test), "drawn": samples} | extra,
         "seed": seed,
     }
     reasons = {"xi_use": "the model has no xi"}

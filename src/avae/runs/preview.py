@@ -1,6 +1,7 @@
 """Pictures of what a model draws: reconstructions beside their originals, and samples."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,17 @@ def save_preview(model: Model, data: DataSet, folder: Path, name: str) -> list[P
         save_scatter(_point_panels(model, data), path)
         return [path]
     reconstructions, samples = folder / f"{name}-reconstructions.png", folder / f"{name}-samples.png"
-    labels, rows = zip(*reconstruction_rows(model, data.test[:ROW]).items(), strict=True)
+    labels, rows = zip(*reconstruction_rows(model, spread(data.test, ROW)).items(), strict=True)
     save_png(grid(rows, labels), reconstructions)
     save_png(sheet(as_images(model.sample(64))), samples)
     return [reconstructions, samples]
+
+
+def spread(items: NDArray[Any], count: int) -> NDArray[Any]:
+    """Return up to `count` items evenly spread: pictures lie class by class in many folders."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    chosen: NDArray[Any] = items[places]
+    return chosen
 
 
 def reconstruction_rows(

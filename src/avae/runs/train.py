@@ -23,12 +23,21 @@ from avae.engine.step import Losses, Phase
 from avae.errors import UserError
 from avae.frameworks.base import Framework, Noise
 from avae.frameworks.recalibrate import recalibrate
-from avae.model import Model, load
+from avae.model import Model, load, load_weights
 from avae.noise import normal
 from avae.recipes.build import build_framework
 from avae.recipes.catalogue import changed, recipe
-from avae.recipes.config import Config, validate
-from avae.runs.folder import check_fresh, check_same, check_same_data, clear, describe, read_run, write_run
+from avae.recipes.config import Config, sigma_lr_multiplier, validate
+from avae.runs.folder import (
+    as_asked,
+    check_fresh,
+    check_same,
+    check_same_data,
+    clear,
+    describe,
+    read_run,
+    write_run,
+)
 from avae.runs.preview import save_preview
 from avae.runs.reading import load_with_progress
 
@@ -70,7 +79,7 @@ def starting_config(name: str, settings: dict[str, Any], resume: bool) -> Config
     """Return the recipe's config, or, to resume, the saved one, with `settings` replaced."""
     config = recipe(name)
     saved = read_run(Path(settings.get("out", config.out))) if resume else None
-    return changed(dataclasses.replace(saved.config, recipe=name) if saved else config, settings)
+    return changed(as_asked(saved.config, config) if saved else config, settings)
 
 
 def run(
@@ -99,11 +108,12 @@ def run(
     config = _settled(config, data)
     if saved:
         check_same_data(data, saved)
-    else:
+    training = Training(config, data, device, networks)
+    start = training.checkpoints.restore() if saved else 0
+    # Nothing can be refused any more.
+    if not saved:
         clear(folder)
     say_what_is_read(data)
-    training = Training(config, data, device, networks)
-    start = training.checkpoints.restore()
     if saved and saved.config.steps != config.steps:
         say(f"{config.steps} steps instead of {saved.config.steps}: {_schedule(config, start)}")
     write_run(folder, config, data)
@@ -130,12 +140,12 @@ class Training:
         self.folder = Path(config.out)
         framework = build_framework(config, networks)
         if config.init_from:
-            _take_weights(framework, config.init_from, networks)
+            _take_weights(framework, config.init_from)
         # The layout that convolutions are fastest in, here a third faster than the default.
         self.framework = framework.to(memory_format=torch.channels_last).to(device).train()
         self.order = ShuffledOrder(len(data.train), config.seed)
         self.optimizers = adams(
-            self.framework.networks, config.learning_rate, {"log_sigma": config.sigma_lr_multiplier}
+            self.framework.networks, config.learning_rate, {"log_sigma": sigma_lr_multiplier(config)}
         )
         self.averages = averages(
             self.framework.networks, self.framework.averaged, config.ema_half_life, config.batch_size
@@ -175,8 +185,8 @@ class Training:
 
     def save(self, step: int) -> None:
         """Write model, pictures and, last, the state, so that a state never outruns its model."""
-        self.checkpoints.refuse_non_finite(step)
         model = self.model()
+        self.checkpoints.refuse_non_finite(step, model.framework.state_dict())
         model.save(self.folder / "model")
         save_preview(model, self.data, self.folder / "images", f"step-{step:08d}")
         self.checkpoints.save(step)
@@ -232,7 +242,12 @@ def _settled(config: Config, data: DataSet) -> Config:
     if len(data.train) < 2:
         raise UserError(f"--data {config.data}: {len(data.train)} training items; bring 2 or more")
     size = data.train.shape[1] if data.holds_images else None
-    return dataclasses.replace(config, size=size, channels=data.train.shape[-1])
+    return dataclasses.replace(
+        config,
+        size=size,
+        channels=data.train.shape[-1],
+        sigma_lr_multiplier=sigma_lr_multiplier(config),
+    )
 
 
 def _schedule(config: Config, start: int) -> str:
@@ -242,13 +257,15 @@ def _schedule(config: Config, start: int) -> str:
     return f"the learning rate goes on at {rate(start):.3g} and ends at {rate(config.steps):.3g}"
 
 
-def _take_weights(framework: Framework, path: str, networks: Mapping[str, nn.Module] | None) -> None:
+def _take_weights(framework: Framework, path: str) -> None:
     """Copy the weights of every network that `path` has under the same name."""
-    other = load(path, device="cpu", networks=networks).framework.networks
-    shared = framework.networks.keys() & other.keys()
-    for name in shared:
+    weights = load_weights(path)
+    for name, network in framework.networks.items():
+        prefix = f"{name}."
+        own = {key.removeprefix(prefix): t for key, t in weights.items() if key.startswith(prefix)}
         try:
-            framework.networks[name].load_state_dict(other[name].state_dict())
+            if own:
+                network.load_state_dict(own)
         except RuntimeError:
             raise UserError(
                 f"--init-from {path}: its {name} has another shape; "

@@ -1,0 +1,87 @@
+"""The paper's two-dimensional example (section 5.1): VAE and the four AVAE variants, 3 seeds, median.
+
+    python benchmarks/toy.py --out runs/toy-study [--seeds 3] [--steps 10000]
+
+Trains and evaluates through the public command; a run that is finished is not trained again. Prints a table
+of medians and writes results.json, naming hardware and versions.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import torch
+
+VARIANTS = {
+    "vae": ["--framework", "vae"],
+    "avae-a": ["--latent-loss", "a", "--xi-dim", "0"],
+    "avae-a-xi": ["--latent-loss", "a", "--xi-dim", "1"],
+    "avae-b": ["--latent-loss", "b", "--xi-dim", "0"],
+    "avae-b-xi": ["--latent-loss", "b", "--xi-dim", "1"],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=10_000)
+    asked = parser.parse_args()
+    medians = {
+        name: median([measured(name, seed, asked) for seed in range(asked.seeds)]) for name in VARIANTS
+    }
+    result = {
+        "command": f"python benchmarks/toy.py --seeds {asked.seeds} --steps {asked.steps}",
+        "date": date.today().isoformat(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "median": medians,
+    }
+    (asked.out / "results.json").write_text(f"{json.dumps(result, indent=2)}\n")
+    print_table(medians)
+
+
+def measured(name: str, seed: int, asked: argparse.Namespace) -> dict[str, float | None]:
+    """Train and evaluate one run, if that is still to be done, and return its metrics."""
+    run = asked.out / f"{name}-{seed}"
+    result = run / "evaluation" / "standard.json"
+    if not result.exists():
+        flags = ["--steps", str(asked.steps), "--seed", str(seed), "--out", str(run), *VARIANTS[name]]
+        avae("train", "toy", "--resume", *flags)
+        avae("evaluate", str(run))
+    return json.loads(result.read_text())["metrics"]
+
+
+def avae(*arguments: str) -> None:
+    subprocess.run(
+        [Path(sys.executable).with_name("avae"), *arguments], check=True, stdout=subprocess.DEVNULL
+    )
+
+
+def median(runs: list[dict[str, float | None]]) -> dict[str, float | None]:
+    return {
+        name: None if runs[0][name] is None else statistics.median(run[name] for run in runs)
+        for name in runs[0]
+    }
+
+
+def print_table(medians: dict[str, dict[str, float | None]]) -> None:
+    names = list(dict.fromkeys(name for metrics in medians.values() for name in metrics))
+    print(f"| {'metric':40} | " + " | ".join(f"{name:>10}" for name in medians) + " |")
+    print(f"|{'-' * 42}|" + "-----------:|" * len(medians))
+    for name in names:
+        cells = (metrics.get(name) for metrics in medians.values())
+        print(
+            f"| {name:40} | "
+            + " | ".join(f"{'-' if c is None else format(c, '.4f'):>10}" for c in cells)
+            + " |"
+        )
+
+
+if __name__ == "__main__":
+    main()

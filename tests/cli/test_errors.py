@@ -1,0 +1,247 @@
+"""Every mistake a user may make: exit code 2, one line that says what to do, nothing written."""
+
+import errno
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from avae.cli import main
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("trian", ["no verb 'trian'", "'train'"]),
+        ("xyzzy", ["no verb 'xyzzy'", "avae --help"]),
+        ("train demos", ["no recipe 'demos'", "'demo'"]),
+        ("train xyzzy", ["no recipe 'xyzzy'", "demo, toy, folder"]),
+        ("train demo --steps 0", ["--steps 0", "1 or more"]),
+        ("train demo --batch-size 1", ["--batch-size 1", "2 or more"]),
+        ("train demo --code-dim 0", ["--code-dim 0"]),
+        ("train demo --xi-dim -1", ["--xi-dim -1"]),
+        ("train demo --seed -1", ["--seed -1"]),
+        ("train demo --learning-rate 0", ["--learning-rate 0"]),
+        ("train demo --learning-rate nan", ["--learning-rate nan"]),
+        ("train demo --beta -2", ["--beta -2"]),
+        ("train demo --checkpoint-every 0", ["--checkpoint-every 0"]),
+        ("train demo --size 17", ["--size 17", "16, 32, 64, 128"]),
+        ("train demo --channels 2", ["channels 2"]),
+        ("train demo --network mlp", ["--network mlp", "images"]),
+        ("train toy --network dcgan", ["--network dcgan", "points"]),
+        ("train demo --latent-weighting balance", ["--latent-weighting balance", "'balanced'"]),
+        ("train demo --latent-weighting balanced:x", ["--latent-weighting balanced:x", "positive number"]),
+        ("train demo --latent-weighting balanced:-1", ["--latent-weighting balanced:-1"]),
+        ("train demo --latent-weighting softmax:2", ["--latent-weighting softmax:2"]),
+        ("train demo --init-from nowhere", ["nowhere"]),
+        ("train folder", ["--data"]),
+        ("train folder --data nowhere", ["nowhere", "check the path"]),
+        ("train folder --data digit", ["digit", "digits"]),
+    ],
+)
+def test_training_that_cannot_start(command, words, cli, tmp_path, monkeypatch, small_toy):
+    monkeypatch.chdir(tmp_path)
+    verb, *rest = command.split()
+    out = ["--out", "run"] if verb == "train" else []
+    cli(verb, *rest, *out).refused(*words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "suggestion"),
+    [
+        ("train demo --stepps 3", "--steps"),
+        ("train folder --dta x", "--data"),
+        ("sample run --cuont 3", "--count"),
+        ("evaluate run --sampels 3", "--samples"),
+        ("train demo --framework gan", "avae"),
+        ("reconstruct run x --code median", "mean"),
+        ("train demo --steps many", "--steps"),
+        ("sample", "PATH"),
+    ],
+)
+def test_unknown_flags_and_values_come_with_a_suggestion(command, suggestion, cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = cli(*command.split())
+    assert said.code == 2
+    assert suggestion in said.err
+    assert "Traceback" not in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_without_usable_pictures(cli, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/a.txt").write_text("no picture")
+    (tmp_path / "broken").mkdir()
+    for i in range(3):
+        (tmp_path / f"broken/{i}.png").write_bytes(b"no picture")
+    (tmp_path / "one").mkdir()
+    Image.new("L", (16, 16)).save(tmp_path / "one/a.png")
+    (tmp_path / "broken.zip").write_bytes(b"PK no zip")
+    for name in ("empty", "texts", "broken", "one", "broken.zip"):
+        cli("train", "folder", "--data", tmp_path / name, "--out", tmp_path / "run").refused(name)
+        assert not (tmp_path / "run").exists()
+
+
+def test_unreadable_pictures_are_named_counted_and_left_out(cli, tiny, pictures, runs, tmp_path):
+    data, run = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(pictures, data)
+    (data / "odd/13.png").write_bytes(b"no picture")
+    (data / "even/14.png").write_bytes((data / "even/00.png").read_bytes()[:60])
+    settings = tiny | {"batch_size": 4, "steps": 2}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    said = cli("train", "folder", *flags, "--data", data, "--out", run)
+    assert said.code == 0
+    assert "left out 2: even/14.png" in said.err
+    assert len((run / "rejected.jsonl").read_text().splitlines()) == 2
+    said = cli("encode", runs["digits-avae"], data, "--out", tmp_path / "codes.npz")
+    assert said.code == 0
+    assert "odd/13.png" in said.out + said.err
+    assert "12 codes" in said.out
+    cli("reconstruct", runs["digits-avae"], data / "odd/13.png", "--out", tmp_path / "o").refused("13.png")
+    assert not (tmp_path / "o").exists()
+
+
+def arrays(folder):
+    saved = {
+        "wrong-size": np.zeros((3, 8, 8, 1), np.uint8),
+        "wrong-channels": np.zeros((3, 16, 16, 3), np.uint8),
+        "grey-without-channel": np.zeros((3, 16, 16), np.uint8),
+        "out-of-range": np.full((3, 1, 16, 16), 2.5, np.float32),
+        "nan": np.full((3, 1, 16, 16), np.nan, np.float32),
+        "integers": np.zeros((3, 1, 16, 16), np.int64),
+        "texts": np.array(["a", "b"]),
+        "objects": np.array([{}, []], dtype=object),
+        "empty": np.zeros((0, 16, 16, 1), np.uint8),
+        "scalar": np.array(3.0),
+        "points": np.zeros((3, 2), np.float32),
+        "codes": np.zeros((3, 5), np.float32),
+    }
+    for name, array in saved.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=True)
+    (folder / "cut.npy").write_bytes((folder / "wrong-size.npy").read_bytes()[:-5])
+    (folder / "no-array.npy").write_bytes(b"abc")
+    (folder / "nothing.npy").write_bytes(b"")
+    return [*saved, "cut", "no-array", "nothing", "missing"]
+
+
+def test_arrays_that_do_not_fit_a_model(cli, runs, tmp_path):
+    for name in arrays(tmp_path):
+        for verb in ("encode", "reconstruct", "decode"):
+            said = cli(verb, runs["digits-avae"], tmp_path / f"{name}.npy", "--out", tmp_path / "out")
+            assert said.code == 2, (verb, name, said)
+            said.refused()
+            assert not (tmp_path / "out").exists()
+    for name in ("wrong-size", "codes", "texts", "scalar"):
+        cli("encode", runs["toy-avae"], tmp_path / f"{name}.npy", "--out", tmp_path / "out").refused()
+
+
+def test_codes_that_do_not_fit(cli, runs, tmp_path):
+    run, out = runs["digits-avae"], tmp_path / "out"
+    np.savez(tmp_path / "wide.npz", codes=np.zeros((2, 5)), names=np.array(["a", "b"]))
+    np.savez(tmp_path / "few-names.npz", codes=np.zeros((2, 4)), names=np.array(["a"]))
+    np.savez(tmp_path / "texts.npz", codes=np.array([["a"] * 4]), names=np.array(["a"]))
+    np.savez(tmp_path / "nan.npz", codes=np.full((1, 4), np.nan), names=np.array(["a"]))
+    np.savez(tmp_path / "no-codes.npz", names=np.array(["a"]))
+    (tmp_path / "damaged.npz").write_bytes(b"PK damaged")
+    (tmp_path / "picture.png").write_bytes(b"no codes")
+    cli("decode", run, tmp_path / "wide.npz", "--out", out).refused("(2, 5)", "(N, 4)")
+    for name in ("few-names", "texts", "nan", "no-codes", "damaged"):
+        cli("decode", run, tmp_path / f"{name}.npz", "--out", out).refused()
+    cli("decode", run, tmp_path / "picture.png", "--out", out).refused("picture.png")
+    cli("decode", run, tmp_path, "--out", out).refused(str(tmp_path))
+    assert not out.exists()
+
+
+def test_pictures_for_a_model_of_points_and_the_other_way_round(cli, runs, pictures, tmp_path, small_toy):
+    out = tmp_path / "out"
+    cli("reconstruct", runs["toy-avae"], pictures, "--out", out).refused("points", ".npy")
+    cli("evaluate", runs["toy-avae"], "--data", "digits", "--out", out / "a.json").refused("points")
+    cli("evaluate", runs["digits-avae"], "--data", "toy", "--out", out / "a.json").refused("images")
+    assert not out.exists()
+
+
+def test_models_that_are_missing_or_damaged(cli, runs, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(runs["digits-avae"] / "model", model)
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-9])
+    (tmp_path / "empty").mkdir()
+    for verb, arguments in (
+        ("sample", []),
+        ("reconstruct", ["a.png"]),
+        ("encode", ["a.png"]),
+        ("decode", ["a.npz"]),
+        ("interpolate", ["a.png", "b.png"]),
+        ("evaluate", []),
+    ):
+        out = ["--out", tmp_path / "out"]
+        cli(verb, tmp_path / "nowhere", *arguments, *out).refused("nowhere", "no run or model folder")
+        cli(verb, tmp_path / "empty", *arguments, *out).refused("empty", "no run or model folder")
+        cli(verb, model, *arguments, *out).refused("model.safetensors", "damaged")
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("sample {avae} --count 0", ["1 sample or more"]),
+        ("sample {avae} --device tpu", ["--device tpu"]),
+        ("evaluate {avae} --samples 0", ["--samples 0"]),
+        ("reconstruct {avae} {pictures} --realism 2", ["realism=2"]),
+        ("reconstruct {vae} {pictures} --realism 1", ["no generator"]),
+        ("interpolate {avae} {pictures}/even/00.png {pictures}/odd/01.png --steps 1", ["steps=1"]),
+        ("interpolate {avae} {pictures} {pictures}/odd/01.png", ["12 items"]),
+        ("sample {avae} --seed -1", ["seed"]),
+        ("evaluate {avae} --seed -1", ["seed"]),
+    ],
+)
+def test_wrong_values(command, words, cli, runs, pictures, tmp_path):
+    places = {"avae": runs["digits-avae"], "vae": runs["digits-vae"], "pictures": pictures}
+    cli(*command.format(**places).split(), "--out", tmp_path / "out").refused(*words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_where_a_folder_should_be(cli, runs, tmp_path):
+    (tmp_path / "file").write_text("kept")
+    cli("sample", runs["digits-avae"], "--out", tmp_path / "file").refused("file", "--overwrite")
+    cli("sample", runs["digits-avae"], "--out", tmp_path / "file", "--overwrite").refused("file")
+    cli("sample", runs["digits-avae"], "--out", tmp_path / "file/below").refused("file")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "no space left on the disk"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "Permission denied (/x)"),
+        (MemoryError(), 2, "out of memory"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_what_the_machine_refuses(error, code, says, monkeypatch, capsys):
+    def fail(arguments):
+        raise error
+
+    monkeypatch.setattr("avae.cli._dispatch", fail)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
+    said = capsys.readouterr().err
+    assert said.count("\n") <= 1
+    assert says in said
+
+
+def test_a_real_process_ends_with_code_2_and_one_line(tmp_path):
+    avae = Path(sys.executable).with_name("avae")
+    done = subprocess.run(
+        [avae, "train", "folder", "--data", "nowhere"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("avae: ")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,339 @@
+"""Every verb, end to end, on tiny models of digits and of points."""
+
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.testing import assert_close
+
+import avae
+from avae.data.dataset import as_images
+
+NAMES = ["digits-avae", "digits-vae"]
+
+
+def png(path):
+    return np.asarray(Image.open(path))
+
+
+# Starting up
+
+
+def test_help_and_import_do_without_torch():
+    code = """
+import sys, avae
+assert "torch" not in sys.modules, "import avae"
+from avae.cli import main
+for arguments in ([], ["--help"], ["-h"], ["--version"], ["train"], ["train", "--help"]):
+    sys.argv = ["avae", *arguments]
+    try:
+        main()
+    except SystemExit as ended:
+        assert ended.code == 0, arguments
+    if arguments[:1] != ["train"]:
+        assert "torch" not in sys.modules, arguments
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "usage: avae VERB" in done.stdout
+    assert "usage: avae train RECIPE" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "verb", ["demo", "train toy", "evaluate", "sample", "reconstruct", "encode", "decode", "interpolate"]
+)
+def test_every_verb_has_help_with_an_example(verb, cli):
+    said = cli(*verb.split(), "--help")
+    assert said.code == 0
+    assert "Example: avae" in said.out
+    assert "--out" in said.out
+
+
+# Drawing
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sample(name, cli, runs, tmp_path):
+    out = tmp_path / "new"
+    said = cli("sample", runs[name], "--count", 5, "--seed", 3, "--out", out)
+    assert said.code == 0
+    assert {path.name for path in out.iterdir()} == {"samples.png", *(f"{i:05d}.png" for i in range(5))}
+    expected = as_images(avae.load(runs[name], device="cpu").sample(5, seed=3))
+    for i in range(5):
+        assert np.array_equal(png(out / f"{i:05d}.png"), expected[i, ..., 0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reconstruct_from_every_kind_of_source(name, cli, runs, pictures, tmp_path):
+    """A folder, a zip, a single file and a .npy array come to the same pictures."""
+    files = sorted(pictures.rglob("*.png"))
+    array = np.stack([png(path) for path in files])[..., None]
+    np.save(tmp_path / "array.npy", array)
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+        for path in files:
+            archive.write(path, path.relative_to(pictures))
+    expected = as_images(avae.load(runs[name], device="cpu").reconstruct(array, seed=2))
+    names = [str(path.relative_to(pictures)) for path in files]
+    for source, written in (
+        (pictures, names),
+        (tmp_path / "pictures.zip", names),
+        (tmp_path / "array.npy", [f"{i:05d}.png" for i in range(len(files))]),
+    ):
+        out = tmp_path / f"from-{source.name}"
+        said = cli("reconstruct", runs[name], source, "--seed", 2, "--out", out)
+        assert said.code == 0
+        assert "12 reconstructions" in said.out
+        found = {str(path.relative_to(out)) for path in out.rglob("*.png")}
+        assert found == {"comparison.png", *written}
+        for i, file in enumerate(written):
+            assert np.array_equal(png(out / file), expected[i, ..., 0]), file
+    out = tmp_path / "single"
+    assert cli("reconstruct", runs[name], files[0], "--seed", 2, "--out", out).code == 0
+    assert np.abs(png(out / files[0].name).astype(int) - expected[0, ..., 0]).max() <= 1
+
+
+def test_reconstruct_options_reach_the_model(cli, runs, pictures, tmp_path):
+    model = avae.load(runs["digits-avae"], device="cpu")
+    files = sorted(pictures.rglob("*.png"))
+    for options in ({"realism": 0}, {"realism": 0.5}, {"code": "sample", "seed": 9}):
+        out = tmp_path / str(len(list(tmp_path.iterdir())))
+        flags = [f"--{name}={value}" for name, value in options.items()]
+        assert cli("reconstruct", runs["digits-avae"], pictures, *flags, "--out", out).code == 0
+        expected = as_images(model.reconstruct(files, **options))
+        found = np.stack([png(out / path.relative_to(pictures)) for path in files])
+        assert np.array_equal(found, expected[..., 0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_decode_of_encode_is_reconstruct(name, cli, runs, pictures, tmp_path):
+    codes = tmp_path / "codes.npz"
+    assert cli("encode", runs[name], pictures, "--out", codes).code == 0
+    with np.load(codes, allow_pickle=False) as file:
+        assert sorted(file) == ["codes", "names"]
+        assert file["codes"].shape == (12, 4)
+        assert file["codes"].dtype == np.float32
+        names = file["names"].tolist()
+        np.save(tmp_path / "codes.npy", file["codes"])
+    assert names == sorted(str(path.relative_to(pictures)) for path in pictures.rglob("*.png"))
+    assert cli("decode", runs[name], codes, "--out", tmp_path / "decoded").code == 0
+    assert cli("decode", runs[name], tmp_path / "codes.npy", "--out", tmp_path / "numbered").code == 0
+    assert cli("reconstruct", runs[name], pictures, "--out", tmp_path / "reconstructed").code == 0
+    for i, file in enumerate(names):
+        expected = png(tmp_path / "reconstructed" / file)
+        assert np.array_equal(png(tmp_path / "decoded" / file), expected)
+        assert np.array_equal(png(tmp_path / "numbered" / f"{i:05d}.png"), expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_interpolate(name, cli, runs, pictures, tmp_path):
+    a, b = pictures / "even/00.png", pictures / "odd/01.png"
+    out = tmp_path / "way"
+    assert cli("interpolate", runs[name], a, b, "--steps", 4, "--out", out).code == 0
+    assert {path.name for path in out.iterdir()} == {"interpolation.png", *(f"{i:05d}.png" for i in range(4))}
+    expected = as_images(avae.load(runs[name], device="cpu").interpolate(a, b, steps=4))
+    assert np.array_equal(png(out / "00003.png"), expected[3, ..., 0])
+
+
+@pytest.mark.parametrize("name", ["toy-avae", "toy-vae"])
+def test_verbs_on_points(name, cli, runs, tmp_path):
+    model = avae.load(runs[name], device="cpu")
+    points = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
+    np.save(tmp_path / "points.npy", points)
+    for i in (0, 1):
+        np.save(tmp_path / f"{i}.npy", points[i])
+
+    def drawn(verb, *arguments):
+        out = tmp_path / verb
+        said = cli(verb, runs[name], *arguments, "--out", out)
+        assert said.code == 0, said
+        return torch.from_numpy(np.load(out / "points.npy"))
+
+    assert torch.equal(drawn("sample", "--count", 7), model.sample(7))
+    assert torch.equal(drawn("reconstruct", tmp_path / "points.npy"), model.reconstruct(points))
+    way = drawn("interpolate", tmp_path / "0.npy", tmp_path / "1.npy", "--steps", 3)
+    assert torch.equal(way, model.interpolate(points[0], points[1], steps=3))
+    assert cli("encode", runs[name], tmp_path / "points.npy", "--out", tmp_path / "codes.npz").code == 0
+    assert_close(drawn("decode", tmp_path / "codes.npz"), model.reconstruct(points))
+    for verb, picture in (
+        ("sample", "samples"),
+        ("reconstruct", "comparison"),
+        ("interpolate", "interpolation"),
+    ):
+        assert Image.open(tmp_path / verb / f"{picture}.png").size[0] > 100
+
+
+def test_verbs_default_to_the_run_folder(cli, runs, pictures, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(runs["digits-avae"], run)
+    for verb, arguments, made in (
+        ("sample", ["--count", 2], "samples/00001.png"),
+        ("reconstruct", [pictures], "reconstructions/comparison.png"),
+        ("encode", [pictures], "codes.npz"),
+        ("decode", [run / "codes.npz"], "decoded/even/00.png"),
+        ("interpolate", [pictures / "even/00.png", pictures / "odd/01.png"], "interpolation/00007.png"),
+    ):
+        assert cli(verb, run, *arguments).code == 0, verb
+        assert (run / made).exists(), verb
+    # A run folder that verbs have written into is still a run.
+    assert cli("train", "demo", "--resume", "--out", run).code == 0
+
+
+# Nothing is overwritten or written elsewhere
+
+
+@pytest.mark.parametrize("verb", ["sample", "reconstruct", "encode", "decode", "interpolate"])
+def test_nothing_is_overwritten_unasked(verb, cli, runs, pictures, tmp_path, contents):
+    run, codes, out = runs["digits-avae"], tmp_path / "codes.npz", tmp_path / "out.npz"
+    assert cli("encode", run, pictures, "--out", codes).code == 0
+    arguments = {
+        "sample": ["--count", 2],
+        "reconstruct": [pictures],
+        "encode": [pictures],
+        "decode": [codes],
+        "interpolate": [pictures / "even/00.png", pictures / "odd/01.png"],
+    }[verb]
+    asked = (verb, run, *arguments, "--out", out)
+    assert cli(*asked, "--seed", 1).code == 0 if verb != "encode" else cli(*asked).code == 0
+    before = contents(tmp_path)
+    cli(*asked).refused(str(out), "--overwrite")
+    assert contents(tmp_path) == before
+    assert cli(*asked, "--overwrite").code == 0
+    assert contents(tmp_path) != before
+
+
+@pytest.mark.parametrize("name", ["../../x.png", "/x.png", "a/../../../x.png", "..\\..\\x.png", "./../x.png"])
+def test_names_in_archives_cannot_lead_out(name, cli, runs, pictures, tmp_path):
+    archive, out = tmp_path / "in/pictures.zip", tmp_path / "out/deep/down"
+    archive.parent.mkdir()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(name, (pictures / "even/00.png").read_bytes())
+        file.writestr("good.png", (pictures / "odd/01.png").read_bytes())
+    codes = tmp_path / "in/codes.npz"
+    assert cli("reconstruct", runs["digits-avae"], archive, "--out", out / "r").code == 0
+    assert cli("encode", runs["digits-avae"], archive, "--out", codes).code == 0
+    assert cli("decode", runs["digits-avae"], codes, "--out", out / "d").code == 0
+    written = set(tmp_path.rglob("*.png"))
+    assert len([path for path in written if path.name.endswith("x.png")]) == 2
+    assert all(path.is_relative_to(out) for path in written)
+
+
+def test_hand_made_codes_cannot_lead_out(cli, runs, tmp_path):
+    codes, out = tmp_path / "codes.npz", tmp_path / "out/deep"
+    np.savez(codes, codes=np.zeros((5, 4)), names=np.array(["../../x", "/etc/x", "..", "", "a/./../b.jpg"]))
+    assert cli("decode", runs["digits-avae"], codes, "--out", out).code == 0
+    assert all(path.is_relative_to(out) for path in tmp_path.rglob("*.png"))
+
+
+def test_a_picture_called_as_the_comparison_is_not_lost(cli, runs, pictures, tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    shutil.copy(pictures / "even/00.png", source / "comparison.png")
+    assert cli("reconstruct", runs["digits-avae"], source, "--out", out).code == 0
+    sizes = sorted(Image.open(path).size for path in out.rglob("*.png"))
+    assert len(sizes) == 2
+    assert sizes[0] == (16, 16)
+
+
+# Measuring
+
+IMAGE_METRICS = {
+    f"{metric}_{drawer}"
+    for metric in ("mse", "psnr", "sharpness")
+    for drawer in ("decoder", "decoder_sampled", "generator_calibrated", "generator_sampled")
+}
+POINT_METRICS = {
+    "manifold_distance",
+    "manifold_distance_floor",
+    "energy_distance",
+    *(
+        f"{metric}_{drawer}"
+        for metric in ("mse", "manifold_distance")
+        for drawer in ("decoder", "decoder_sampled", "generator_calibrated", "generator_sampled")
+    ),
+}
+CODE_METRICS = {"latent_consistency", "latent_consistency_posterior", "xi_use"}
+
+
+class Sources(html.parser.HTMLParser):
+    """Collects what a page refers to."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+
+
+@pytest.mark.parametrize("name", ["digits-avae", "digits-vae", "toy-avae", "toy-vae"])
+def test_evaluate_writes_figures_and_where_they_come_from(name, cli, runs, tmp_path, small_toy):
+    run = tmp_path / name
+    shutil.copytree(runs[name], run)
+    said = cli("evaluate", run, "--samples", 40)
+    assert said.code == 0, said
+    result = json.loads((run / "evaluation/standard.json").read_text(), parse_constant=pytest.fail)
+    expected = CODE_METRICS | (IMAGE_METRICS if name.startswith("digits") else POINT_METRICS)
+    if name.endswith("-vae"):
+        expected = {metric for metric in expected if "generator" not in metric}
+    assert result["metrics"].keys() == expected
+    null = {metric for metric, value in result["metrics"].items() if value is None}
+    assert null == ({"xi_use"} if name.endswith("-vae") else set())
+    assert result["reasons"].keys() == null
+    saved = json.loads((run / "config.json").read_text())
+    assert result["protocol"] == "standard"
+    assert result["split"] == "test"
+    assert result["data"] == {"name": saved["data"]["name"], "checksum": saved["data"]["checksum"]}
+    assert result["trained_on"] == saved["data"]
+    assert result["counts"]["reconstructed"] == 40
+    assert {"feature_extractor", "batch_norm", "code", "seed", "versions", "framework"} <= result.keys()
+    for metric, value in result["metrics"].items():
+        assert metric in said.out
+        assert value is None or np.isfinite(value)
+    page = (run / "report.html").read_text()
+    found = Sources(page).found
+    assert len(found) >= 2
+    assert all(source.startswith("data:image/png;base64,") for source in found)
+    assert not re.search(r"https?:|url\(|@import|<script", page)
+    assert "latent_consistency" in page
+
+
+def test_evaluate_is_a_function_of_its_seed_and_measures_the_default_of_the_model(cli, runs, tmp_path):
+    figures = []
+    for i, seed in enumerate((0, 0, 1)):
+        out = tmp_path / f"{i}.json"
+        shutil.copytree(runs["digits-avae"], tmp_path / str(i))
+        assert cli("evaluate", tmp_path / str(i), "--samples", 30, "--seed", seed, "--out", out).code == 0
+        figures.append(json.loads(out.read_text())["metrics"])
+    assert figures[0] == figures[1]
+    assert figures[0]["mse_generator_calibrated"] != figures[2]["mse_generator_calibrated"]
+    assert figures[0]["mse_decoder"] == figures[2]["mse_decoder"]
+
+
+def test_evaluate_a_shared_model_on_other_pictures(cli, runs, pictures, tmp_path):
+    """A model folder knows no data; what it is measured on is said to differ from what it was trained on."""
+    model = tmp_path / "shared"
+    avae.load(runs["digits-avae"], device="cpu").save(model)
+    cli("evaluate", model).refused("--data")
+    said = cli("evaluate", model, "--data", pictures, "--samples", 10, "--out", tmp_path / "figures.json")
+    assert said.code == 0
+    assert "trained on digits" in said.out
+    assert json.loads((tmp_path / "figures.json").read_text())["data"]["name"] == pictures.name
+
+
+def test_demo_makes_a_report_and_says_whether_it_works(cli, tmp_path, monkeypatch):
+    monkeypatch.setattr("avae.cli.demo.load", lambda path: avae.load(path, device="cpu"))
+    said = cli("demo", "--steps", 2, "--out", tmp_path / "demo")
+    metrics = json.loads((tmp_path / "demo/evaluation/standard.json").read_text())["metrics"]
+    works = metrics["sharpness_generator_calibrated"] > metrics["sharpness_decoder"]
+    assert said.code == (0 if works else 1)
+    assert ("it works" if works else "FAILED") in said.out
+    assert (tmp_path / "demo/report.html").exists()

@@ -1,0 +1,242 @@
+"""What may be written into a run folder, and what is left there when training cannot go on."""
+
+import errno
+import io
+import json
+import math
+import os
+import subprocess
+
+import pytest
+import torch
+
+import avae
+from avae.engine.log import read_stats
+from avae.files import write_atomically
+from avae.runs.train import Training
+from avae.tensorfile import load_tensors
+
+
+@pytest.fixture
+def run(tiny, tmp_path):
+    """A finished run of one's own."""
+    avae.train("demo", **tiny, out=str(tmp_path / "run"))
+    return tmp_path / "run"
+
+
+def test_a_run_folder_holds_what_it_should(runs):
+    names = {str(path.relative_to(runs["digits-avae"])) for path in runs["digits-avae"].rglob("*.*")}
+    assert names == {
+        "config.json",
+        "stats.jsonl",
+        "model/config.json",
+        "model/model.safetensors",
+        "state/step-00000004.safetensors",
+        "state/step-00000008.safetensors",
+        *(
+            f"images/step-0000000{step}-{kind}.png"
+            for step in (4, 8)
+            for kind in ("samples", "reconstructions")
+        ),
+    }
+    config = json.loads((runs["digits-avae"] / "config.json").read_text())
+    assert config["config"]["size"] == 16
+    assert config["config"]["channels"] == 1
+    assert config["data"]["checksum"].startswith("sha256:")
+
+
+@pytest.mark.parametrize("flags", [(), ("--steps", 20)])
+def test_an_existing_run_is_not_written_into(flags, cli, runs, contents):
+    before = contents(runs["digits-avae"])
+    cli("train", "demo", *flags, "--out", runs["digits-avae"]).refused("--resume", "--overwrite", "--out")
+    assert contents(runs["digits-avae"]) == before
+
+
+def test_something_else_is_never_overwritten(cli, tmp_path, contents):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    before = contents(tmp_path)
+    for flags in ((), ("--overwrite",), ("--resume",)):
+        cli("train", "demo", *flags, "--out", tmp_path).refused(str(tmp_path), "--out")
+        assert contents(tmp_path) == before
+    cli("train", "demo", "--overwrite", "--out", tmp_path / "thesis.txt").refused("is a file")
+    assert contents(tmp_path) == before
+
+
+def test_a_model_folder_is_no_run_to_overwrite(cli, runs, tmp_path, contents):
+    avae.load(runs["digits-avae"]).save(tmp_path / "shared")
+    before = contents(tmp_path)
+    cli("train", "demo", "--overwrite", "--out", tmp_path / "shared").refused("other than a run")
+    assert contents(tmp_path) == before
+
+
+def test_resume_and_overwrite_exclude_each_other(cli, runs, contents):
+    before = contents(runs["digits-avae"])
+    asked = ("train", "demo", "--resume", "--overwrite", "--out", runs["digits-avae"])
+    cli(*asked).refused("--resume", "--overwrite", "choose one")
+    assert contents(runs["digits-avae"]) == before
+
+
+def test_overwrite_replaces_the_run_and_what_came_of_it(cli, run):
+    (run / "samples").mkdir()
+    (run / "samples/old.png").write_bytes(b"")
+    flags = ("--steps", 1, "--batch-size", 16, "--width", 1, "--code-dim", 3, "--xi-dim", 0)
+    assert cli("train", "demo", *flags, "--overwrite", "--out", run).code == 0
+    assert not (run / "samples").exists()
+    assert [path.name for path in (run / "state").iterdir()] == ["step-00000001.safetensors"]
+    assert avae.load(run).config.code_dim == 3
+    assert [line["step"] for line in read_stats(run / "stats.jsonl")] == [1]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--size", 17),
+        ("--network", "mlp"),
+        ("--data", "missing"),
+        ("--init-from", "missing"),
+        ("--framework", "gan"),
+        ("--steps", 0),
+    ],
+)
+def test_overwrite_deletes_nothing_when_the_new_run_cannot_start(flags, cli, run, contents):
+    before = contents(run)
+    assert cli("train", "demo", *flags, "--overwrite", "--out", run).code == 2
+    assert contents(run) == before
+
+
+def test_a_run_may_start_from_the_weights_of_the_one_it_replaces(cli, run, tiny):
+    old = avae.load(run).framework.decoder.state_dict()
+    avae.train(
+        "demo", **tiny | {"steps": 1}, learning_rate=1e-30, out=str(run), init_from=str(run), overwrite=True
+    )
+    new = load_tensors(run / "state/step-00000001.safetensors")[0]
+    assert torch.equal(new["network.decoder.linear.weight"], old["linear.weight"])
+
+
+# Losses that are not finite
+
+
+def test_a_non_finite_loss_names_the_last_good_checkpoint(cli, tiny, tmp_path, monkeypatch):
+    batch = Training.batch
+
+    def spoilt(self, step, stream="train"):
+        x, noise = batch(self, step, stream)
+        return (x * math.inf if step == 6 and stream == "train" else x), noise
+
+    monkeypatch.setattr(Training, "batch", spoilt)
+    run = tmp_path / "run"
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in tiny.items()]
+    said = cli("train", "demo", *flags, "--out", run)
+    assert said.code == 2
+    last = said.err.splitlines()[-1]
+    assert last.startswith("avae: ")
+    assert f"the last good checkpoint is {run}/state/step-00000004.safetensors" in last
+    assert "--learning-rate" in last
+    assert "Traceback" not in said.err
+    assert [path.name for path in (run / "state").iterdir()] == ["step-00000004.safetensors"]
+    weights = load_tensors(run / "model/model.safetensors")[0]
+    assert all(torch.isfinite(tensor).all() for tensor in weights.values())
+    lines = [json.loads(line, parse_constant=pytest.fail) for line in (run / "stats.jsonl").open()]
+    assert lines[-1]["step"] == 8
+    assert lines[-1]["mse"] is None
+    monkeypatch.undo()
+    assert cli("train", "demo", "--resume", "--out", run).code == 0
+
+
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("rate", ["1e30", "1e4"])
+def test_a_huge_learning_rate_never_leaves_a_model_with_nan(rate, every, cli, tiny, tmp_path):
+    run = tmp_path / "run"
+    settings = tiny | {"learning_rate": rate, "checkpoint_every": every, "log_every": 3}
+    said = cli("train", "demo", *[f"--{k.replace('_', '-')}={v}" for k, v in settings.items()], "--out", run)
+    assert said.code in (0, 2)
+    assert "Traceback" not in said.err
+    if rate == "1e30":
+        assert said.code == 2
+        assert "checkpoint" in said.err.splitlines()[-1]
+    for path in run.rglob("*.safetensors"):
+        assert all(torch.isfinite(tensor).all() for tensor in load_tensors(path)[0].values()), path
+
+
+def test_bf16_trains_with_finite_terms(tiny, tmp_path):
+    model = avae.train("demo", **tiny | {"log_every": 1}, precision="bf16", out=str(tmp_path / "run"))
+    lines = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "run/stats.jsonl").open()]
+    assert [line["step"] for line in lines] == list(range(1, 9))
+    terms = {"reconstruction", "kl", "mse", "latent", "manifold", "critic", "real"}
+    assert all(terms <= line.keys() and None not in line.values() for line in lines)
+    assert {p.dtype for p in model.framework.parameters()} == {torch.float32}
+    full = avae.train("demo", **tiny | {"log_every": 1}, out=str(tmp_path / "full"))
+    assert not torch.equal(model.sample(2), full.sample(2)), "bf16 made no difference"
+
+
+# No space left
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """Return a function that puts a file system of so many KiB at tmp_path/disk."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def mount(kib):
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "none", disk], capture_output=True, text=True
+        )
+        if mounted.returncode:
+            pytest.skip(f"cannot mount a small file system here: {mounted.stderr.strip()}")
+        return disk
+
+    yield mount
+    subprocess.run(["umount", "--lazy", disk], capture_output=True)  # files read may still be mapped
+
+
+def test_a_full_disk_stops_the_run_and_spoils_nothing(cli, tiny, tmp_path, full_disk):
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in tiny.items()]
+    reference, disk = tmp_path / "reference", full_disk(1000)
+    assert cli("train", "demo", *flags, "--out", reference).code == 0
+    room = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+    # Room for the first checkpoint, but not for the second.
+    filler = room - (reference / "state/step-00000004.safetensors").stat().st_size - 160_000
+    (disk / "filler").write_bytes(bytes(filler))
+    run = disk / "run"
+    said = cli("train", "demo", *flags, "--out", run)
+    assert said.code == 2, said
+    assert said.err.splitlines()[-1].startswith("avae: no space left on the disk")
+    assert "Traceback" not in said.err
+    assert [path.name for path in (run / "state").iterdir()] == ["step-00000004.safetensors"]
+    load_tensors(run / "state/step-00000004.safetensors")
+    avae.load(run)
+    assert [path.name for path in run.rglob(".*")] == []
+    (disk / "filler").unlink()
+    assert cli("train", "demo", "--resume", "--out", run).code == 0
+    weights, expected = (load_tensors(p / "model/model.safetensors")[0] for p in (run, reference))
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("call", ["write", "flush", "fsync", "replace"])
+def test_a_failed_write_leaves_the_old_file_and_no_other(call, tmp_path, monkeypatch):
+    """Where a small file system cannot be mounted: each call that a full disk can make fail."""
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def no_space(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if call in ("fsync", "replace"):
+        monkeypatch.setattr(os, call, no_space)
+    else:
+        disk = type("FullDisk", (io.FileIO,), {call: no_space})
+        monkeypatch.setattr("builtins.open", disk)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, b"new")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_writing_atomically_replaces_and_makes_folders(tmp_path):
+    path = tmp_path / "a/b/file"
+    for data in (b"one", b"two"):
+        write_atomically(path, data)
+        assert path.read_bytes() == data
+    assert list(path.parent.iterdir()) == [path]
