@@ -2,7 +2,7 @@
 
 Every convolution is 5x5 with 'same' padding. Down: width w, 2w, 4w, 8w (and 8w again at 128 px) to 4x4,
 batch norm except on the first block, leaky ReLU 0.2, one linear layer. Up: the mirror, with ReLU and tanh.
-Weights start at N(0, 0.02) and batch-norm scales at N(1, 0.02); batch norm's epsilon is the released code's.
+Weights start at N(0, 0.02) and batch-norm scales at N(1, 0.02).
 """
 
 import torch
@@ -74,7 +74,7 @@ def _widths(size: int, width: int) -> tuple[int, ...]:
 
 
 def _batch_norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3)
+    return nn.BatchNorm2d(channels)
 
 
 def _initialise(module: nn.Module) -> None:
