@@ -3,18 +3,11 @@
 import os
 from pathlib import Path
 
-_PARTIAL = ".partial"
-
-
-def is_partial(path: Path) -> bool:
-    """Whether this is what a kill left of a file that was being written."""
-    return path.name.startswith(".") and path.name.endswith(_PARTIAL)
-
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file whole or not at all, even if the machine stops meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}{_PARTIAL}")
+    partial = _partial(path)
     try:
         with open(partial, "wb") as file:
             file.write(data)
@@ -24,3 +17,13 @@ def write_atomically(path: Path, data: bytes) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+def remove_partials(folder: Path) -> None:
+    """Delete what kills left in a folder of files that were being written."""
+    for partial in folder.glob(str(_partial(Path("*")))):
+        partial.unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")

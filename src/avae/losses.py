@@ -37,9 +37,13 @@ def kl_to_prior(mu: Tensor, sigma: Tensor) -> Tensor:
     return (sigma.square() + mu.square() - 1 - 2 * sigma.log()).sum(1) / 2
 
 
-def vae_loss(x_hat: Tensor, x: Tensor, mu: Tensor, sigma: Tensor, beta: float = 1.0) -> Tensor:
-    """Eq. 9 and the constants of Eq. 7: L_VAE = L_R + beta L_P, (N,) in nats."""
-    return gaussian_nll(x_hat, x) + beta * kl_to_prior(mu, sigma)
+def vae_loss(reconstruction: Tensor, kl: Tensor, beta: float = 1.0) -> Tensor:
+    """Eq. 9, with the constants of Eq. 7: L_VAE = L_R + beta L_P, in nats.
+
+    Args:
+        reconstruction, kl: L_R and L_P, per sample or averaged alike.
+    """
+    return reconstruction + beta * kl
 
 
 def code_scale_a(sigma: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,15 @@ from avae.data.pictures import open_picture
 from avae.devices import pick_device
 from avae.errors import UserError
 from avae.files import write_atomically
+from avae.frameworks.avae import MIN_CODE_SCALE
 from avae.frameworks.base import CodeMode, Framework, Noise
-from avae.noise import normal_rows
+from avae.noise import normal_rows, row_ranges
 from avae.recipes.build import build_framework
 from avae.recipes.config import ARCHITECTURE, Config, validate
 from avae.tensorfile import load_tensors, save_tensors
 
-Images = str | Path | Image.Image | NDArray[Any] | Tensor | Sequence[str | Path | Image.Image]
+Picture = str | Path | Image.Image
+Images = Picture | NDArray[Any] | Tensor | Sequence[Picture] | Sequence[NDArray[Any]] | Sequence[Tensor]
 
 _BATCH = 256
 """Items at a time; no result depends on it."""
@@ -34,9 +36,9 @@ class Model:
     """A trained framework with devices, batches and kinds of images taken care of.
 
     Images go in as paths, PIL images (both prepared as for training: centre-cropped and resized), uint8
-    arrays (N, H, W, C), or float arrays or tensors (N, C, H, W) in [-1, 1]; a single one may stand alone.
-    They come out as float32 tensors (N, C, H, W) in [-1, 1] on the CPU. For a model of points, items are
-    (N, F) floats. xi and prior draws are functions of (seed, row) alone.
+    arrays (N, H, W, C), or float arrays or tensors (N, C, H, W) in [-1, 1]; a single one may stand alone,
+    and several may come in a list. They come out as float32 tensors (N, C, H, W) in [-1, 1] on the CPU. For
+    a model of points, items are (N, F) floats. xi and prior draws are functions of (seed, row) alone.
 
     Args:
         framework: in evaluation mode, with settled batch-norm statistics.
@@ -114,7 +116,8 @@ class Model:
     ) -> Tensor:
         """Draw `steps` items on the way from one to the other, both ends included.
 
-        The way is a great circle between calibrated codes, with one xi for all of it.
+        The way is a great circle between calibrated codes, with one xi for all of it; dimensions that say
+        nothing go straight.
         """
         if steps < 2:
             raise UserError(f"steps={steps}: the two ends alone make 2")
@@ -122,12 +125,16 @@ class Model:
         ends = [self.encode(image) for image in (image_a, image_b)]
         if any(len(end) != 1 for end in ends):
             raise UserError("interpolate takes one image at each end")
-        # An empty dimension has no scale to divide by: its mean codes, near zero, go straight.
-        scale = self.framework.code_scale().cpu().clamp(min=1e-3)
-        way = slerp(ends[0] / scale, ends[1] / scale, torch.linspace(0, 1, steps)) * scale
-        noise = {name: t.expand(steps, -1) for name, t in self.noise(range(1), seed).items()}
         with torch.inference_mode():
-            return self.framework.decode(way.to(self.device), noise, realism).float().cpu()
+            scale = self.framework.code_scale().cpu()
+        codes = way(ends[0], ends[1], scale, torch.linspace(0, 1, steps))
+        noise = self.noise(range(1), seed)
+        return self._batched(
+            codes,
+            lambda mu, rows: self.framework.decode(
+                mu, {name: t.expand(len(mu), -1) for name, t in noise.items()}, realism
+            ),
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write model.safetensors and config.json: weights and plain data, no code."""
@@ -145,13 +152,10 @@ class Model:
         """Turn what a user may pass into (N, *item_shape) float32, or raise UserError."""
         if isinstance(images, str | Path | Image.Image):
             images = [images]
-        if isinstance(images, Sequence):
-            if not images:
-                raise UserError("there are no images to take: pass one or more")
-            images = np.stack([self._picture(image) for image in images])
-        if images.ndim == len(self.item_shape):
-            images = images[None]
-        items = self._tensor(images) if isinstance(images, np.ndarray) else images.detach().cpu()
+        array = images if isinstance(images, np.ndarray | Tensor) else self._stacked(images)
+        if array.ndim == len(self.item_shape):
+            array = array[None]
+        items = self._tensor(array) if isinstance(array, np.ndarray) else array.detach().cpu()
         if tuple(items.shape[1:]) != self.item_shape or not len(items):
             raise UserError(
                 f"items of shape {tuple(items.shape)} do not fit: "
@@ -178,7 +182,21 @@ class Model:
             for name, shape in self.framework.noise_shapes(len(rows)).items()
         }
 
-    def _picture(self, image: str | Path | Image.Image) -> NDArray[np.uint8]:
+    def _stacked(self, images: Sequence[Any]) -> NDArray[Any] | Tensor:
+        """Make one array of several pictures, or of several items that are arrays or tensors already."""
+        if not isinstance(images, Sequence):
+            raise UserError(f"{type(images).__name__} does not fit: pass images, or an array of items")
+        if not images:
+            raise UserError("there are no images to take: pass one or more")
+        kinds = (str | Path | Image.Image, np.ndarray, Tensor)
+        if not any(all(isinstance(image, kind) for image in images) for kind in kinds):
+            found = ", ".join(sorted({type(image).__name__ for image in images}))
+            raise UserError(f"a list of {found} does not fit: pass pictures alone, or arrays, or tensors")
+        if isinstance(images[0], np.ndarray | Tensor):
+            return _stack(images)
+        return np.stack([self._picture(image) for image in images])
+
+    def _picture(self, image: Picture) -> NDArray[np.uint8]:
         if not self.draws_images:
             raise UserError("this model is of points: pass an (N, F) array of floats")
         return open_picture(image, self.config.size or 0, self.config.channels or 0)
@@ -203,9 +221,19 @@ class Model:
         with torch.inference_mode():
             parts = [
                 function(items[rows.start : rows.stop].to(self.device), rows).float().cpu()
-                for rows in batches(len(items))
+                for rows in row_ranges(len(items), _BATCH)
             ]
         return torch.cat(parts)
+
+
+def _stack(items: Sequence[Any]) -> NDArray[Any] | Tensor:
+    """Stack arrays, or tensors, of one shape."""
+    shapes = sorted({str(tuple(item.shape)) for item in items})
+    if len(shapes) > 1:
+        raise UserError(f"a list of items of shapes {' and '.join(shapes)} does not fit: make them alike")
+    if isinstance(items[0], Tensor):
+        return torch.stack([item.detach().cpu() for item in items])
+    return np.stack(items)
 
 
 def _numbers(array: NDArray[Any]) -> Tensor:
@@ -218,10 +246,17 @@ def _numbers(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(native)
 
 
-def batches(count: int) -> Iterator[range]:
-    """Divide `count` rows into ranges of at most `_BATCH`."""
-    for start in range(0, count, _BATCH):
-        yield range(start, min(start + _BATCH, count))
+def way(a: Tensor, b: Tensor, code_scale: Tensor, t: Tensor) -> Tensor:
+    """Go from mean codes a to b, each (1, d), at t (T,) in [0, 1]; returns (T, d).
+
+    Calibrated codes of the dimensions that say something follow a great circle. In the others a mean code
+    over its scale, near 0/0, would outweigh them all: there mean codes go straight.
+    """
+    codes = torch.lerp(a, b, t[:, None])
+    says = code_scale >= MIN_CODE_SCALE
+    scale = code_scale[says]
+    codes[:, says] = slerp(a[:, says] / scale, b[:, says] / scale, t) * scale
+    return codes
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
@@ -232,11 +267,12 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """
     t = t[:, None]
     length_a, length_b = a.norm(), b.norm()
-    angle = torch.arccos((a * b).sum() / (length_a * length_b).clamp(min=1e-12)).clamp(max=torch.pi)
+    # NaN, if a length is 0 or rounding takes the cosine beyond 1: also a straight line.
+    angle = torch.arccos((a * b).sum() / (length_a * length_b))
     if not 1e-4 < angle < torch.pi - 1e-4:
         return (1 - t) * a + t * b
-    way = torch.sin((1 - t) * angle) * a / length_a + torch.sin(t * angle) * b / length_b
-    arc: Tensor = way / angle.sin() * ((1 - t) * length_a + t * length_b)
+    turned = torch.sin((1 - t) * angle) * a / length_a + torch.sin(t * angle) * b / length_b
+    arc: Tensor = turned / angle.sin() * ((1 - t) * length_a + t * length_b)
     return arc
 
 
@@ -273,6 +309,7 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
 
 _WEIGHTS = "model.safetensors"
 _ANEW = "fetch it anew, or delete the newest file in its run's state folder and train with --resume"
+_WHOLE = ("channels", "width", "code_dim", "xi_dim")
 _ANY = Config(recipe="", data="", out="", steps=1)
 
 
@@ -281,10 +318,22 @@ def _read_config(path: Path) -> tuple[Config, dict[str, Any]]:
     try:
         described = json.loads(path.read_text())
         config = dataclasses.replace(_ANY, recipe=described["recipe"], **described["architecture"])
+        data = dict(described["data"])
+        for name in ("name", "checksum"):
+            _require(data[name], str, f"data's {name}")
+        for name in _WHOLE if config.network == "mlp" else (*_WHOLE, "size"):
+            _require(getattr(config, name), int, name)
+        if config.channels == 0 or min(config.channels or 0, config.size or 0) < 0:
+            raise ValueError(f"channels is {config.channels}, size {config.size}")
         validate(config)
-        return config, dict(described["data"])
+        return config, data
     except (ValueError, KeyError, TypeError, UserError) as error:
         raise UserError(f"{path} is damaged, or of another version of avae ({error}); {_ANEW}") from None
+
+
+def _require(value: object, kind: type, what: str) -> None:
+    if type(value) is not kind:
+        raise TypeError(f"{what} is {value!r}")
 
 
 def _model_folder(path: Path) -> Path:

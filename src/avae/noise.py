@@ -5,6 +5,7 @@ place in it, so nothing needs to be saved to resume and no draw depends on batch
 """
 
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,3 +43,9 @@ def normal_rows(rows: range, columns: int, seed: int, stream: str) -> NDArray[np
     blocks = [normal((_ROWS_PER_BLOCK, columns), seed, stream, block) for block in range(first, last + 1)]
     offset = first * _ROWS_PER_BLOCK
     return np.concatenate(blocks)[rows.start - offset : rows.stop - offset]
+
+
+def row_ranges(count: int, size: int = 256) -> Iterator[range]:
+    """Divide `count` rows into ranges of at most `size`."""
+    for start in range(0, count, size):
+        yield range(start, min(start + size, count))

@@ -1,5 +1,6 @@
 """Tensors and a few words on disk: safetensors, written atomically, with a checksum that is checked."""
 
+import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from avae.files import write_atomically
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> None:
     """Write tensors and words to a safetensors file."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {**words, "crc32": _crc32(plain)}
+    metadata = {**words, "crc32": _crc32(plain, words)}
     write_atomically(path, safetensors.torch.save(plain, metadata))
 
 
@@ -32,14 +33,14 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except safetensors.SafetensorError as error:
         raise UserError(f"{path} is damaged ({error})") from None
-    if words.pop("crc32", None) != _crc32(tensors):
+    if words.pop("crc32", None) != _crc32(tensors, words):
         raise UserError(f"{path} is damaged (its checksum does not match)")
     return tensors, words
 
 
-def _crc32(tensors: Mapping[str, Tensor]) -> str:
-    value = 0
-    for name in sorted(tensors):
-        flat = tensors[name].detach().reshape(-1).view(torch.uint8)
-        value = zlib.crc32(flat.numpy().tobytes(), zlib.crc32(name.encode(), value))
+def _crc32(tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> str:
+    value = zlib.crc32(json.dumps(sorted(words.items())).encode())
+    for name, tensor in sorted(tensors.items()):
+        value = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), value)
+        value = zlib.crc32(tensor.detach().reshape(-1).view(torch.uint8).numpy().tobytes(), value)
     return f"{value:08x}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from avae.cli import main
@@ -62,15 +63,34 @@ def test_training_that_cannot_start(command, words, cli, tmp_path, monkeypatch, 
         ("reconstruct run x --code median", "mean"),
         ("train demo --steps many", "--steps"),
         ("sample", "PATH"),
+        ("sample run --overwrit", "perhaps you meant --overwrite; see avae sample --help"),
+        (
+            "train demo --learning-rat 1",
+            "--learning-rate or --learning-rate-decay; see avae train demo --help",
+        ),
+        ("interpolate run a b c d", "c, d"),
+        ("demo --steps", "--steps"),
     ],
 )
 def test_unknown_flags_and_values_come_with_a_suggestion(command, suggestion, cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = cli(*command.split())
-    assert said.code == 2
-    assert suggestion in said.err
-    assert "Traceback" not in said.err
+    for columns in ("30", "80", "300"):
+        monkeypatch.setenv("COLUMNS", columns)
+        said = cli(*command.split())
+        said.refused(suggestion, "--help")
+        assert "--overwrite or --out" not in said.err, "--out is but mentioned in the help of --overwrite"
+        assert "--- " not in said.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("boxes", "colours"), [(True, False), (True, True), (False, True)])
+def test_a_terminal_changes_nothing_about_errors(boxes, colours, cli, monkeypatch):
+    monkeypatch.setattr("tyro._fmtlib._FORCE_UTF8_BOXES", boxes)
+    monkeypatch.setattr("tyro._fmtlib._FORCE_ANSI", colours)
+    said = cli("sample", "run", "--cuont", 3)
+    assert said.err == (
+        "avae: Unrecognized options: --cuont, 3, perhaps you meant --count; see avae sample --help\n"
+    )
 
 
 def test_folders_without_usable_pictures(cli, tmp_path):
@@ -221,6 +241,9 @@ def test_a_file_where_a_folder_should_be(cli, runs, tmp_path):
         (OSError(errno.ENOSPC, "No space left on device"), 2, "no space left on the disk"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "Permission denied (/x)"),
         (MemoryError(), 2, "out of memory"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), 2, "out of memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 2, "out of memory"),
+        (RuntimeError("MPS backend out of memory"), 2, "out of memory"),
         (KeyboardInterrupt(), 130, ""),
     ],
 )
@@ -235,6 +258,12 @@ def test_what_the_machine_refuses(error, code, says, monkeypatch, capsys):
     said = capsys.readouterr().err
     assert said.count("\n") <= 1
     assert says in said
+
+
+def test_what_is_no_mistake_of_the_users_is_not_hidden(monkeypatch):
+    monkeypatch.setattr("avae.cli._dispatch", lambda arguments: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(RuntimeError, match="size"):
+        main()
 
 
 def test_a_real_process_ends_with_code_2_and_one_line(tmp_path):

@@ -29,11 +29,15 @@ def test_gaussian_nll_is_the_likelihood_less_its_constant():
     torch.testing.assert_close(gaussian_nll(x_hat, x), -likelihood - constant)
 
 
-def test_vae_loss_weighs_the_kl_term():
+def test_vae_loss_is_the_negative_evidence_lower_bound():
+    """Eq. 1 with one sample of z, less the likelihood's constant, and beta on its second term."""
     x, x_hat = torch.randn(2, 4, 6, dtype=torch.float64)
     mu, sigma = torch.randn(4, 3, dtype=torch.float64), torch.rand(3, dtype=torch.float64) + 0.1
-    expected = gaussian_nll(x_hat, x) + 10 * kl_to_prior(mu, sigma)
-    torch.testing.assert_close(vae_loss(x_hat, x, mu, sigma, beta=10), expected)
+    posterior = Independent(Normal(mu, sigma.expand_as(mu)), 1)
+    kl = kl_divergence(posterior, Independent(Normal(torch.zeros_like(mu), torch.ones_like(mu)), 1))
+    nll = -Normal(x_hat, 1.0).log_prob(x).sum(1) - 3 * math.log(2 * math.pi)
+    found = vae_loss(gaussian_nll(x_hat, x), kl_to_prior(mu, sigma), beta=10)
+    torch.testing.assert_close(found, nll + 10 * kl)
 
 
 def test_mean_kl_is_information_plus_the_gap_to_the_prior():

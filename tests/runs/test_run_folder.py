@@ -13,6 +13,7 @@ import torch
 import avae
 from avae.engine.log import read_stats
 from avae.files import write_atomically
+from avae.runs.folder import alone
 from avae.runs.train import Training
 from avae.tensorfile import load_tensors
 
@@ -27,6 +28,7 @@ def run(tiny, tmp_path):
 def test_a_run_folder_holds_what_it_should(runs):
     names = {str(path.relative_to(runs["digits-avae"])) for path in runs["digits-avae"].rglob("*.*")}
     assert names == {
+        ".lock",
         "config.json",
         "stats.jsonl",
         "model/config.json",
@@ -76,12 +78,12 @@ def test_resume_and_overwrite_exclude_each_other(cli, runs, contents):
     assert contents(runs["digits-avae"]) == before
 
 
-def test_overwrite_replaces_the_run_and_what_came_of_it(cli, run):
+def test_overwrite_replaces_the_run_and_nothing_else(cli, run):
     (run / "samples").mkdir()
-    (run / "samples/old.png").write_bytes(b"")
+    (run / "samples/mine.png").write_bytes(b"")
     flags = ("--steps", 1, "--batch-size", 16, "--width", 1, "--code-dim", 3, "--xi-dim", 0)
     assert cli("train", "demo", *flags, "--overwrite", "--out", run).code == 0
-    assert not (run / "samples").exists()
+    assert (run / "samples/mine.png").exists()
     assert [path.name for path in (run / "state").iterdir()] == ["step-00000001.safetensors"]
     assert avae.load(run).config.code_dim == 3
     assert [line["step"] for line in read_stats(run / "stats.jsonl")] == [1]
@@ -104,13 +106,51 @@ def test_overwrite_deletes_nothing_when_the_new_run_cannot_start(flags, cli, run
     assert contents(run) == before
 
 
-def test_a_run_may_start_from_the_weights_of_the_one_it_replaces(cli, run, tiny):
-    old = avae.load(run).framework.decoder.state_dict()
-    avae.train(
-        "demo", **tiny | {"steps": 1}, learning_rate=1e-30, out=str(run), init_from=str(run), overwrite=True
-    )
-    new = load_tensors(run / "state/step-00000001.safetensors")[0]
-    assert torch.equal(new["network.decoder.linear.weight"], old["linear.weight"])
+def test_overwrite_spares_folders_whose_config_is_another_programs(cli, tmp_path, contents):
+    for config in ("{}", '{"config": {}}', "not json"):
+        (tmp_path / "app/sub").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "app/config.json").write_text(config)
+        (tmp_path / "app/sub/x.txt").write_text("mine")
+        before = contents(tmp_path)
+        cli("train", "demo", "--overwrite", "--out", tmp_path / "app").refused("other than a run")
+        assert contents(tmp_path) == before
+
+
+def test_weights_cannot_come_from_the_run_they_replace(cli, run, contents):
+    before = contents(run)
+    flags = ("--init-from", run, "--overwrite", "--out", run)
+    cli("train", "demo", *flags).refused("--init-from")
+    assert contents(run) == before
+
+
+def test_a_resumed_run_needs_its_initial_weights_no_more(run, tiny, tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    run.rename(source)
+    avae.train("demo", **tiny, init_from=str(source), out=str(out))
+    source.rename(tmp_path / "gone")
+    avae.train("demo", out=str(out), steps=tiny["steps"] + 1, resume=True)
+    assert read_stats(out / "stats.jsonl")[-1]["step"] == tiny["steps"] + 1
+
+
+def test_two_processes_never_write_one_run(cli, run, tiny):
+    with alone(run):
+        cli("train", "demo", "--resume", "--steps", 20, "--out", run).refused("another process")
+    assert cli("train", "demo", "--resume", "--steps", 9, "--out", run).code == 0
+
+
+@pytest.mark.parametrize(
+    "setting", [{"steps": 3.0}, {"steps": "3"}, {"steps": True}, {"beta": None}, {"size": "16"}]
+)
+def test_settings_of_the_wrong_type_are_refused_before_anything_is_replaced(setting, run, tiny, contents):
+    before = contents(run)
+    with pytest.raises(avae.UserError, match=f"--{next(iter(setting))}"):
+        avae.train("demo", **tiny | setting, out=str(run), overwrite=True)
+    assert contents(run) == before
+
+
+def test_paths_may_be_paths(tiny, tmp_path):
+    avae.train("demo", **tiny | {"steps": 1}, out=tmp_path / "run")
+    assert (tmp_path / "run/config.json").is_file()
 
 
 # Losses that are not finite
@@ -206,7 +246,7 @@ def test_a_full_disk_stops_the_run_and_spoils_nothing(cli, tiny, tmp_path, full_
     assert [path.name for path in (run / "state").iterdir()] == ["step-00000004.safetensors"]
     load_tensors(run / "state/step-00000004.safetensors")
     avae.load(run)
-    assert [path.name for path in run.rglob(".*")] == []
+    assert [path.name for path in run.rglob(".*")] == [".lock"]
     (disk / "filler").unlink()
     assert cli("train", "demo", "--resume", "--out", run).code == 0
     weights, expected = (load_tensors(p / "model/model.safetensors")[0] for p in (run, reference))

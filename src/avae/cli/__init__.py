@@ -35,7 +35,9 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except OSError as error:
         _fail(_explained(error))
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
         _fail("out of memory: choose a smaller --batch-size, --width or --size, or fewer pictures")
 
 
@@ -78,6 +80,15 @@ def _explained(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return f"no space left on the disk{where}: free some and try again (a run goes on with --resume)"
     return f"{error.strerror or error}{where}: check the path and its permissions"
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, of the machine or of its GPU; told by its name, for torch may not be imported.
+
+    On a CPU torch has but a RuntimeError for it.
+    """
+    named = any(kind.__name__ in ("MemoryError", "OutOfMemoryError") for kind in type(error).__mro__)
+    return named or "DefaultCPUAllocator" in str(error) or "out of memory" in str(error)
 
 
 def _fail(message: str) -> None:

@@ -29,6 +29,8 @@ class Demo:
     """Optimizer steps."""
     seed: int = 0
     """Of initial weights, order and noise."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
     resume: bool = False
     """Go on with an interrupted demo; flags left out are as it has them."""
     overwrite: bool = False
@@ -39,14 +41,14 @@ def run(arguments: list[str]) -> int:
     """Run the demo; 1 if the generator's reconstructions are no sharper than the decoder's."""
     asked = parse(Demo, "avae demo", arguments)
     if asked.resume and (saved := read_run(asked.out)):
-        left_out = Demo(asked.out, saved.config.steps, saved.config.seed)
+        left_out = Demo(asked.out, saved.config.steps, saved.config.seed, saved.config.device)
         asked = parse(Demo, "avae demo", arguments, left_out)
-    settings = {"out": str(asked.out), "steps": asked.steps, "seed": asked.seed}
+    settings = {"out": str(asked.out), "steps": asked.steps, "seed": asked.seed, "device": asked.device}
     config = starting_config("demo", settings, asked.resume)
     outcome = train(config, resume=asked.resume, overwrite=asked.overwrite)
     if outcome.signal is not None:
         return 128 + outcome.signal
-    model = load(asked.out)
+    model = load(asked.out, device=asked.device)
     data = load_for(model, config.data)
     result = evaluate(model, data)
     show(result)

@@ -1,5 +1,7 @@
 """Items in and out of files: pictures, or arrays of points."""
 
+import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -54,22 +56,38 @@ def write_items(model: Model, names: Sequence[str], items: Tensor, folder: Path)
     if not model.draws_images:
         np.save(folder / "points.npy", items.numpy())
         return
-    for name, image in zip(names, as_images(items), strict=True):
-        path = folder / safe_name(name)
+    for name, image in zip(png_names(names), as_images(items), strict=True):
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         save_png(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), path)
 
 
+def png_names(names: Sequence[str]) -> list[PurePosixPath]:
+    """Return a relative PNG path for each picture, all different: where two come to one, a "-2" is added."""
+    wanted = [safe_name(name) for name in names]
+    taken = {folder for path in wanted for folder in path.parents}
+    found: list[PurePosixPath] = []
+    for path in wanted:
+        numbers = itertools.count(2)
+        unique = path
+        while unique in taken:
+            unique = path.with_stem(f"{path.stem}-{next(numbers)}")
+        taken.add(unique)
+        found.append(unique)
+    return found
+
+
 def safe_name(name: str) -> PurePosixPath:
     """Return a picture's relative PNG path; nothing in a name from an archive leads out of the folder."""
-    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..", ".")]
+    name = re.sub("[\0\ud800-\udfff]", "_", name)  # no file can be called so
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "//", "..", ".")]
     path = PurePosixPath(*parts) if parts else PurePosixPath("picture")
     return path if path.suffix == ".png" else path.with_name(f"{path.name}.png")
 
 
 def beside(names: Sequence[str], stem: str) -> str:
     """Return a PNG's name that no picture among `names` is written to."""
-    taken = {str(safe_name(name)) for name in names}
+    taken = {str(path) for path in png_names(names)}
     while f"{stem}.png" in taken:
         stem = f"_{stem}"
     return f"{stem}.png"

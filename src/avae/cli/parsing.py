@@ -1,8 +1,13 @@
 """Arguments of a verb, by tyro, from a dataclass whose docstring is the help."""
 
+import io
+import re
+from contextlib import redirect_stderr
 from typing import TypeVar
 
 import tyro
+
+from avae.errors import UserError
 
 Arguments = TypeVar("Arguments")
 
@@ -10,17 +15,35 @@ Arguments = TypeVar("Arguments")
 def parse(
     kind: type[Arguments], prog: str, arguments: list[str], default: Arguments | None = None
 ) -> Arguments:
-    """Parse arguments; exits with code 2, and a suggestion, if they are off.
+    """Parse arguments; raise UserError, with a suggestion, if they are off; print the help and exit if asked.
 
     Args:
         kind: a dataclass.
         prog: as the help calls it ("avae train toy").
         default: values of the flags left out, if other than the dataclass's own.
     """
-    return tyro.cli(
-        kind,
-        prog=prog,
-        args=arguments,
-        default=tyro.MISSING_NONPROP if default is None else default,
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
-    )
+    with redirect_stderr(io.StringIO()) as said:
+        try:
+            return tyro.cli(
+                kind,
+                prog=prog,
+                args=arguments,
+                default=tyro.MISSING_NONPROP if default is None else default,
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+            )
+        except SystemExit as ended:
+            if not ended.code:
+                raise
+    raise UserError(f"{_condensed(said.getvalue())}; see {prog} --help")
+
+
+def _condensed(box: str) -> str:
+    """Put what tyro says in a box on one line: what is wrong, and the flags it suggests.
+
+    The box may be of ASCII and may have colours; rules part its title, the error and the rest.
+    """
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    parts = re.split(r"^[│ ]*(?:[╭╰].*|[─-]{3,}[│ ]*)$", plain, flags=re.MULTILINE)
+    wrong = " ".join((parts[1] if len(parts) > 1 else plain).replace("│", " ").split()).rstrip(".")
+    flags = re.findall(r"^[│ ]{6}(--[a-z-]+)", plain.partition("Perhaps you meant")[2], re.MULTILINE)
+    return f"{wrong}, perhaps you meant {' or '.join(flags)}" if flags else wrong

@@ -7,8 +7,6 @@ from avae.cli.parsing import parse
 from avae.errors import UserError
 from avae.recipes.catalogue import RECIPES, recipe
 from avae.recipes.config import Config
-from avae.runs.folder import as_asked, read_run
-from avae.runs.train import run as train
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,10 @@ def run(arguments: list[str]) -> int:
         raise UserError(f"name a recipe before {name}: {', '.join(RECIPES)}")
     prog = f"avae train {name}"
     asked = parse(Train, prog, flags, Train(recipe(name)))
+    # Here, for they import torch, which help does not need.
+    from avae.runs.folder import as_asked, read_run
+    from avae.runs.train import run as train
+
     if asked.resume and (saved := read_run(Path(asked.config.out))):
         asked = parse(Train, prog, flags, Train(as_asked(saved.config, asked.config)))
     outcome = train(asked.config, resume=asked.resume, overwrite=asked.overwrite)

@@ -52,6 +52,13 @@ def checksum(*arrays: NDArray[np.generic]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+def spread(items: NDArray[Any], count: int) -> NDArray[Any]:
+    """Return up to `count` items evenly spread: pictures lie class by class in many folders."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    chosen: NDArray[Any] = items[places]
+    return chosen
+
+
 def as_tensor(items: NDArray[np.generic], device: torch.device | str = "cpu") -> Tensor:
     """Move items to the device as a model sees them.
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from avae.errors import UserError
+from avae.files import remove_partials
 from avae.tensorfile import load_tensors, save_tensors
 
 KEPT = 2
@@ -36,8 +37,10 @@ class Checkpoints:
 
     def save(self, step: int) -> None:
         """Write the state after `step` steps, then forget all but the newest `KEPT`."""
+        remove_partials(self.folder)
         path = self.folder / f"step-{step:08d}.safetensors"
-        save_tensors(path, self._tensors(), {"step": str(step)})
+        tensors = self._tensors()
+        save_tensors(path, tensors, {"step": str(step), "moments": str(_count_moments(tensors))})
         for old in _files(self.folder)[:-KEPT]:
             old.unlink(missing_ok=True)
 
@@ -72,7 +75,13 @@ class Checkpoints:
         for name, optimizer in self.optimizers.items():
             for key, parameter in self.networks[name].named_parameters():
                 saved = _under(tensors, f"optimizer.{name}.{key}.")
-                optimizer.state[parameter] = {k: _like(parameter, t) for k, t in saved.items()}
+                optimizer.state[parameter] = {
+                    part: t if part == "step" else _like(parameter, t) for part, t in saved.items()
+                }
+        # Adam would start anew, and say nothing, where moments are missing; a network that was never
+        # stepped has none.
+        if words["moments"] != str(_count_moments(self._tensors())):
+            raise ValueError("moments are missing")
         return int(words["step"])
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -112,10 +121,14 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _like(parameter: Tensor, saved: Tensor) -> Tensor:
-    """Give optimizer state its parameter's device and memory layout; step counts stay as they are."""
-    if saved.shape != parameter.shape or saved.ndim == 0:
-        return saved
+    """Give a moment its parameter's device and memory layout."""
+    if saved.shape != parameter.shape:
+        raise ValueError(f"a moment of shape {tuple(saved.shape)} for {tuple(parameter.shape)}")
     return torch.empty_like(parameter, requires_grad=False).copy_(saved)
+
+
+def _count_moments(tensors: Mapping[str, Tensor]) -> int:
+    return sum(name.startswith("optimizer.") for name in tensors)
 
 
 class NonFiniteError(UserError):

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from avae.errors import UserError
 from avae.files import write_atomically
 
 PLAIN_SECONDS = 10.0
@@ -68,8 +69,19 @@ def read_stats(path: Path) -> list[dict[str, Any]]:
     """Read the whole lines of a stats.jsonl; a last line cut short by a kill is left out."""
     if not path.exists():
         return []
-    lines = path.read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    lines = path.read_bytes().splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith(b"\n")]
+    return [_read_line(line, path, number) for number, line in enumerate(whole, 1)]
+
+
+def _read_line(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        read = json.loads(line)
+    except ValueError:
+        read = None
+    if not isinstance(read, dict) or not isinstance(read.get("step"), int):
+        raise UserError(f"{path} is damaged in line {number}: delete that line")
+    return read
 
 
 class Display:

@@ -19,16 +19,19 @@ _NEIGHBOUR = 5
 Points = NDArray[np.float32]
 
 
-def point_metrics(subject: Subject, train: Points, test: Points, count: int) -> Iterator[tuple[str, float]]:
+def point_metrics(
+    subject: Subject, train: Points, test: Points, others: Points
+) -> Iterator[tuple[str, float]]:
     """Yield how near the data reconstructions lie, their MSE, and how far the samples' distribution is off.
 
     Args:
         train: (N, F), the first 50,000 of which stand for the data's manifold.
-        test: (M, F); the first `count` are reconstructed, the first 20,000 compared with samples.
+        test: (M, F), to be reconstructed.
+        others: (K, F), the first 20,000 of which samples are compared with.
     """
     tree = KDTree(train[:REFERENCE])
-    items = torch.from_numpy(np.ascontiguousarray(test[:count]))
-    yield "manifold_distance_floor", manifold_distance(tree, test[:count])
+    items = torch.from_numpy(np.ascontiguousarray(test))
+    yield "manifold_distance_floor", manifold_distance(tree, test)
     for name, reconstruct in subject.reconstruct.items():
         drawn = torch.cat(
             [reconstruct(items[rows.start : rows.stop], rows).cpu() for rows in chunks(len(items))]
@@ -39,7 +42,10 @@ def point_metrics(subject: Subject, train: Points, test: Points, count: int) -> 
             yield "manifold_distance", distance
         yield f"mse_{name}", float((drawn - items).square().mean())
     samples = torch.cat([subject.draw(subject.prior(r), r, 0).cpu() for r in chunks(SAMPLES)])
-    yield "energy_distance", energy_distance(samples, torch.from_numpy(test[:SAMPLES]))
+    yield (
+        "energy_distance",
+        energy_distance(samples, torch.from_numpy(np.ascontiguousarray(others[:SAMPLES]))),
+    )
 
 
 def manifold_distance(tree: KDTree, points: Points) -> float:

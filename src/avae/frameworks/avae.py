@@ -9,8 +9,11 @@ from avae.frameworks.vae import VAE
 from avae.frameworks.weighting import Balanced, Weighting
 from avae.losses import code_scale_b, critic_loss, latent_loss_b, manifold_loss
 
+MIN_NATS = 0.005
+"""-log sigma of a dimension below which its mean code says nothing."""
+
 MIN_CODE_SCALE = 0.0998
-"""sqrt(1 - sigma^2) of a dimension that carries 0.005 nat (-log sigma): below, a mean code says nothing."""
+"""sqrt(1 - sigma^2) of such a dimension."""
 
 
 class AVAE(VAE):
@@ -95,9 +98,8 @@ class AVAE(VAE):
 
     def _calibrated(self, mu: Tensor, noise: Noise) -> Tensor:
         """Return the z whose target is mu; dimensions that say nothing take a prior draw instead of 0/0."""
-        scale = self.code_scale()
-        says_something = scale >= MIN_CODE_SCALE
-        return (mu / scale.clamp(min=MIN_CODE_SCALE)).where(says_something, noise["z"])
+        says_something = -self.sigma().log() >= MIN_NATS
+        return (mu / self.code_scale().clamp(min=MIN_CODE_SCALE)).where(says_something, noise["z"])
 
     def _mix(self, for_decoder: Tensor, for_generator: Tensor, noise: Noise, realism: float | None) -> Tensor:
         t = 1.0 if realism is None else realism

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from avae.errors import UserError
 from avae.frameworks.base import CodeMode, Framework, Losses, Noise, NoiseShapes, Pass
-from avae.losses import gaussian_nll, kl_to_prior
+from avae.losses import gaussian_nll, kl_to_prior, vae_loss
 
 
 class VAE(Framework):
@@ -37,7 +37,7 @@ class VAE(Framework):
         x_hat = self.decoder(mu + noise["eps"] * sigma)
         reconstruction = gaussian_nll(x_hat, x).mean()
         kl = kl_to_prior(mu, sigma).mean()
-        l_vae = reconstruction + self.beta * kl
+        l_vae = vae_loss(reconstruction, kl, self.beta)
         return (
             {"encoder": l_vae, "decoder": l_vae},
             {"reconstruction": reconstruction, "kl": kl, "mse": 2 * reconstruction / x[0].numel()},

@@ -26,7 +26,8 @@ def build_framework(config: Config, networks: Mapping[str, nn.Module] | None = N
             are built.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        # torch.manual_seed would seed the caller's GPU too.
+        torch.default_generator.manual_seed(config.seed)
         named = {name: make() for name, make in _makers(config).items() if name not in (networks or {})}
     unknown = sorted(set(networks or {}) - set(_makers(config)))
     if unknown:

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -94,6 +94,7 @@ def validate(config: Config) -> None:
         "checkpoint_every": 1,
         "log_every": 1,
     }
+    _check_types(config)
     for name, least in at_least.items():
         _require(getattr(config, name) >= least, config, name, f"must be {least} or more")
     for name in ("learning_rate", "learning_rate_decay", "sigma_lr_multiplier"):
@@ -107,12 +108,26 @@ def validate(config: Config) -> None:
     if config.network == "dcgan":
         _require(config.channels in (None, 1, 3), config, "channels", "must be 1 (grey) or 3 (colour)")
     _require(config.seed < 2**63, config, "seed", "must be below 2**63")
-    for field in dataclasses.fields(Config):
-        choices = getattr(field.type, "__args__", ())
-        if getattr(field.type, "__origin__", None) is Literal:
-            value = getattr(config, field.name)
-            _require(value in choices, config, field.name, f"must be one of {', '.join(choices)}")
     parse_weighting(config.latent_weighting)
+
+
+def _check_types(config: Config) -> None:
+    """Raise UserError for a value that is not of its field's type, as Python callers may pass."""
+    for name, hint in get_type_hints(Config).items():
+        value, options = getattr(config, name), get_args(hint) or (hint,)
+        if get_origin(hint) is Literal:
+            _require(value in options, config, name, f"must be one of {', '.join(options)}")
+        else:
+            # An int will do for a float, but True is no number.
+            accepted = (*options, int) if float in options else options
+            _require(
+                isinstance(value, accepted) and not isinstance(value, bool), config, name, _kinds(options)
+            )
+
+
+def _kinds(options: tuple[type, ...]) -> str:
+    words = {int: "a whole number", float: "a number", str: "text", type(None): "None"}
+    return f"must be {' or '.join(words[option] for option in options)}"
 
 
 def sigma_lr_multiplier(config: Config) -> float:

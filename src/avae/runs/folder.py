@@ -3,18 +3,35 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from avae.data.dataset import DataSet
 from avae.errors import UserError
-from avae.files import is_partial, write_atomically
+from avae.files import write_atomically
 from avae.recipes.config import Config, flag, from_dict
 
 FREE = frozenset({"out", "data", "device", "checkpoint_every", "log_every"})
 """Fields that may differ when a run is resumed: none changes its course (data are held to their checksum)."""
+
+
+WRITTEN = (
+    "model",
+    "state",
+    "images",
+    "evaluation",
+    "stats.jsonl",
+    "rejected.jsonl",
+    "report.html",
+    "config.json",
+)
+"""What a run writes into its folder."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +45,8 @@ class Saved:
 def read_run(folder: Path) -> Saved | None:
     """Read a run folder's config.json; None where there is none, or only a model's."""
     path = folder / "config.json"
-    if not _holds_run(folder):
-        return None
+    if not path.is_file() or (folder / "model.safetensors").is_file():
+        return None  # a model folder's config.json is of another kind
     try:
         described = json.loads(path.read_text())
         return Saved(from_dict(described["config"]), described["data"])
@@ -67,8 +84,8 @@ def check_fresh(folder: Path, overwrite: bool) -> None:
         return
     if not folder.is_dir():
         raise UserError(f"--out {folder} is a file: name a folder")
-    # A partial file is all that is left of a run killed while it wrote its config.json.
-    if all(is_partial(path) for path in folder.iterdir()):
+    # Hidden files are the system's, a lock of ours, or what a kill left of a file being written.
+    if all(path.name.startswith(".") for path in folder.iterdir()):
         return
     if not overwrite:
         raise UserError(
@@ -81,22 +98,39 @@ def check_fresh(folder: Path, overwrite: bool) -> None:
 
 
 def _holds_run(folder: Path) -> bool:
-    """Whether there is a run's config.json; a model folder holds its weights beside one of another kind."""
-    return (folder / "config.json").is_file() and not (folder / "model.safetensors").is_file()
+    """Whether config.json is a run's, or, should it be damaged, lies beside what only runs have."""
+    try:
+        return read_run(folder) is not None
+    except UserError:
+        return (folder / "stats.jsonl").is_file() and (folder / "state").is_dir()
 
 
 def clear(folder: Path) -> None:
-    """Delete the run that `check_fresh` allowed to be replaced.
+    """Delete what the run that `check_fresh` allowed to be replaced has written, and nothing else.
 
     What tells it for a run goes last, so that after a kill the rest may be deleted too.
     """
-    if not folder.exists():
-        return
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == "config.json"):
+    for name in WRITTEN:
+        path = folder / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, so that two processes never write one run; the system frees it after a kill."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{folder}: another process is training there; wait for it, or pass --out") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def as_asked(saved: Config, asked: Config) -> Config:
@@ -124,10 +158,10 @@ def check_same(config: Config, saved: Config) -> None:
         )
 
 
-def check_same_data(data: DataSet, saved: Saved) -> None:
-    """Raise UserError if the data are not those the run began with."""
+def check_same_data(source: str, data: DataSet, saved: Saved) -> None:
+    """Raise UserError if the data read from `source` are not those the run began with."""
     if data.checksum != saved.data["checksum"]:
         raise UserError(
-            f"--data {saved.config.data}: these pictures are not those the run began with "
+            f"--data {source}: these pictures are not those the run began with "
             f"({data.checksum[:19]}, not {saved.data['checksum'][:19]}): restore them, or pass another --out"
         )

@@ -1,11 +1,13 @@
 """Measure a model on data: from the face to evaluation's plain callables, and the result file."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from avae.data.dataset import DataSet
+from avae.data.dataset import DataSet, spread
 from avae.evaluation.codes import code_metrics
 from avae.evaluation.images import image_metrics
 from avae.evaluation.points import REFERENCE, point_metrics
@@ -24,11 +26,12 @@ def evaluate(model: Model, data: DataSet, *, samples: int = SAMPLES, seed: int =
     """Return the `standard` result of a model on the test split: see docs/metrics for every name.
 
     Args:
-        samples: test items reconstructed (all, if there are fewer) and prior codes drawn.
+        samples: test items reconstructed (evenly spread over the split; all, if there are fewer), and
+            prior codes drawn.
         seed: of all noise.
     """
     subject = subject_of(model, seed)
-    test = data.test[:samples]
+    test = spread(data.test, samples)
     extra = {} if data.holds_images else {"reference": REFERENCE, "energy_distance": SAMPLES_OF_POINTS}
     about = {
         "framework": model.config.framework,
@@ -40,7 +43,7 @@ def evaluate(model: Model, data: DataSet, *, samples: int = SAMPLES, seed: int =
         "seed": seed,
     }
     reasons = {"xi_use": "the model has no xi"}
-    return result(_metrics(subject, data, len(test), samples), reasons, about)
+    return result(_metrics(subject, data, test, samples), reasons, about)
 
 
 def subject_of(model: Model, seed: int) -> Subject:
@@ -62,11 +65,13 @@ def subject_of(model: Model, seed: int) -> Subject:
     )
 
 
-def _metrics(subject: Subject, data: DataSet, count: int, samples: int) -> Iterator[tuple[str, float | None]]:
+def _metrics(
+    subject: Subject, data: DataSet, test: NDArray[Any], samples: int
+) -> Iterator[tuple[str, float | None]]:
     if data.holds_images:
-        yield from image_metrics(subject, data.test[:count])
+        yield from image_metrics(subject, test)
     else:
-        yield from point_metrics(subject, data.train, data.test, count)
+        yield from point_metrics(subject, data.train, test, data.test)
     yield from code_metrics(subject, samples)
 
 

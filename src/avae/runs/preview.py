@@ -1,12 +1,11 @@
 """Pictures of what a model draws: reconstructions beside their originals, and samples."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avae.data.dataset import DataSet, as_images, as_tensor
+from avae.data.dataset import DataSet, as_images, as_tensor, spread
 from avae.data.grids import grid, save_png, sheet
 from avae.data.scatter import save_scatter
 from avae.model import Model
@@ -26,13 +25,6 @@ def save_preview(model: Model, data: DataSet, folder: Path, name: str) -> list[P
     save_png(grid(rows, labels), reconstructions)
     save_png(sheet(as_images(model.sample(64))), samples)
     return [reconstructions, samples]
-
-
-def spread(items: NDArray[Any], count: int) -> NDArray[Any]:
-    """Return up to `count` items evenly spread: pictures lie class by class in many folders."""
-    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    chosen: NDArray[Any] = items[places]
-    return chosen
 
 
 def reconstruction_rows(

@@ -1,0 +1,15 @@
+"""Names of the trained runs, and items for any of them."""
+
+import torch
+
+from avae.data.dataset import as_tensor
+from avae.data.digits import digits_data
+from avae.model import Model
+
+NAMES = ["digits-avae", "digits-vae", "toy-avae", "toy-vae"]
+
+
+def items_for(model: Model, count: int) -> torch.Tensor:
+    if model.draws_images:
+        return as_tensor(digits_data().test[:count])
+    return torch.randn(count, 2, generator=torch.Generator().manual_seed(0))

@@ -1,0 +1,116 @@
+"""Codes and drawing: noise by row, calibration, realism."""
+
+import numpy as np
+import pytest
+import torch
+from made_items import NAMES, items_for
+from torch.testing import assert_close
+
+import avae
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_batch_size_changes_nothing(name, runs, monkeypatch):
+    model = avae.load(runs[name], device="cpu")
+    items = items_for(model, 10)
+
+    def everything():
+        z = model.encode(items)
+        return [
+            z,
+            model.decode(z),
+            model.reconstruct(items),
+            model.reconstruct(items, code="sample", seed=3),
+            model.sample(10),
+        ]
+
+    whole = everything()
+    for batch in (1, 3, 7):
+        monkeypatch.setattr("avae.model._BATCH", batch)
+        for found, expected in zip(everything(), whole, strict=True):
+            assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_have_noise_of_their_own(name, runs):
+    model = avae.load(runs[name], device="cpu")
+    samples = model.sample(70, seed=5)
+    assert_close(model.sample(4, seed=5), samples[:4], atol=1e-5, rtol=1e-5)
+    assert_close(model.sample(66, seed=5), samples[:66], atol=1e-5, rtol=1e-5)
+    assert torch.equal(model.sample(70, seed=5), samples)
+    assert not torch.allclose(model.sample(70, seed=6), samples)
+    assert not torch.allclose(samples[:4], samples[64:68]), "two blocks of rows share their noise"
+    assert torch.isfinite(samples).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_decode_of_encode_is_reconstruct(name, runs):
+    model = avae.load(runs[name], device="cpu")
+    items = items_for(model, 9)
+    for options in ({}, {"seed": 7}) if name.endswith("-vae") else ({}, {"seed": 7}, {"realism": 0.3}):
+        assert torch.equal(model.decode(model.encode(items), **options), model.reconstruct(items, **options))
+    z = model.encode(items)
+    assert torch.equal(model.decode(z.numpy()), model.decode(z))
+    assert_close(model.decode(z[0]), model.decode(z)[:1], atol=1e-5, rtol=1e-5)
+
+
+def test_realism_goes_straight_from_decoder_to_generator(model, images):
+    at = {t: model.reconstruct(images, realism=t, seed=1) for t in (0, 0.25, 0.5, 1)}
+    assert torch.equal(at[1], model.reconstruct(images, seed=1)), "the generator is AVAE's own drawer"
+    assert not torch.allclose(at[0], at[1], atol=1e-2)
+    assert torch.equal(at[0], model.reconstruct(images, realism=0, seed=2)), "the decoder has no noise"
+    for t in (0.25, 0.5):
+        assert_close(at[t], (1 - t) * at[0] + t * at[1], atol=1e-6, rtol=1e-6)
+    with torch.inference_mode():
+        decoded = model.framework.decoder(model.encode(images))
+    assert_close(at[0], decoded, atol=1e-6, rtol=1e-6)
+
+
+def test_the_generator_draws_from_calibrated_codes(model, images):
+    """z = mu / code_scale where the code says something, a prior draw where it does not (section 7)."""
+    mu, sigma = model.encode(images), model.framework.sigma().detach()
+    noise = model.noise(range(10), 4)
+    z = mu / (1 - sigma**2).clamp(min=1e-9).sqrt()
+    z[:, 3] = noise["z"][:, 3]  # sigma is 1 there
+    with torch.inference_mode():
+        expected = model.framework.generator(z, noise["xi"])
+    assert_close(model.reconstruct(images, seed=4), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_sampled_codes_are_drawn_from_the_posterior(model, images):
+    noise = model.noise(range(10), 4)
+    z = model.encode(images) + model.framework.sigma().detach() * noise["eps"]
+    with torch.inference_mode():
+        expected = model.framework.generator(z, noise["xi"])
+    assert_close(model.reconstruct(images, code="sample", seed=4), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_realism_needs_two_networks(runs, images):
+    model = avae.load(runs["digits-vae"], device="cpu")
+    for realism in (0, 0.5, 1):
+        with pytest.raises(avae.UserError, match="no generator"):
+            model.reconstruct(images, realism=realism)
+        with pytest.raises(avae.UserError, match="no generator"):
+            model.decode(model.encode(images), realism=realism)
+        with pytest.raises(avae.UserError, match="no generator"):
+            model.interpolate(images[0], images[1], realism=realism)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda model, x: model.reconstruct(x, realism=1.5), "realism=1.5"),
+        (lambda model, x: model.reconstruct(x, realism=-0.1), "realism=-0.1"),
+        (lambda model, x: model.reconstruct(x, realism=float("nan")), "realism=nan"),
+        (lambda model, x: model.reconstruct(x, code="median"), "'mean' or 'sample'"),
+        (lambda model, x: model.sample(0), "1 sample or more"),
+        (lambda model, x: model.interpolate(x[0], x[1], steps=1), "steps=1"),
+        (lambda model, x: model.interpolate(x, x[1]), "one image at each end"),
+        (lambda model, x: model.decode(torch.zeros(2, 5)), r"takes \(N, 4\)"),
+        (lambda model, x: model.decode(torch.zeros(0, 4)), r"takes \(N, 4\)"),
+        (lambda model, x: model.decode(np.zeros((1, 1, 4))), r"takes \(N, 4\)"),
+    ],
+)
+def test_wrong_arguments_are_refused(call, says, model, images):
+    with pytest.raises(avae.UserError, match=says):
+        call(model, images)

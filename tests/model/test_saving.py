@@ -1,0 +1,120 @@
+"""A model on disk: whole, or refused."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from made_items import NAMES, items_for
+
+import avae
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_saved_model_comes_back_exactly(name, runs, tmp_path):
+    model = avae.load(runs[name], device="cpu")
+    model.save(tmp_path / "shared")
+    again = avae.load(str(tmp_path / "shared"), device="cpu")
+    state, expected = again.framework.state_dict(), model.framework.state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
+    assert torch.equal(again.sample(3, seed=1), model.sample(3, seed=1))
+    assert torch.equal(again.reconstruct(items_for(model, 3)), model.reconstruct(items_for(model, 3)))
+    assert again.data == model.data
+    assert not again.framework.training
+    assert {path.name for path in (tmp_path / "shared").iterdir()} == {"model.safetensors", "config.json"}
+
+
+def test_a_run_folder_and_its_model_folder_load_the_same(runs, model):
+    other = avae.load(runs["digits-avae"] / "model", device="cpu")
+    assert torch.equal(other.sample(2), model.sample(2))
+    assert model.config.recipe == "demo"
+
+
+@pytest.mark.parametrize("harm", ["missing", "cut", "empty", "bit", "not json", "no keys", "unknown"])
+def test_damaged_models_are_refused(harm, runs, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(runs["digits-avae"] / "model", folder)
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    described = json.loads(config.read_text())
+    data = bytearray(weights.read_bytes())
+    if harm == "missing":
+        weights.unlink()
+    elif harm == "cut":
+        weights.write_bytes(data[:-7])
+    elif harm == "empty":
+        weights.write_bytes(b"")
+    elif harm == "bit":
+        data[-10] ^= 8
+        weights.write_bytes(data)
+    elif harm == "not json":
+        config.write_text('{"avae": ')
+    elif harm == "no keys":
+        config.write_text("{}")
+    else:
+        described["architecture"]["depth"] = 3
+        config.write_text(json.dumps(described))
+    with pytest.raises(avae.UserError, match=str(tmp_path)):
+        avae.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("architecture", "framework", "gan"),
+        ("architecture", "size", None),
+        ("architecture", "size", "16"),
+        ("architecture", "size", [16]),
+        ("architecture", "channels", None),
+        ("architecture", "channels", 1.0),
+        ("architecture", "width", 2.5),
+        ("architecture", "code_dim", None),
+        ("architecture", "xi_dim", "2"),
+        ("data", "name", None),
+        ("data", "checksum", 3),
+    ],
+)
+def test_values_no_model_has_are_refused(part, name, value, runs, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(runs["digits-avae"] / "model", folder)
+    described = json.loads((folder / "config.json").read_text())
+    described[part][name] = value
+    (folder / "config.json").write_text(json.dumps(described))
+    with pytest.raises(avae.UserError, match=r"config\.json is damaged"):
+        avae.load(folder)
+    del described[part][name]
+    if part == "data":
+        (folder / "config.json").write_text(json.dumps(described))
+        with pytest.raises(avae.UserError, match=rf"config\.json is damaged.*'{name}'"):
+            avae.load(folder)
+
+
+@pytest.mark.parametrize("channels", [0, -1])
+def test_points_without_features_are_refused(channels, runs, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(runs["toy-avae"] / "model", folder)
+    described = json.loads((folder / "config.json").read_text())
+    described["architecture"]["channels"] = channels
+    (folder / "config.json").write_text(json.dumps(described))
+    with pytest.raises(avae.UserError, match=r"config\.json is damaged"):
+        avae.load(folder)
+
+
+def test_loading_leaves_the_randomness_of_the_caller_alone(runs, monkeypatch):
+    seeded = []
+    monkeypatch.setattr("torch.cuda.manual_seed_all", seeded.append)
+    before = torch.get_rng_state()
+    avae.load(runs["digits-avae"], device="cpu")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert seeded == []
+
+
+def test_folders_without_a_model_are_refused(tmp_path, runs):
+    for path in (tmp_path, tmp_path / "missing", runs["digits-avae"] / "stats.jsonl"):
+        with pytest.raises(avae.UserError, match="no run or model folder"):
+            avae.load(path)
+    shutil.copy(runs["digits-avae"] / "config.json", tmp_path)
+    with pytest.raises(avae.UserError, match="no model yet"):
+        avae.load(tmp_path)
+    with pytest.raises(avae.UserError, match="--device tpu"):
+        avae.load(runs["digits-avae"], device="tpu")
