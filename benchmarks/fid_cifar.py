@@ -67,10 +67,10 @@ def measure(model: Model, features: torch.nn.Module, real: tuple, data: DataSet)
 
 
 def batch_norm_samples(model: Model):
-    """Sample in batches of 64 with batch norm in training mode, as the paper's code does."""
+    """Sample in batches of 64, the last one cut, with batch norm in training mode as in the paper."""
     framework = copy.deepcopy(model.framework).train()
     for start in range(0, SAMPLES, 64):
-        yield framework.sample(model.noise(range(start, start + 64), 0)).cpu()
+        yield framework.sample(model.noise(range(start, start + 64), 0)).cpu()[: SAMPLES - start]
 
 
 def batches(images: np.ndarray):

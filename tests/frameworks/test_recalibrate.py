@@ -30,6 +30,23 @@ def test_statistics_are_those_of_the_passes_each_network_meets():
     torch.testing.assert_close(framework.decoder.blocks[first].running_var, variance)
 
 
+def test_the_encoder_meets_real_images_and_the_generator_the_prior():
+    framework = make(NAME)
+    batches = _batches(framework)
+    recalibrate(framework, batches)
+    encoder, generator = framework.encoder.body.blocks, framework.generator
+    expected = {
+        encoder[3]: [encoder[:3](x) for x, _ in batches],
+        generator.blocks[0]: [
+            generator.linear(torch.cat([noise["z"], noise["xi"]], 1)).unflatten(1, (-1, 4, 4))
+            for _, noise in batches
+        ],
+    }
+    for norm, seen in expected.items():
+        assert isinstance(norm, nn.BatchNorm2d)
+        torch.testing.assert_close(norm.running_mean, torch.stack([h.mean((0, 2, 3)) for h in seen]).mean(0))
+
+
 def test_what_training_left_in_the_statistics_is_forgotten():
     framework = make(NAME)
     other = copy.deepcopy(framework)

@@ -44,6 +44,10 @@ def test_parameter_counts_at_the_papers_width(size):
     assert count(Down(size, 3, w, 100)) == convolutions + w + norms_down + linear + 100 == 18_855_012
     assert count(Up(size, 3, w, 100)) == convolutions + 3 + norms_up + linear == 18_855_043
 
+    assert count(GaussianEncoder(Down(size, 3, w, 100), 100)) == 18_855_112
+    assert count(Up(size, 3, w, 200)) == 20_493_443
+    assert count(Down(size, 3, w, 1)) == 17_232_897
+
 
 def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())

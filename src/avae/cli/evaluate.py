@@ -55,9 +55,15 @@ def run(arguments: list[str]) -> int:
     if asked.out is None and saved is None:
         raise UserError(f"{asked.run} is a model, not a run: name the .json to write with --out")
     data = load_for(model, source)
+    other = model.data["checksum"] != data.checksum
+    if other and asked.out is None:
+        raise UserError(
+            f"--data {source} is not what {asked.run} was trained on ({model.data['name']}, "
+            f"{model.data['checksum'][:19]}): name the .json to write with --out"
+        )
     with Console(stderr=True).status("measuring"):
         outcome = evaluate(model, data, samples=asked.samples, seed=asked.seed)
-    if model.data["checksum"] != data.checksum:
+    if other:
         print(f"note: trained on {model.data['name']} {model.data['checksum'][:19]}, measured on other data")
     show(outcome)
     if asked.out is None:

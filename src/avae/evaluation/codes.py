@@ -7,14 +7,7 @@ from torch import Tensor
 
 from avae.evaluation.subject import Subject
 from avae.losses import MIN_SIGMA
-
-_CHUNK = 256
-
-
-def chunks(count: int) -> Iterator[range]:
-    """Divide `count` rows into ranges of bounded length."""
-    for start in range(0, count, _CHUNK):
-        yield range(start, min(start + _CHUNK, count))
+from avae.noise import row_ranges
 
 
 def code_metrics(subject: Subject, count: int) -> Iterator[tuple[str, float | None]]:
@@ -27,7 +20,7 @@ def code_metrics(subject: Subject, count: int) -> Iterator[tuple[str, float | No
 def latent_consistency(subject: Subject, count: int) -> float:
     """Mean over draws and dimensions of ((mu(G(z, xi)) - s z) / sigma)^2, that is 2 L_Z / d (Eqs. 12, 16)."""
     total = 0.0
-    for rows in chunks(count):
+    for rows in row_ranges(count):
         z = subject.prior(rows)
         mu = subject.encode(subject.draw(z, rows, 0))
         deviation = (mu - subject.code_scale * z) / subject.sigma.clamp(min=MIN_SIGMA)
@@ -49,7 +42,7 @@ def posterior_level(sigma: Tensor, code_scale: Tensor) -> float:
 def xi_use(subject: Subject, count: int, draws: int = 8) -> float:
     """Variance of a pixel over xi at a fixed code, mean over pixels and `count` codes; [-1, 1] squared."""
     total = 0.0
-    for rows in chunks(count):
+    for rows in row_ranges(count):
         z = subject.prior(rows)
         items = torch.stack([subject.draw(z, rows, seed) for seed in range(1, draws + 1)])
         total += float(items.var(0).flatten(1).mean(1).sum())

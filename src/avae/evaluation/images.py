@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avae.data.dataset import as_tensor
-from avae.evaluation.codes import chunks
 from avae.evaluation.subject import Reconstruct, Subject
+from avae.noise import row_ranges
 
 
 def image_metrics(subject: Subject, images: NDArray[np.uint8]) -> Iterator[tuple[str, float]]:
@@ -27,7 +27,7 @@ def _reconstruction_metrics(
     name: str, reconstruct: Reconstruct, images: NDArray[np.uint8]
 ) -> Iterator[tuple[str, float]]:
     error = gradient = original_gradient = 0.0
-    for rows in chunks(len(images)):
+    for rows in row_ranges(len(images)):
         x = as_tensor(images[rows.start : rows.stop])
         x_hat = reconstruct(x, rows).to(x.device)
         error += float((x_hat - x).square().flatten(1).mean(1).sum())

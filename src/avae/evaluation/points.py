@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from avae.evaluation.codes import chunks
 from avae.evaluation.subject import Subject
+from avae.noise import row_ranges
 
 REFERENCE = 50_000
 SAMPLES = 20_000
@@ -34,14 +34,14 @@ def point_metrics(
     yield "manifold_distance_floor", manifold_distance(tree, test)
     for name, reconstruct in subject.reconstruct.items():
         drawn = torch.cat(
-            [reconstruct(items[rows.start : rows.stop], rows).cpu() for rows in chunks(len(items))]
+            [reconstruct(items[rows.start : rows.stop], rows).cpu() for rows in row_ranges(len(items))]
         )
         distance = manifold_distance(tree, drawn.numpy())
         yield f"manifold_distance_{name}", distance
         if name == subject.default:
             yield "manifold_distance", distance
         yield f"mse_{name}", float((drawn - items).square().mean())
-    samples = torch.cat([subject.draw(subject.prior(r), r, 0).cpu() for r in chunks(SAMPLES)])
+    samples = torch.cat([subject.draw(subject.prior(r), r, 0).cpu() for r in row_ranges(SAMPLES)])
     yield (
         "energy_distance",
         energy_distance(samples, torch.from_numpy(np.ascontiguousarray(others[:SAMPLES]))),

@@ -71,8 +71,7 @@ def write_report(model: Model, data: DataSet, result: dict[str, Any], run: Path)
 def _pictures(model: Model, data: DataSet) -> str:
     with tempfile.TemporaryDirectory() as folder:
         parts = []
-        for path in save_preview(model, data, Path(folder), "points"):
-            kind = path.stem.rpartition("-")[2]
+        for kind, path in save_preview(model, data, Path(folder), "").items():
             parts.append(
                 f'<h2>{kind.capitalize()}</h2>\n<img src="{_inline(path.read_bytes())}" alt="{kind}">\n'
                 f'<p class="note">{html.escape(_CAPTIONS[kind])}</p>'

@@ -84,7 +84,7 @@ Maker = Callable[[int], nn.Module]
 
 
 def _mlp(config: Config) -> tuple[Maker, Maker]:
-    features = _settled(config, "channels")
+    features = _known(config, "channels")
     return (
         lambda outputs: MLP(features, outputs, config.width),
         lambda inputs: MLP(inputs, features, config.width),
@@ -92,7 +92,7 @@ def _mlp(config: Config) -> tuple[Maker, Maker]:
 
 
 def _dcgan(config: Config) -> tuple[Maker, Maker]:
-    size, channels = _settled(config, "size"), _settled(config, "channels")
+    size, channels = _known(config, "size"), _known(config, "channels")
     if size not in STRIDES:
         raise UserError(f"--size {size}: dcgan draws {', '.join(map(str, STRIDES))} pixels")
     return (
@@ -101,7 +101,7 @@ def _dcgan(config: Config) -> tuple[Maker, Maker]:
     )
 
 
-def _settled(config: Config, name: str) -> int:
+def _known(config: Config, name: str) -> int:
     value = getattr(config, name)
     if not isinstance(value, int):
         raise ValueError(f"{name} must be settled from the data first")

@@ -14,17 +14,17 @@ ROW = 10
 """Test images in a grid of reconstructions."""
 
 
-def save_preview(model: Model, data: DataSet, folder: Path, name: str) -> list[Path]:
-    """Draw reconstructions of test items and samples to `folder`, and return the files."""
+def save_preview(model: Model, data: DataSet, folder: Path, prefix: str) -> dict[str, Path]:
+    """Draw reconstructions of test items, and samples, to `folder`; return the files by what they show."""
     if not data.holds_images:
-        path = folder / f"{name}.png"
+        path = folder / f"{prefix}points.png"
         save_scatter(_point_panels(model, data), path)
-        return [path]
-    reconstructions, samples = folder / f"{name}-reconstructions.png", folder / f"{name}-samples.png"
+        return {"points": path}
+    paths = {kind: folder / f"{prefix}{kind}.png" for kind in ("reconstructions", "samples")}
     labels, rows = zip(*reconstruction_rows(model, spread(data.test, ROW)).items(), strict=True)
-    save_png(grid(rows, labels), reconstructions)
-    save_png(sheet(as_images(model.sample(64))), samples)
-    return [reconstructions, samples]
+    save_png(grid(rows, labels), paths["reconstructions"])
+    save_png(sheet(as_images(model.sample(64))), paths["samples"])
+    return paths
 
 
 def reconstruction_rows(

@@ -193,7 +193,7 @@ class Training:
         model = self.model()
         self.checkpoints.refuse_non_finite(step, model.framework.state_dict())
         model.save(self.folder / "model")
-        save_preview(model, self.data, self.folder / "images", f"step-{step:08d}")
+        save_preview(model, self.data, self.folder / "images", f"step-{step:08d}-")
         self.checkpoints.save(step)
 
     def model(self) -> Model:

@@ -1,0 +1,70 @@
+"""What the loop does with its plan, seen on one weight."""
+
+import pytest
+import torch
+from torch import nn
+
+from avae.engine.ema import averages
+from avae.engine.loop import Plan, fit
+from avae.engine.step import Phase
+
+
+class OneWeight(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros((), dtype=torch.float64))
+
+
+def _plan(tmp_path, network, saved, steps=6, **changes):
+    """Plain gradient descent on w itself: each step moves w by minus the learning rate."""
+    optimizer = torch.optim.SGD([{"params": [network.w], "lr": 1.0, "first_lr": 1.0}])
+    settings = {
+        "phases": [Phase("main", lambda x, noise: ({"net": network.w * x.sum()}, {"w": network.w * 1}))],
+        "networks": {"net": network},
+        "optimizers": {"net": optimizer},
+        "averages": {},
+        "batch": lambda step: (torch.ones(1, dtype=torch.float64), {}),
+        "learning_rate": lambda step: 0.5**step,
+        "save": lambda step: saved.append((step, network.w.item())),
+        "steps": steps,
+        "batch_size": 1,
+        "checkpoint_every": 4,
+        "log_every": 2,
+        "folder": tmp_path,
+        "title": "one weight",
+    }
+    return Plan(**settings | changes)
+
+
+def test_each_step_uses_its_own_learning_rate_and_checkpoints_fall_due(tmp_path):
+    saved = []
+    outcome = fit(_plan(tmp_path, OneWeight(), saved), 0)
+    assert outcome.step == 6
+    assert saved == [(4, -(2 - 0.5**3)), (6, -(2 - 0.5**5))]
+
+
+def test_starting_late_goes_on_with_the_later_rates(tmp_path):
+    saved = []
+    fit(_plan(tmp_path, OneWeight(), saved), 4)
+    assert saved == [(6, -(0.5**4 + 0.5**5))]
+
+
+def test_the_average_has_the_half_life_asked_for(tmp_path):
+    """avg <- a avg + (1 - a) w with a = 2^(-batch / half-life), w moving by one at every step."""
+    network = OneWeight()
+    average = averages({"net": network}, ["net"], half_life=2, batch_size=1)
+    fit(_plan(tmp_path, network, [], averages=average, learning_rate=lambda step: 1.0), 0)
+    a, expected = 0.5**0.5, -1.0
+    for w in range(2, 7):
+        expected = a * expected + (1 - a) * -w
+    assert average["net"].module.w.item() == pytest.approx(expected)
+
+
+def test_plain_lines_tell_step_time_left_and_terms(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("avae.engine.log.PLAIN_SECONDS", 0.0)
+    fit(_plan(tmp_path, OneWeight(), []), 0)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(",")[0] for line in lines] == [f"one weight: step {n}/6" for n in (2, 4, 6)]
+    assert "left" in lines[0]
+    assert "/s" in lines[0]
+    assert "w -0.5" in lines[0]  # the mean of w before steps 0 and 1
