@@ -343,6 +343,17 @@ def test_evaluate_is_a_function_of_its_seed_and_measures_the_default_of_the_mode
     assert figures[0]["mse_decoder"] == figures[2]["mse_decoder"]
 
 
+def test_evaluate_on_other_data_never_replaces_the_runs_own_figures(cli, runs, pictures, contents, tmp_path):
+    run = runs["digits-vae"]
+    before = contents(run)
+    cli("evaluate", run, "--data", pictures, "--samples", 10).refused("--out")
+    assert contents(run) == before
+    said = cli("evaluate", run, "--data", pictures, "--samples", 10, "--out", tmp_path / "other.json")
+    assert said.code == 0
+    assert "other data" in said.out
+    assert contents(run) == before
+
+
 def test_evaluate_a_shared_model_on_other_pictures(cli, runs, pictures, tmp_path):
     """A model folder knows no data; what it is measured on is said to differ from what it was trained on."""
     model = tmp_path / "shared"

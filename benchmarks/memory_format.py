@@ -1,0 +1,58 @@
+"""Time of a training step with convolutions in channels-last layout against PyTorch's default.
+
+    python benchmarks/memory_format.py [--size 32] [--width 16] [--steps 20]
+
+AVAE with xi, batch 64, random images; the two are interleaved in one process and medians are printed.
+"""
+
+import argparse
+import platform
+import statistics
+import time
+
+import torch
+
+from avae.engine.optimizers import adams
+from avae.engine.step import Phase, training_step
+from avae.recipes.build import build_framework
+from avae.recipes.config import Config
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=20)
+    asked = parser.parse_args()
+    formats = {"default": torch.contiguous_format, "channels last": torch.channels_last}
+    steps = {name: stepper(asked.size, asked.width, layout) for name, layout in formats.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for i in range(asked.steps + 3):
+        for name, step in steps.items():
+            began = time.perf_counter()
+            step()
+            if i >= 3:  # the first ones warm up
+                seconds[name].append(time.perf_counter() - began)
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    for name, median in medians.items():
+        print(f"{name:14} {median:.4f} s a step")
+    print(f"ratio          {medians['default'] / medians['channels last']:.2f}")
+    print(
+        f"{asked.size} px, w={asked.width}, {torch.get_num_threads()} threads, {platform.machine()}", end=", "
+    )
+    print(f"torch {torch.__version__}")
+
+
+def stepper(size: int, width: int, layout: torch.memory_format):
+    """Return a function that makes one training step in this layout."""
+    config = Config(recipe="", data="", out="", steps=1, size=size, channels=3, width=width)
+    framework = build_framework(config).to(memory_format=layout)
+    optimizers = adams(framework.networks, 2e-4, {})
+    phases = [Phase("main", framework.losses)]
+    x = (torch.rand(64, 3, size, size) * 2 - 1).to(memory_format=layout)
+    noise = {name: torch.randn(shape) for name, shape in framework.noise_shapes(64).items()}
+    return lambda: training_step(0, phases, framework.networks, optimizers, x, noise)
+
+
+if __name__ == "__main__":
+    main()
