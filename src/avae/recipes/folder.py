@@ -11,4 +11,5 @@ def folder() -> Config:
         out="runs/folder",
         steps=20_000,
         width=32,
+        latent_weighting="balanced:0.3",
     )
