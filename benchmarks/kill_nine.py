@@ -147,7 +147,7 @@ def _kill(command: list[str], folder: Path, target: int, delay: float, checkpoin
     if step - checkpoint > checkpoint_every:
         problems.append(f"{step - checkpoint} steps lost, more than the {checkpoint_every} of an interval")
     problems += _damaged(folder)
-    return Kill(step, checkpoint, code == 0, [path.name for path in folder.rglob(".*")], problems)
+    return Kill(step, checkpoint, code == 0, [path.name for path in folder.rglob(".*.partial")], problems)
 
 
 def _damaged(folder: Path) -> list[str]:

@@ -31,7 +31,7 @@ class Config:
     recipe: Annotated[str, tyro.conf.Suppress]
     """Where the defaults came from."""
     data: str
-    """A built-in set (toy, digits), a folder of pictures, or a .zip/.tar(.gz) of them."""
+    """A built-in set (toy, digits), a folder of pictures, or a .zip/.tar(.gz) of them; `folder` needs one."""
     out: str
     """The run folder."""
     steps: int
