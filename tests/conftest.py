@@ -1,7 +1,7 @@
 """What tests share: a way to call the command line, tiny trained runs, and pictures to feed them."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ def tiny() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory) -> Iterator[dict[str, Path]]:
+def runs(tmp_path_factory) -> dict[str, Path]:
     """Finished runs by name, "digits-avae" and so on: look, do not touch."""
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
@@ -91,7 +91,7 @@ def runs(tmp_path_factory) -> Iterator[dict[str, Path]]:
                 with torch.no_grad():
                     model.framework.encoder.log_sigma.copy_(torch.tensor(log_sigma))
                 model.save(out / "model")
-        yield {path.name: path for path in folder.iterdir()}
+    return {path.name: path for path in folder.iterdir()}
 
 
 @pytest.fixture
