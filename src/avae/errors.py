@@ -1,4 +1,7 @@
-"""The one exception a user may see."""
+"""The one exception a user may see, and what it may suggest."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -6,3 +9,9 @@ class UserError(Exception):
 
     The command line prints it on one line and exits with code 2; Python callers may catch it.
     """
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return ", perhaps you meant ..." for a near miss, else an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f", perhaps you meant '{near[0]}'" if near else ""

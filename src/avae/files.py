@@ -1,7 +1,10 @@
 """Writing files so that none is ever found half written."""
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -17,6 +20,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path, contents: Mapping[str, Any]) -> None:
+    """Write plain data, indented for reading, as `write_atomically` does."""
+    write_atomically(path, f"{json.dumps(contents, indent=2)}\n".encode())
 
 
 def remove_partials(folder: Path) -> None:

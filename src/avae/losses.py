@@ -70,15 +70,16 @@ def latent_loss_a(mu: Tensor, z: Tensor, sigma: Tensor) -> Tensor:
     Returns:
         (N,).
     """
-    return _latent_loss(mu, z, sigma.detach(), code_scale_a(sigma.detach()))
+    return latent_loss(mu, z, sigma.detach(), code_scale_a(sigma.detach()))
 
 
 def latent_loss_b(mu: Tensor, z: Tensor, sigma: Tensor) -> Tensor:
     """Eq. 16: L_Z^b = 1/2 ||(mu(x) - sqrt(1 - sigma^2) z) / sigma||^2; arguments as `latent_loss_a`."""
-    return _latent_loss(mu, z, sigma.detach(), code_scale_b(sigma.detach()))
+    return latent_loss(mu, z, sigma.detach(), code_scale_b(sigma.detach()))
 
 
-def _latent_loss(mu: Tensor, z: Tensor, sigma: Tensor, code_scale: Tensor) -> Tensor:
+def latent_loss(mu: Tensor, z: Tensor, sigma: Tensor, code_scale: Tensor) -> Tensor:
+    """What Eqs. 12 and 16 share: 1/2 ||(mu - code_scale z) / sigma||^2, (N,)."""
     return ((mu - code_scale * z) / sigma.clamp(min=MIN_SIGMA)).square().sum(1) / 2
 
 

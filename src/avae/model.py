@@ -17,7 +17,7 @@ from avae.data.dataset import as_tensor
 from avae.data.pictures import open_picture
 from avae.devices import pick_device
 from avae.errors import UserError
-from avae.files import write_atomically
+from avae.files import write_json
 from avae.frameworks.avae import MIN_CODE_SCALE
 from avae.frameworks.base import CodeMode, Framework, Noise
 from avae.noise import normal_rows, row_ranges
@@ -146,7 +146,7 @@ class Model:
             "architecture": {name: getattr(self.config, name) for name in ARCHITECTURE},
             "data": self.data,
         }
-        write_atomically(folder / "config.json", f"{json.dumps(described, indent=2)}\n".encode())
+        write_json(folder / "config.json", described)
 
     def items(self, images: Images) -> Tensor:
         """Turn what a user may pass into (N, *item_shape) float32, or raise UserError."""

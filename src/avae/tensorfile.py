@@ -38,6 +38,11 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, words
 
 
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with the prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
 def _crc32(tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> str:
     value = zlib.crc32(json.dumps(sorted(words.items())).encode())
     for name, tensor in sorted(tensors.items()):

@@ -1,12 +1,11 @@
 """The command line: `avae VERB ...`, one file per verb, imported only when it is asked for."""
 
-import difflib
 import errno
 import sys
 from importlib import import_module
 from importlib.metadata import version
 
-from avae.errors import UserError
+from avae.errors import UserError, suggestion
 
 VERBS = {
     "demo": "train on bundled digits and write a report, in minutes",
@@ -50,9 +49,7 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"avae {version('avae')}")
         return 0
     if verb not in VERBS:
-        near = difflib.get_close_matches(verb, VERBS, n=1)
-        meant = f", perhaps you meant '{near[0]}'" if near else ""
-        raise UserError(f"no verb '{verb}'{meant}; see avae --help")
+        raise UserError(f"no verb '{verb}'{suggestion(verb, VERBS)}; see avae --help")
     code: int = import_module(f"avae.cli.{verb}").run(arguments[1:])
     return code
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from avae.cli.parsing import parse
 from avae.data.dataset import DataSet
 from avae.errors import UserError
-from avae.evaluation.protocol import write_result
 from avae.figures.report import write_report
+from avae.files import write_json
 from avae.model import Model, load
 from avae.runs.folder import read_run
 from avae.runs.measure import SAMPLES, evaluate
@@ -69,7 +69,7 @@ def run(arguments: list[str]) -> int:
     if asked.out is None:
         keep(model, data, outcome, asked.run)
     else:
-        write_result(asked.out, outcome)
+        write_json(asked.out, outcome)
         print(f"figures: {asked.out}")
     return 0
 
@@ -90,7 +90,7 @@ def load_for(model: Model, source: str) -> DataSet:
 def keep(model: Model, data: DataSet, outcome: dict[str, Any], run: Path) -> None:
     """Write a result and a report into its run folder."""
     result = run / "evaluation" / f"{outcome['protocol']}.json"
-    write_result(result, outcome)
+    write_json(result, outcome)
     print(f"figures: {result}\nreport:  {write_report(model, data, outcome, run)}")
 
 

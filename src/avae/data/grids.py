@@ -56,11 +56,16 @@ def sheet(images: NDArray[np.uint8], columns: int | None = None) -> Image.Image:
     return grid([images[start : start + columns] for start in range(0, len(images), columns)])
 
 
-def save_png(image: Image.Image, path: str | Path) -> None:
-    """Write a PNG whole or not at all: a reader never sees half a file."""
+def png(image: Image.Image) -> bytes:
+    """Return the bytes of an image's PNG file."""
     file = io.BytesIO()
     image.save(file, format="PNG")
-    write_atomically(Path(path), file.getvalue())
+    return file.getvalue()
+
+
+def save_png(image: Image.Image, path: str | Path) -> None:
+    """Write a PNG whole or not at all: a reader never sees half a file."""
+    write_atomically(Path(path), png(image))
 
 
 def _enlarged(picture: NDArray[np.uint8], factor: int) -> Image.Image:

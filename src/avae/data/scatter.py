@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from avae.files import write_atomically
 
+Panels = Mapping[str, Mapping[str, NDArray[np.floating]]]
 
-def save_scatter(
-    panels: Mapping[str, Mapping[str, NDArray[np.floating]]], path: Path, limit: int = 3000
-) -> None:
-    """Draw panels side by side, each with named sets of points (N, 2), to a PNG (or PDF) file."""
+
+def scatter_png(panels: Panels, limit: int = 3000) -> bytes:
+    """Draw panels side by side, each with named sets of points (N, 2), and return a PNG file's bytes."""
     from matplotlib.figure import Figure  # slow to import, and wanted for points only
 
     figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
@@ -24,5 +24,10 @@ def save_scatter(
         axis.set_title(title)
         axis.legend(markerscale=4, loc="upper right")
     file = io.BytesIO()
-    figure.savefig(file, format=path.suffix[1:], dpi=110)
-    write_atomically(path, file.getvalue())
+    figure.savefig(file, format="png", dpi=110)
+    return file.getvalue()
+
+
+def save_scatter(panels: Panels, path: Path) -> None:
+    """Draw panels, as `scatter_png`, to a file."""
+    write_atomically(path, scatter_png(panels))

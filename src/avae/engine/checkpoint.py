@@ -9,7 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from avae.errors import UserError
 from avae.files import remove_partials
-from avae.tensorfile import load_tensors, save_tensors
+from avae.tensorfile import load_tensors, save_tensors, under
 
 KEPT = 2
 """Checkpoints kept: the newest, and one to fall back on."""
@@ -71,10 +71,10 @@ class Checkpoints:
 
     def _restore(self, tensors: dict[str, Tensor], words: dict[str, str]) -> int:
         for name, module in self._modules().items():
-            module.load_state_dict(_under(tensors, f"{name}."))
+            module.load_state_dict(under(tensors, f"{name}."))
         for name, optimizer in self.optimizers.items():
             for key, parameter in self.networks[name].named_parameters():
-                saved = _under(tensors, f"optimizer.{name}.{key}.")
+                saved = under(tensors, f"optimizer.{name}.{key}.")
                 optimizer.state[parameter] = {
                     part: t if part == "step" else _like(parameter, t) for part, t in saved.items()
                 }
@@ -114,10 +114,6 @@ def step_of(path: Path) -> int:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.safetensors"))
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def _like(parameter: Tensor, saved: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from avae.evaluation.subject import Subject
-from avae.losses import MIN_SIGMA
+from avae.losses import MIN_SIGMA, latent_loss
 from avae.noise import row_ranges
 
 
@@ -23,9 +23,8 @@ def latent_consistency(subject: Subject, count: int) -> float:
     for rows in row_ranges(count):
         z = subject.prior(rows)
         mu = subject.encode(subject.draw(z, rows, 0))
-        deviation = (mu - subject.code_scale * z) / subject.sigma.clamp(min=MIN_SIGMA)
-        total += float(deviation.square().mean(1).sum())
-    return total / count
+        total += float(latent_loss(mu, z, subject.sigma, subject.code_scale).sum())
+    return 2 * total / (count * len(subject.sigma))
 
 
 def posterior_level(sigma: Tensor, code_scale: Tensor) -> float:

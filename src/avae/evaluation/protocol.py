@@ -1,18 +1,14 @@
 """Result files: figures, and all one must know to compare them."""
 
-import json
 import math
 import platform
 from collections.abc import Iterable
 from datetime import date
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-
-from avae.files import write_atomically
 
 STANDARD = {
     "protocol": "standard",
@@ -41,8 +37,3 @@ def result(
             "python": platform.python_version(),
         },
     }
-
-
-def write_result(path: Path, contents: dict[str, Any]) -> None:
-    """Write a result file."""
-    write_atomically(path, f"{json.dumps(contents, indent=2)}\n".encode())

@@ -2,7 +2,6 @@
 
 import base64
 import html
-import tempfile
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -12,7 +11,7 @@ from avae.engine.log import read_stats
 from avae.figures.curves import curves_png
 from avae.files import write_atomically
 from avae.model import Model
-from avae.runs.preview import save_preview
+from avae.runs.preview import previews
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -69,14 +68,11 @@ def write_report(model: Model, data: DataSet, result: dict[str, Any], run: Path)
 
 
 def _pictures(model: Model, data: DataSet) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        parts = []
-        for kind, path in save_preview(model, data, Path(folder), "").items():
-            parts.append(
-                f'<h2>{kind.capitalize()}</h2>\n<img src="{_inline(path.read_bytes())}" alt="{kind}">\n'
-                f'<p class="note">{html.escape(_CAPTIONS[kind])}</p>'
-            )
-    return "\n".join(parts)
+    return "\n".join(
+        f'<h2>{kind.capitalize()}</h2>\n<img src="{_inline(picture)}" alt="{kind}">\n'
+        f'<p class="note">{html.escape(_CAPTIONS[kind])}</p>'
+        for kind, picture in previews(model, data).items()
+    )
 
 
 def _row(name: str, value: float | None, result: dict[str, Any]) -> str:

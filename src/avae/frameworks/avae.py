@@ -1,5 +1,6 @@
 """The adversarial variational auto-encoder (section 4)."""
 
+import math
 from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from avae.losses import code_scale_b, critic_loss, latent_loss_b, manifold_loss
 MIN_NATS = 0.005
 """-log sigma of a dimension below which its mean code says nothing."""
 
-MIN_CODE_SCALE = 0.0998
+MIN_CODE_SCALE = math.sqrt(1 - math.exp(-2 * MIN_NATS))
 """sqrt(1 - sigma^2) of such a dimension."""
 
 

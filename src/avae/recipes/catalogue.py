@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from avae.errors import UserError
-from avae.recipes.config import Config, suggestion
+from avae.errors import UserError, suggestion
+from avae.recipes.config import Config, check_fields
 from avae.recipes.demo import demo
 from avae.recipes.folder import folder
 from avae.recipes.toy import toy
@@ -22,8 +22,5 @@ def recipe(name: str) -> Config:
 
 def changed(config: Config, overrides: dict[str, Any]) -> Config:
     """Return the config with some fields replaced; raise UserError for a field that is none."""
-    known = {field.name for field in dataclasses.fields(Config)}
-    for name in overrides:
-        if name not in known:
-            raise UserError(f"a run has no setting '{name}'{suggestion(name, known)}")
+    check_fields(overrides, "a run has no setting")
     return dataclasses.replace(config, **overrides)

@@ -1,13 +1,13 @@
 """A run as plain data."""
 
 import dataclasses
-import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
-from avae.errors import UserError
+from avae.errors import UserError, suggestion
 
 ARCHITECTURE = (
     "framework",
@@ -130,6 +130,11 @@ def _kinds(options: tuple[type, ...]) -> str:
     return f"must be {' or '.join(words[option] for option in options)}"
 
 
+def learning_rate_factor(config: Config, step: int) -> float:
+    """Return the share of the first learning rate that step `step` takes: exponential over the run."""
+    return float(config.learning_rate_decay ** (step / config.steps))
+
+
 def sigma_lr_multiplier(config: Config) -> float:
     """Return the multiplier asked for, or one between 1 and 25 that offsets a shorter course of learning.
 
@@ -161,17 +166,16 @@ def parse_weighting(text: str) -> tuple[str, float]:
 
 def from_dict(values: dict[str, Any]) -> Config:
     """Rebuild a Config from config.json; unknown fields raise UserError."""
-    known = {field.name for field in dataclasses.fields(Config)}
-    for name in values:
-        if name not in known:
-            raise UserError(f"config.json has an unknown field '{name}'{suggestion(name, known)}")
+    check_fields(values, "config.json has an unknown field")
     return Config(**values)
 
 
-def suggestion(word: str, known: Any) -> str:
-    """Return ", perhaps you meant ..." for a near miss, else an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f", perhaps you meant '{near[0]}'" if near else ""
+def check_fields(names: Iterable[str], complaint: str) -> None:
+    """Raise UserError, with the complaint and a suggestion, for a name that is no field of a Config."""
+    known = {field.name for field in dataclasses.fields(Config)}
+    for name in names:
+        if name not in known:
+            raise UserError(f"{complaint} '{name}'{suggestion(name, known)}")
 
 
 def flag(name: str) -> str:

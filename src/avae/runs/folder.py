@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from avae.data.dataset import DataSet
 from avae.errors import UserError
-from avae.files import write_atomically
+from avae.files import write_atomically, write_json
 from avae.recipes.config import Config, flag, from_dict
 
 FREE = frozenset({"out", "data", "device", "checkpoint_every", "log_every"})
@@ -61,7 +61,7 @@ def write_run(folder: Path, config: Config, data: DataSet) -> None:
         "config": dataclasses.asdict(config),
         "data": describe(data),
     }
-    write_atomically(folder / "config.json", f"{json.dumps(described, indent=2)}\n".encode())
+    write_json(folder / "config.json", described)
     if data.rejected:
         lines = "".join(f"{json.dumps(dataclasses.asdict(rejected))}\n" for rejected in data.rejected)
         write_atomically(folder / "rejected.jsonl", lines.encode())

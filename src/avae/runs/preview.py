@@ -1,30 +1,23 @@
 """Pictures of what a model draws: reconstructions beside their originals, and samples."""
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
 from avae.data.dataset import DataSet, as_images, as_tensor, spread
-from avae.data.grids import grid, save_png, sheet
-from avae.data.scatter import save_scatter
+from avae.data.grids import grid, png, sheet
+from avae.data.scatter import scatter_png
 from avae.model import Model
 
 ROW = 10
 """Test images in a grid of reconstructions."""
 
 
-def save_preview(model: Model, data: DataSet, folder: Path, prefix: str) -> dict[str, Path]:
-    """Draw reconstructions of test items, and samples, to `folder`; return the files by what they show."""
+def previews(model: Model, data: DataSet) -> dict[str, bytes]:
+    """Draw reconstructions of test items, and samples; return PNG files by what they show."""
     if not data.holds_images:
-        path = folder / f"{prefix}points.png"
-        save_scatter(_point_panels(model, data), path)
-        return {"points": path}
-    paths = {kind: folder / f"{prefix}{kind}.png" for kind in ("reconstructions", "samples")}
+        return {"points": scatter_png(_point_panels(model, data))}
     labels, rows = zip(*reconstruction_rows(model, spread(data.test, ROW)).items(), strict=True)
-    save_png(grid(rows, labels), paths["reconstructions"])
-    save_png(sheet(as_images(model.sample(64))), paths["samples"])
-    return paths
+    return {"reconstructions": png(grid(rows, labels)), "samples": png(sheet(as_images(model.sample(64))))}
 
 
 def reconstruction_rows(

@@ -22,13 +22,14 @@ from avae.engine.loop import Outcome, Plan, fit
 from avae.engine.optimizers import adams
 from avae.engine.step import Losses, Phase
 from avae.errors import UserError
+from avae.files import write_atomically
 from avae.frameworks.base import Framework, Noise
 from avae.frameworks.recalibrate import recalibrate
 from avae.model import Model, load, load_weights
 from avae.noise import normal
 from avae.recipes.build import build_framework
 from avae.recipes.catalogue import changed, recipe
-from avae.recipes.config import Config, sigma_lr_multiplier, validate
+from avae.recipes.config import Config, learning_rate_factor, sigma_lr_multiplier, validate
 from avae.runs.folder import (
     alone,
     as_asked,
@@ -40,8 +41,9 @@ from avae.runs.folder import (
     read_run,
     write_run,
 )
-from avae.runs.preview import save_preview
+from avae.runs.preview import previews
 from avae.runs.reading import load_with_progress
+from avae.tensorfile import under
 
 RECALIBRATION_ITEMS = 4096
 
@@ -168,7 +170,7 @@ class Training:
             optimizers=self.optimizers,
             averages=self.averages,
             batch=self.batch,
-            learning_rate=lambda step: config.learning_rate_decay ** (step / config.steps),
+            learning_rate=lambda step: learning_rate_factor(config, step),
             save=self.save,
             steps=config.steps,
             batch_size=config.batch_size,
@@ -193,7 +195,8 @@ class Training:
         model = self.model()
         self.checkpoints.refuse_non_finite(step, model.framework.state_dict())
         model.save(self.folder / "model")
-        save_preview(model, self.data, self.folder / "images", f"step-{step:08d}-")
+        for kind, picture in previews(model, self.data).items():
+            write_atomically(self.folder / "images" / f"step-{step:08d}-{kind}.png", picture)
         self.checkpoints.save(step)
 
     def model(self) -> Model:
@@ -266,18 +269,15 @@ def _settled(config: Config, data: DataSet) -> Config:
 
 
 def _schedule(config: Config, start: int) -> str:
-    def rate(step: int) -> float:
-        return config.learning_rate * float(config.learning_rate_decay ** (step / config.steps))
-
-    return f"the learning rate goes on at {rate(start):.3g} and ends at {rate(config.steps):.3g}"
+    now, last = (config.learning_rate * learning_rate_factor(config, step) for step in (start, config.steps))
+    return f"the learning rate goes on at {now:.3g} and ends at {last:.3g}"
 
 
 def _take_weights(framework: Framework, path: str) -> None:
     """Copy the weights of every network that `path` has under the same name."""
     weights = load_weights(path)
     for name, network in framework.networks.items():
-        prefix = f"{name}."
-        own = {key.removeprefix(prefix): t for key, t in weights.items() if key.startswith(prefix)}
+        own = under(weights, f"{name}.")
         try:
             if own:
                 network.load_state_dict(own)
