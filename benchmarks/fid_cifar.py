@@ -60,7 +60,8 @@ def measure(model: Model, features: torch.nn.Module, real: tuple, data: DataSet)
         "fid": frechet(real, statistics(features, model.sample(SAMPLES).split(500))),
         "fid_batch_statistics": frechet(real, statistics(features, batch_norm_samples(model))),
     }
-    for drawer, realism in model.framework.drawers.items():
+    drawers = model.framework.drawers if model.framework.encodes else {}
+    for drawer, realism in drawers.items():
         parts = (model.reconstruct(part, realism=realism) for part in batches(data.test))
         found[f"rfid_{drawer}"] = frechet(real, statistics(features, parts))
     return found

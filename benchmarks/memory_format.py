@@ -51,7 +51,7 @@ def stepper(size: int, width: int, layout: torch.memory_format):
     phases = [Phase("main", framework.losses)]
     x = (torch.rand(64, 3, size, size) * 2 - 1).to(memory_format=layout)
     noise = {name: torch.randn(shape) for name, shape in framework.noise_shapes(64).items()}
-    return lambda: training_step(0, phases, framework.networks, optimizers, x, noise)
+    return lambda: training_step(0, phases, framework.networks, optimizers, [(x, noise)])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The paper's two-dimensional example (section 5.1): VAE and the four AVAE variants, 3 seeds, median.
+"""The paper's two-dimensional example (section 5.1): every framework, AVAE in four variants, 3 seeds, median.
 
     python benchmarks/toy.py --out runs/toy-study [--seeds 3] [--steps 10000]
 
@@ -19,6 +19,9 @@ import torch
 
 VARIANTS = {
     "vae": ["--framework", "vae"],
+    "gan": ["--framework", "gan"],
+    "vaegan": ["--framework", "vaegan"],
+    "bigan": ["--framework", "bigan"],
     "avae-a": ["--latent-loss", "a", "--xi-dim", "0"],
     "avae-a-xi": ["--latent-loss", "a", "--xi-dim", "1"],
     "avae-b": ["--latent-loss", "b", "--xi-dim", "0"],

@@ -37,7 +37,7 @@ def kl_to_prior(mu: Tensor, sigma: Tensor) -> Tensor:
     return (sigma.square() + mu.square() - 1 - 2 * sigma.log()).sum(1) / 2
 
 
-def vae_loss(reconstruction: Tensor, kl: Tensor, beta: float = 1.0) -> Tensor:
+def vae_loss(reconstruction: Tensor, kl: Tensor, beta: float | Tensor = 1.0) -> Tensor:
     """Eq. 9, with the constants of Eq. 7: L_VAE = L_R + beta L_P, in nats.
 
     Args:
@@ -83,6 +83,24 @@ def latent_loss(mu: Tensor, z: Tensor, sigma: Tensor, code_scale: Tensor) -> Ten
     return ((mu - code_scale * z) / sigma.clamp(min=MIN_SIGMA)).square().sum(1) / 2
 
 
+def posterior_level(sigma: Tensor, code_scale: Tensor) -> Tensor:
+    """Return the latent consistency, 2 L_Z / d, of a generator that samples the true posterior p(x|z).
+
+    There mu = s z + noise with s^2 = 1 - sigma^2, so E(mu - c z)^2 = s^2 - 2 c s^2 + c^2 for a target c z;
+    over sigma^2 that is 2 s^2 / (1 + s) under Eq. 16 (c = s), and 1 under Eq. 12 (c = 1).
+
+    Args:
+        sigma: (d,) posterior scale.
+        code_scale: (d,) c.
+
+    Returns:
+        A scalar, the mean over dimensions.
+    """
+    variance = (1 - sigma.square()).clamp(min=0)
+    expected = variance - 2 * code_scale * variance + code_scale.square()
+    return (expected / sigma.clamp(min=MIN_SIGMA).square()).mean()
+
+
 def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Eq. 13 in logits: L_C = softplus(l(x)) + softplus(-l(G)), C -> 1 on generated images.
 
@@ -101,3 +119,29 @@ def manifold_loss(fake: Tensor) -> Tensor:
     At the critic's optimum its mean is KL(p_G || p). Args and result: (N,) logits.
     """
     return fake
+
+
+def feature_loss(features_hat: Tensor, features: Tensor) -> Tensor:
+    """L_F, VAE/GAN's reconstruction loss: 1/2 ||f(x_hat) - f(x)||^2 in features f of the critic.
+
+    Args:
+        features_hat, features: (N, ...) of reconstruction and original.
+
+    Returns:
+        (N,).
+    """
+    return gaussian_nll(features_hat, features)
+
+
+def joint_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """BiGAN's loss of encoder and generator: L_B = softplus(-l(x, E(x))) + softplus(l(G(z), z)).
+
+    The critic's own loss with the parts exchanged: each pair is to be taken for the other kind.
+
+    Args:
+        real, fake: (N,) logits of pairs (x, E(x)) and (G(z), z).
+
+    Returns:
+        (N,) in nats.
+    """
+    return critic_loss(fake, real)

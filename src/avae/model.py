@@ -20,6 +20,7 @@ from avae.errors import UserError
 from avae.files import write_json
 from avae.frameworks.avae import MIN_CODE_SCALE
 from avae.frameworks.base import CodeMode, Framework, Noise
+from avae.frameworks.gan import NO_ENCODER
 from avae.noise import normal_rows, row_ranges
 from avae.recipes.build import build_framework
 from avae.recipes.config import ARCHITECTURE, Config, validate
@@ -70,8 +71,14 @@ class Model:
         channels, size = self.config.channels or 0, self.config.size or 0
         return (channels, size, size) if self.draws_images else (channels,)
 
+    def require_encoder(self) -> None:
+        """Raise UserError for a GAN, which has none: to be asked before images are read for it."""
+        if not self.framework.encodes:
+            raise UserError(NO_ENCODER)
+
     def encode(self, images: Images) -> Tensor:
-        """Return the posterior means (N, d)."""
+        """Return the posterior means (N, d); a BiGAN's codes, which have no spread."""
+        self.require_encoder()
         return self._batched(self.items(images), lambda x, rows: self.framework.encode(x))
 
     def decode(self, z: Tensor | NDArray[Any], *, realism: float | None = None, seed: int = 0) -> Tensor:
@@ -96,6 +103,7 @@ class Model:
             realism, seed: as in `decode`.
             code: "mean", the calibrated posterior mean, or "sample", a draw from the posterior.
         """
+        self.require_encoder()
         _check_realism(realism)
         if code not in ("mean", "sample"):
             raise UserError(f"code={code!r}: choose 'mean' or 'sample'")
@@ -119,6 +127,7 @@ class Model:
         The way is a great circle between calibrated codes, with one xi for all of it; dimensions that say
         nothing go straight.
         """
+        self.require_encoder()
         if steps < 2:
             raise UserError(f"steps={steps}: the two ends alone make 2")
         _check_realism(realism)

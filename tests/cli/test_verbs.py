@@ -1,5 +1,6 @@
 """Every verb, end to end, on tiny models of digits and of points."""
 
+import html
 import html.parser
 import json
 import re
@@ -15,9 +16,18 @@ from PIL import Image
 from torch.testing import assert_close
 
 import avae
+from avae.cli.evaluate import load_for
 from avae.data.dataset import as_images
+from avae.figures.report import write_report
+from avae.runs.measure import evaluate
 
-NAMES = ["digits-avae", "digits-vae"]
+FRAMEWORKS = ["vae", "gan", "vaegan", "bigan", "avae"]
+ENCODERS = ["vae", "vaegan", "bigan", "avae"]
+
+
+def every(data, frameworks=FRAMEWORKS):
+    """Run a test on the tiny run of each framework."""
+    return pytest.mark.parametrize("name", [f"{data}-{framework}" for framework in frameworks])
 
 
 def png(path):
@@ -59,7 +69,7 @@ def test_every_verb_has_help_with_an_example(verb, cli):
 # Drawing
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every("digits")
 def test_sample(name, cli, runs, tmp_path):
     out = tmp_path / "new"
     said = cli("sample", runs[name], "--count", 5, "--seed", 3, "--out", out)
@@ -70,7 +80,7 @@ def test_sample(name, cli, runs, tmp_path):
         assert np.array_equal(png(out / f"{i:05d}.png"), expected[i, ..., 0])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every("digits", ENCODERS)
 def test_reconstruct_from_every_kind_of_source(name, cli, runs, pictures, tmp_path):
     """A folder, a zip, a single file and a .npy array come to the same pictures."""
     files = sorted(pictures.rglob("*.png"))
@@ -111,7 +121,7 @@ def test_reconstruct_options_reach_the_model(cli, runs, pictures, tmp_path):
         assert np.array_equal(found, expected[..., 0])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every("digits", ENCODERS)
 def test_decode_of_encode_is_reconstruct(name, cli, runs, pictures, tmp_path):
     codes = tmp_path / "codes.npz"
     assert cli("encode", runs[name], pictures, "--out", codes).code == 0
@@ -131,7 +141,7 @@ def test_decode_of_encode_is_reconstruct(name, cli, runs, pictures, tmp_path):
         assert np.array_equal(png(tmp_path / "numbered" / f"{i:05d}.png"), expected)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every("digits", ENCODERS)
 def test_interpolate(name, cli, runs, pictures, tmp_path):
     a, b = pictures / "even/00.png", pictures / "odd/01.png"
     out = tmp_path / "way"
@@ -141,7 +151,7 @@ def test_interpolate(name, cli, runs, pictures, tmp_path):
     assert np.array_equal(png(out / "00003.png"), expected[3, ..., 0])
 
 
-@pytest.mark.parametrize("name", ["toy-avae", "toy-vae"])
+@every("toy", ENCODERS)
 def test_verbs_on_points(name, cli, runs, tmp_path):
     model = avae.load(runs[name], device="cpu")
     points = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
@@ -167,6 +177,29 @@ def test_verbs_on_points(name, cli, runs, tmp_path):
         ("interpolate", "interpolation"),
     ):
         assert Image.open(tmp_path / verb / f"{picture}.png").size[0] > 100
+
+
+@pytest.mark.parametrize("name", ["digits-gan", "toy-gan"])
+def test_a_gan_decodes_codes_of_ones_own(name, cli, runs, tmp_path):
+    model = avae.load(runs[name], device="cpu")
+    codes, out = model.noise(range(3), 0)["z"], tmp_path / "decoded"
+    np.save(tmp_path / "codes.npy", codes.numpy())
+    assert cli("decode", runs[name], tmp_path / "codes.npy", "--out", out).code == 0
+    if model.draws_images:
+        expected = as_images(model.decode(codes))
+        for i in range(3):
+            assert np.array_equal(png(out / f"{i:05d}.png"), expected[i, ..., 0])
+    else:
+        assert torch.equal(torch.from_numpy(np.load(out / "points.npy")), model.decode(codes))
+
+
+@pytest.mark.parametrize("name", ["digits-gan", "toy-gan"])
+@pytest.mark.parametrize("verb", ["encode", "reconstruct", "interpolate"])
+def test_a_gan_says_that_it_has_no_encoder(verb, name, cli, runs, tmp_path):
+    """Before it reads anything: the pictures are not even there."""
+    pictures = [tmp_path / "missing.png"] * (2 if verb == "interpolate" else 1)
+    cli(verb, runs[name], *pictures, "--out", tmp_path / "out").refused("a GAN has no encoder")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_verbs_default_to_the_run_folder(cli, runs, pictures, tmp_path):
@@ -269,22 +302,27 @@ def test_a_picture_called_as_the_comparison_is_not_lost(cli, runs, pictures, tmp
 
 # Measuring
 
-IMAGE_METRICS = {
-    f"{metric}_{drawer}"
-    for metric in ("mse", "psnr", "sharpness")
-    for drawer in ("decoder", "decoder_sampled", "generator_calibrated", "generator_sampled")
+KINDS = {
+    "vae": ["decoder", "decoder_sampled"],
+    "gan": ["generator"],
+    "vaegan": ["decoder", "decoder_sampled"],
+    "bigan": ["generator"],
+    "avae": ["decoder", "decoder_sampled", "generator_calibrated", "generator_sampled"],
 }
-POINT_METRICS = {
-    "manifold_distance",
-    "manifold_distance_floor",
-    "energy_distance",
-    *(
-        f"{metric}_{drawer}"
-        for metric in ("mse", "manifold_distance")
-        for drawer in ("decoder", "decoder_sampled", "generator_calibrated", "generator_sampled")
-    ),
-}
-CODE_METRICS = {"latent_consistency", "latent_consistency_posterior", "xi_use"}
+"""Kinds of reconstructions, by framework."""
+
+IMAGE_METRICS = ("mse", "psnr", "sharpness")
+POINT_METRICS = ("mse", "manifold_distance")
+
+
+def expected_metrics(data, framework):
+    """All names, those of reconstructions, and those that need a posterior scale."""
+    kinds = POINT_METRICS if data == "toy" else IMAGE_METRICS
+    reconstructions = {f"{metric}_{kind}" for metric in kinds for kind in KINDS[framework]}
+    reconstructions |= {"manifold_distance"} if data == "toy" else set()
+    scale = {"latent_consistency", "latent_consistency_posterior"}
+    others = {"manifold_distance_floor", "energy_distance"} if data == "toy" else set()
+    return reconstructions | scale | others | {"xi_use"}, reconstructions, scale
 
 
 class Sources(html.parser.HTMLParser):
@@ -299,36 +337,66 @@ class Sources(html.parser.HTMLParser):
         self.found += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
 
 
-@pytest.mark.parametrize("name", ["digits-avae", "digits-vae", "toy-avae", "toy-vae"])
-def test_evaluate_writes_figures_and_where_they_come_from(name, cli, runs, tmp_path, small_toy):
-    run = tmp_path / name
-    shutil.copytree(runs[name], run)
+@pytest.mark.parametrize("data", ["digits", "toy"])
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_evaluate_writes_figures_and_where_they_come_from(data, framework, cli, runs, tmp_path, small_toy):
+    run = tmp_path / "run"
+    shutil.copytree(runs[f"{data}-{framework}"], run)
     said = cli("evaluate", run, "--samples", 40)
     assert said.code == 0, said
     result = json.loads((run / "evaluation/standard.json").read_text(), parse_constant=pytest.fail)
-    expected = CODE_METRICS | (IMAGE_METRICS if name.startswith("digits") else POINT_METRICS)
-    if name.endswith("-vae"):
-        expected = {metric for metric in expected if "generator" not in metric}
-    assert result["metrics"].keys() == expected
-    null = {metric for metric, value in result["metrics"].items() if value is None}
-    assert null == ({"xi_use"} if name.endswith("-vae") else set())
-    assert result["reasons"].keys() == null
+    names, reconstructions, scale = expected_metrics(data, framework)
+    assert result["metrics"].keys() == names
+    reasons = {} if framework == "avae" else {"xi_use": "the model has no xi"}
+    if framework == "gan":
+        reasons |= dict.fromkeys(reconstructions, "the model has no encoder")
+    if framework in ("gan", "bigan"):
+        reasons |= dict.fromkeys(scale, "the model has no posterior scale")
+    assert result["reasons"] == reasons
+    assert {metric for metric, value in result["metrics"].items() if value is None} == reasons.keys()
     saved = json.loads((run / "config.json").read_text())
     assert result["protocol"] == "standard"
+    assert result["framework"] == framework
     assert result["split"] == "test"
     assert result["data"] == {"name": saved["data"]["name"], "checksum": saved["data"]["checksum"]}
     assert result["trained_on"] == saved["data"]
-    assert result["counts"]["reconstructed"] == 40
-    assert {"feature_extractor", "batch_norm", "code", "seed", "versions", "framework"} <= result.keys()
+    assert result["counts"]["reconstructed"] == (0 if framework == "gan" else 40)
+    assert {"feature_extractor", "batch_norm", "code", "seed", "versions"} <= result.keys()
     for metric, value in result["metrics"].items():
         assert metric in said.out
         assert value is None or np.isfinite(value)
-    page = (run / "report.html").read_text()
+
+
+REPORTS = {
+    "vae": ("VAE", "average", ["generator"]),
+    "gan": ("GAN", "", ["first row", "never saw", "not trained on", "econstructions", "decoder"]),
+    "vaegan": ("VAE/GAN", "the critic", ["generator", "average"]),
+    "bigan": ("BiGAN", "No loss asks for likeness", ["decoder", "average"]),
+    "avae": ("AVAE", "the generator draws one that could be real", []),
+}
+"""By framework: its name, what a caption says of its reconstructions, and what is not said."""
+
+
+@pytest.mark.parametrize("data", ["digits", "toy"])
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_report_is_one_page_that_is_true_of_its_framework(data, framework, runs, tmp_path, small_toy):
+    model = avae.load(runs[f"{data}-{framework}"], device="cpu")
+    (tmp_path / "stats.jsonl").write_bytes((runs[f"{data}-{framework}"] / "stats.jsonl").read_bytes())
+    items = load_for(model, data)
+    page = write_report(model, items, evaluate(model, items, samples=40), tmp_path).read_text()
     found = Sources(page).found
-    assert len(found) >= 2
+    assert len(found) == (3 if data == "digits" and framework != "gan" else 2)  # the last are curves
     assert all(source.startswith("data:image/png;base64,") for source in found)
     assert not re.search(r"https?:|url\(|@import|<script", page)
     assert "latent_consistency" in page
+    title, says, never = REPORTS[framework]
+    assert f"<h1>{title} on {data}</h1>" in page
+    prose = html.unescape(page[: page.index("<h2>Figures")])
+    prose = re.sub(r'"data:[^"]*"', "", prose)
+    assert data == "toy" or says in prose
+    assert not [words for words in never if words in prose]
+    assert framework == "gan" or "measured on 40 it was not trained on" in prose
+    assert framework == "gan" or "never saw" in prose
 
 
 def test_evaluate_is_a_function_of_its_seed_and_measures_the_default_of_the_model(cli, runs, tmp_path):
@@ -378,3 +446,10 @@ def test_demo_makes_a_report_and_says_whether_it_works(cli, tmp_path, monkeypatc
     assert said.code == (0 if works else 1)
     assert ("it works" if works else "FAILED") in said.out
     assert (tmp_path / "demo/report.html").exists()
+
+
+def test_the_demo_goes_on_with_an_avae_only(cli, runs, contents):
+    """What it says in the end is about decoder and generator."""
+    before = contents(runs["digits-vae"])
+    cli("demo", "--resume", "--out", runs["digits-vae"]).refused("vae", "avae train demo --resume")
+    assert contents(runs["digits-vae"]) == before

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from avae.evaluation.codes import latent_consistency, posterior_level, xi_use
+from avae.evaluation.codes import latent_consistency, xi_use
 from avae.evaluation.subject import Subject
+from avae.losses import posterior_level
 from avae.noise import normal_rows
 
 SIGMA = torch.tensor([0.2, 0.6, 1.0])
@@ -21,7 +22,9 @@ def _subject(draw, scale=SCALE, has_xi=True):
 
 
 def test_a_perfect_inverse_has_none():
-    assert latent_consistency(_subject(lambda z, rows, seed: SCALE * z), 100) == pytest.approx(0, abs=1e-12)
+    assert latent_consistency(_subject(lambda z, rows, seed: SCALE * z), SIGMA, 100) == pytest.approx(
+        0, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("scale", [SCALE, torch.ones(D)])
@@ -31,16 +34,8 @@ def test_a_posterior_sampler_shows_the_yardstick(scale):
     def draw(z, rows, seed):
         return SCALE**2 * z + SCALE * SIGMA * _noise(rows, "posterior")
 
-    measured = latent_consistency(_subject(draw, scale), 40_000)
-    assert measured == pytest.approx(posterior_level(SIGMA, scale), rel=0.03)
-
-
-def test_the_yardstick_is_one_for_sharp_and_nil_for_empty_dimensions():
-    sharp, empty = torch.tensor([0.01]), torch.tensor([1.0])
-    assert posterior_level(sharp, (1 - sharp**2).sqrt()) == pytest.approx(1, abs=1e-3)
-    assert posterior_level(empty, torch.zeros(1)) == 0
-    s = SCALE
-    assert posterior_level(SIGMA, s) == pytest.approx(float((2 * s**2 / (1 + s)).mean()), rel=1e-5)
+    measured = latent_consistency(_subject(draw, scale), SIGMA, 40_000)
+    assert measured == pytest.approx(float(posterior_level(SIGMA, scale)), rel=0.03)
 
 
 def test_xi_use_is_the_variance_over_xi_at_a_fixed_code():

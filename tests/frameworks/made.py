@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 import torch
 
-from avae.frameworks import AVAE, VAE, Framework
+from avae.frameworks import AVAE, GAN, VAE, VAEGAN, BiGAN, Framework
 from avae.frameworks.weighting import Balanced, Equation, Softmax, Weighting
 from avae.losses import code_scale_a, code_scale_b, latent_loss_a, latent_loss_b
 from avae.networks.dcgan import Down, Up
 from avae.networks.gaussian import GaussianEncoder
+from avae.networks.joint import JointCritic
 from avae.networks.mlp import MLP
 
 LATENT = {"a": (latent_loss_a, code_scale_a), "b": (latent_loss_b, code_scale_b)}
@@ -27,6 +28,30 @@ def vae_of_points() -> Framework:
 
 def vae_of_images() -> Framework:
     return VAE(GaussianEncoder(Down(16, 1, 2, D), D), Up(16, 1, 2, D), D)
+
+
+def gan_of_points() -> Framework:
+    return GAN(MLP(D, 2, 8), MLP(2, 1, 8), D)
+
+
+def gan_of_images() -> Framework:
+    return GAN(Up(16, 1, 2, D), Down(16, 1, 2, 1), D)
+
+
+def vaegan_of_points() -> Framework:
+    return VAEGAN(GaussianEncoder(MLP(2, D, 8), D), MLP(D, 2, 8), MLP(2, 1, 8), D, beta=2.0)
+
+
+def vaegan_of_images() -> Framework:
+    return VAEGAN(GaussianEncoder(Down(16, 1, 2, D), D), Up(16, 1, 2, D), Down(16, 1, 2, 1), D, beta=0.5)
+
+
+def bigan_of_points() -> Framework:
+    return BiGAN(MLP(2, D, 8), MLP(D, 2, 8), JointCritic(MLP(2, 4, 8), 4, D, 8), D)
+
+
+def bigan_of_images() -> Framework:
+    return BiGAN(Down(16, 1, 2, D), Up(16, 1, 2, D), JointCritic(Down(16, 1, 2, 4), 4, D, 8), D)
 
 
 def avae_of_points(latent: str, xi: int, weighting: str) -> Framework:
@@ -61,7 +86,16 @@ def avae_of_images(latent: str, xi: int, weighting: str) -> Framework:
 
 
 def _made() -> dict[str, Callable[[], Framework]]:
-    made: dict[str, Callable[[], Framework]] = {"vae-points": vae_of_points, "vae-images": vae_of_images}
+    made: dict[str, Callable[[], Framework]] = {
+        "vae-points": vae_of_points,
+        "vae-images": vae_of_images,
+        "gan-points": gan_of_points,
+        "gan-images": gan_of_images,
+        "vaegan-points": vaegan_of_points,
+        "vaegan-images": vaegan_of_images,
+        "bigan-points": bigan_of_points,
+        "bigan-images": bigan_of_images,
+    }
     for latent, xi, weighting in itertools.product("ab", (0, XI), WEIGHTINGS):
         variant = f"{latent}{'-xi' if xi else ''}-{weighting}"
         made[f"avae-points-{variant}"] = lambda v=(latent, xi, weighting): avae_of_points(*v)
@@ -73,11 +107,12 @@ MADE = _made()
 
 
 def make(name: str) -> Framework:
-    """Build a framework in float64 with a posterior scale on both sides of one."""
+    """Build a framework in float64 with a posterior scale, if it has one, on both sides of one."""
     torch.manual_seed(0)
     framework = MADE[name]().double()
-    with torch.no_grad():
-        framework.encoder.log_sigma.copy_(torch.tensor([-2.0, -0.5, 0.1]))
+    if framework.sigma() is not None:
+        with torch.no_grad():
+            framework.encoder.log_sigma.copy_(torch.tensor([-2.0, -0.5, 0.1]))
     return framework
 
 

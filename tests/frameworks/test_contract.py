@@ -7,8 +7,12 @@ import torch
 from made import MADE, D, items_and_noise, make
 
 from avae.engine.step import Phase, gradients
+from avae.errors import UserError
 
 every = pytest.mark.parametrize("name", MADE)
+every_encoder = pytest.mark.parametrize("name", [name for name in MADE if make(name).encodes])
+every_other = pytest.mark.parametrize("name", [name for name in MADE if not make(name).encodes])
+one_drawer = pytest.mark.parametrize("name", [name for name in MADE if len(make(name).drawers) == 1])
 
 
 @every
@@ -54,20 +58,54 @@ def test_a_networks_gradient_comes_from_its_own_loss_in_a_pass_of_its_own(name):
 def test_shapes_and_ranges(name):
     framework = make(name).eval()
     x, noise = items_and_noise(framework, name)
-    mu = framework.encode(x)
-    assert mu.shape == (5, D)
     drawn = [framework.sample(noise)]
     for realism in (None, *framework.drawers.values()):
-        drawn += [framework.reconstruct(x, code, noise, realism) for code in ("mean", "sample")]
-        drawn += [framework.decode(mu, noise, realism)]
+        drawn += [framework.decode(noise["z"], noise, realism)]
+        if framework.encodes:
+            drawn += [framework.reconstruct(x, code, noise, realism) for code in ("mean", "sample")]
     for items in drawn:
         assert items.shape == x.shape
         assert items.isfinite().all()
         assert "images" not in name or items.abs().max() <= 1
-    assert framework.code_scale().shape == framework.sigma().shape == (D,)
+    vectors = [framework.code_scale(), framework.sigma()] if framework.sigma() is not None else []
+    assert all(vector.shape == (D,) for vector in vectors or [framework.code_scale()])
+    assert not framework.encodes or framework.encode(x).shape == (5, D)
 
 
 @every
+def test_the_networks_that_draw_and_that_are_averaged_are_its_own(name):
+    framework = make(name)
+    assert framework.drawers.keys() <= framework.networks.keys()
+    assert set(framework.averaged) <= framework.drawers.keys()
+    assert framework.encodes == ("encoder" in framework.networks)
+
+
+@every_other
+def test_without_an_encoder_there_are_neither_codes_nor_reconstructions(name):
+    framework = make(name).eval()
+    x, noise = items_and_noise(framework, name)
+    for call in (
+        lambda: framework.encode(x),
+        lambda: framework.reconstruct(x, "mean", noise),
+        lambda: framework.reconstruct(x, "sample", noise),
+    ):
+        with pytest.raises(UserError, match="has no encoder"):
+            call()
+
+
+@one_drawer
+@pytest.mark.parametrize("realism", [0.0, 0.5, 1.0])
+def test_realism_needs_two_drawers(name, realism):
+    framework = make(name).eval()
+    x, noise = items_and_noise(framework, name)
+    with pytest.raises(UserError, match=f"realism={realism}"):
+        framework.decode(noise["z"], noise, realism)
+    if framework.encodes:
+        with pytest.raises(UserError, match=f"realism={realism}"):
+            framework.reconstruct(x, "mean", noise, realism)
+
+
+@every_encoder
 def test_decoding_the_code_is_reconstructing(name):
     framework = make(name).eval()
     x, noise = items_and_noise(framework, name)
@@ -85,23 +123,17 @@ def test_results_do_not_depend_on_the_batch(name):
     framework = make(name).eval()
     x, noise = items_and_noise(framework, name)
 
-    def row(i: int) -> tuple:
-        one = {key: value[i : i + 1] for key, value in noise.items()}
-        return (
-            framework.encode(x[i : i + 1]),
-            framework.reconstruct(x[i : i + 1], "mean", one),
-            framework.reconstruct(x[i : i + 1], "sample", one),
-            framework.sample(one),
-        )
+    def everything(rows: slice) -> list:
+        items, own = x[rows], {key: value[rows] for key, value in noise.items()}
+        drawn = [framework.sample(own), framework.decode(own["z"], own)]
+        if not framework.encodes:
+            return drawn
+        reconstructed = [framework.reconstruct(items, code, own) for code in ("mean", "sample")]
+        return [*drawn, framework.encode(items), *reconstructed]
 
-    whole = (
-        framework.encode(x),
-        framework.reconstruct(x, "mean", noise),
-        framework.reconstruct(x, "sample", noise),
-        framework.sample(noise),
-    )
+    whole = everything(slice(None))
     for i in range(len(x)):
-        for all_rows, alone in zip(whole, row(i), strict=True):
+        for all_rows, alone in zip(whole, everything(slice(i, i + 1)), strict=True):
             torch.testing.assert_close(all_rows[i : i + 1], alone, rtol=1e-9, atol=1e-11)
 
 

@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 from made import items_and_noise, make
 from torch import nn
@@ -9,6 +10,7 @@ from torch import nn
 from avae.frameworks.recalibrate import recalibrate
 
 NAME = "avae-images-b-xi-balanced"
+every = pytest.mark.parametrize("name", ["vae-images", "gan-images", "vaegan-images", "bigan-images", NAME])
 
 
 def _batches(framework, count=3):
@@ -47,12 +49,14 @@ def test_the_encoder_meets_real_images_and_the_generator_the_prior():
         torch.testing.assert_close(norm.running_mean, torch.stack([h.mean((0, 2, 3)) for h in seen]).mean(0))
 
 
-def test_what_training_left_in_the_statistics_is_forgotten():
-    framework = make(NAME)
+@every
+def test_what_training_left_in_the_statistics_is_forgotten(name):
+    """In every network that is used after training, that is, in all but the critic."""
+    framework = make(name)
     other = copy.deepcopy(framework)
     batches = _batches(framework)
     for _ in range(3):
-        other.losses(*items_and_noise(other, NAME, seed=9))
+        other.losses(*items_and_noise(other, name, seed=9))
     recalibrate(framework, batches)
     recalibrate(other, batches)
     for (key, a), (_, b) in zip(framework.named_buffers(), other.named_buffers(), strict=True):
@@ -60,9 +64,20 @@ def test_what_training_left_in_the_statistics_is_forgotten():
             torch.testing.assert_close(a, b, msg=key)
 
 
-def test_it_ends_in_evaluation_mode_and_leaves_the_weights():
-    framework = make(NAME)
+@every
+def test_it_ends_in_evaluation_mode_and_leaves_the_weights(name):
+    framework = make(name)
     before = copy.deepcopy(dict(framework.named_parameters()))
     recalibrate(framework, _batches(framework))
     assert not any(module.training for module in framework.modules())
     assert all(torch.equal(value, before[key]) for key, value in framework.named_parameters())
+
+
+def test_bigans_encoder_meets_real_images():
+    framework = make("bigan-images")
+    batches = _batches(framework)
+    recalibrate(framework, batches)
+    blocks = framework.encoder.blocks
+    seen = torch.stack([blocks[:3](x).mean((0, 2, 3)) for x, _ in batches])
+    assert isinstance(blocks[3], nn.BatchNorm2d)
+    torch.testing.assert_close(blocks[3].running_mean, seen.mean(0))

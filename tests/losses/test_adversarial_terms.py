@@ -1,23 +1,23 @@
-"""Eqs. 13, 14 and 15 for two known Gaussians, by quadrature in float64."""
+"""Eqs. 13, 14 and 15, and BiGAN's loss, for two known Gaussians, by quadrature in float64."""
 
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from avae.losses import critic_loss, manifold_loss
+from avae.losses import critic_loss, joint_loss, manifold_loss
 
 REAL, FAKE = Normal(0.0, 1.0), Normal(0.7, 0.8)
 X = torch.linspace(-12, 12, 20_001, dtype=torch.float64)
 STEP = (X[1] - X[0]).item()
 P, P_FAKE = REAL.log_prob(X).exp(), FAKE.log_prob(X).exp()
 LOG_RATIO = FAKE.log_prob(X) - REAL.log_prob(X)
+ZERO = torch.zeros_like(X)
 
 
 def _mean_critic_loss(l_real: torch.Tensor, l_fake: torch.Tensor) -> torch.Tensor:
     """E over independent real and generated images; the loss is a sum of one term in each."""
-    zero = torch.zeros_like(X)
-    at_real = critic_loss(l_real, zero) - critic_loss(zero, zero) / 2
-    at_fake = critic_loss(zero, l_fake) - critic_loss(zero, zero) / 2
+    at_real = critic_loss(l_real, ZERO) - critic_loss(ZERO, ZERO) / 2
+    at_fake = critic_loss(ZERO, l_fake) - critic_loss(ZERO, ZERO) / 2
     return ((P * at_real + P_FAKE * at_fake) * STEP).sum()
 
 
@@ -41,6 +41,29 @@ def test_manifold_loss_at_the_optimum_is_the_divergence_from_the_data():
     mean = (P_FAKE * manifold_loss(LOG_RATIO) * STEP).sum()
     assert mean.item() == pytest.approx(kl_divergence(FAKE, REAL).item(), rel=1e-6)
     assert mean > 0  # a flipped sign would reward leaving the data
+
+
+def test_joint_loss_is_the_cross_entropy_with_the_labels_exchanged():
+    real, fake = torch.randn(2, 7, dtype=torch.float64)
+    entropy = -torch.sigmoid(real).log() - (1 - torch.sigmoid(fake)).log()
+    torch.testing.assert_close(joint_loss(real, fake), entropy)
+    assert joint_loss(real, fake).shape == (7,)
+
+
+def test_joint_loss_at_the_optimum_is_the_critics_and_both_divergences():
+    """For softplus(-l) = softplus(l) - l, and the means of l are KL(p_G || p) and -KL(p || p_G)."""
+    joint = ((P * joint_loss(LOG_RATIO, ZERO) + P_FAKE * joint_loss(ZERO, LOG_RATIO)) * STEP).sum()
+    critic = ((P * critic_loss(LOG_RATIO, ZERO) + P_FAKE * critic_loss(ZERO, LOG_RATIO)) * STEP).sum()
+    divergences = kl_divergence(REAL, FAKE) + kl_divergence(FAKE, REAL)
+    assert (joint - critic).item() == pytest.approx(divergences.item(), rel=1e-6)
+
+
+def test_joint_loss_has_a_gradient_where_the_critic_has_won():
+    """The reason not to minimise the critic's loss with the sign turned: that one has none there."""
+    real, fake = torch.tensor([[-30.0], [30.0]], dtype=torch.float64, requires_grad=True)
+    for_real, for_fake = torch.autograd.grad(joint_loss(real, fake).sum(), (real, fake))
+    assert for_real.item() == pytest.approx(-1)
+    assert for_fake.item() == pytest.approx(1)
 
 
 def test_an_ignorant_critic_pays_two_log_two():

@@ -1,4 +1,4 @@
-"""Eqs. 1, 2, 7, 8, 9 and Fig. 1 against closed forms, in float64."""
+"""Eqs. 1, 2, 7, 8, 9, Fig. 1 and VAE/GAN's L_F against closed forms, in float64."""
 
 import math
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Independent, Normal, kl_divergence
 
-from avae.losses import gaussian_nll, kl_to_prior, vae_loss
+from avae.losses import feature_loss, gaussian_nll, kl_to_prior, vae_loss
 
 
 @settings(max_examples=30, deadline=None)
@@ -27,6 +27,14 @@ def test_gaussian_nll_is_the_likelihood_less_its_constant():
     likelihood = Normal(x_hat, 1.0).log_prob(x).flatten(1).sum(1)
     constant = x[0].numel() / 2 * math.log(2 * math.pi)
     torch.testing.assert_close(gaussian_nll(x_hat, x), -likelihood - constant)
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 3, 2, 2)])
+def test_feature_loss_is_half_the_squared_distance_of_each_sample(shape):
+    features, features_hat = torch.randn(2, *shape, dtype=torch.float64)
+    distances = torch.linalg.vector_norm((features - features_hat).flatten(1), dim=1)
+    torch.testing.assert_close(feature_loss(features_hat, features), distances**2 / 2)
+    torch.testing.assert_close(feature_loss(3 * features_hat, 3 * features), 9 * distances**2 / 2)
 
 
 def test_vae_loss_is_the_negative_evidence_lower_bound():

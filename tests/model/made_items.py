@@ -6,7 +6,9 @@ from avae.data.dataset import as_tensor
 from avae.data.digits import digits_data
 from avae.model import Model
 
-NAMES = ["digits-avae", "digits-vae", "toy-avae", "toy-vae"]
+FRAMEWORKS = ["vae", "gan", "vaegan", "bigan", "avae"]
+NAMES = [f"{data}-{framework}" for data in ("digits", "toy") for framework in FRAMEWORKS]
+ENCODERS = [name for name in NAMES if not name.endswith("-gan")]
 
 
 def items_for(model: Model, count: int) -> torch.Tensor:

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from made_items import NAMES, items_for
+from made_items import ENCODERS, NAMES, items_for
 from torch.testing import assert_close
 
 import avae
+
+CODES = torch.randn(10, 4, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -15,14 +17,11 @@ def test_batch_size_changes_nothing(name, runs, monkeypatch):
     items = items_for(model, 10)
 
     def everything():
-        z = model.encode(items)
-        return [
-            z,
-            model.decode(z),
-            model.reconstruct(items),
-            model.reconstruct(items, code="sample", seed=3),
-            model.sample(10),
-        ]
+        drawn = [model.sample(10), model.decode(CODES[:10, : model.config.code_dim])]
+        if not model.framework.encodes:
+            return drawn
+        reconstructed = [model.reconstruct(items), model.reconstruct(items, code="sample", seed=3)]
+        return [*drawn, *reconstructed, model.encode(items)]
 
     whole = everything()
     for batch in (1, 3, 7):
@@ -43,11 +42,11 @@ def test_rows_have_noise_of_their_own(name, runs):
     assert torch.isfinite(samples).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ENCODERS)
 def test_decode_of_encode_is_reconstruct(name, runs):
     model = avae.load(runs[name], device="cpu")
     items = items_for(model, 9)
-    for options in ({}, {"seed": 7}) if name.endswith("-vae") else ({}, {"seed": 7}, {"realism": 0.3}):
+    for options in ({}, {"seed": 7}, *([{"realism": 0.3}] if name.endswith("-avae") else [])):
         assert torch.equal(model.decode(model.encode(items), **options), model.reconstruct(items, **options))
     z = model.encode(items)
     assert torch.equal(model.decode(z.numpy()), model.decode(z))
@@ -85,15 +84,40 @@ def test_sampled_codes_are_drawn_from_the_posterior(model, images):
     assert_close(model.reconstruct(images, code="sample", seed=4), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_realism_needs_two_networks(runs, images):
-    model = avae.load(runs["digits-vae"], device="cpu")
-    for realism in (0, 0.5, 1):
-        with pytest.raises(avae.UserError, match="no generator"):
-            model.reconstruct(images, realism=realism)
-        with pytest.raises(avae.UserError, match="no generator"):
-            model.decode(model.encode(images), realism=realism)
-        with pytest.raises(avae.UserError, match="no generator"):
-            model.interpolate(images[0], images[1], realism=realism)
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("-avae")])
+@pytest.mark.parametrize("realism", [0, 0.5, 1])
+def test_realism_needs_two_networks(name, realism, runs):
+    model = avae.load(runs[name], device="cpu")
+    items, codes = items_for(model, 2), CODES[:2, : model.config.code_dim]
+    calls = [lambda: model.decode(codes, realism=realism)]
+    if model.framework.encodes:
+        calls += [lambda: model.reconstruct(items, realism=realism)]
+        calls += [lambda: model.interpolate(items[0], items[1], realism=realism)]
+    for call in calls:
+        with pytest.raises(avae.UserError, match=f"realism={realism} mixes .* one of them only"):
+            call()
+
+
+@pytest.mark.parametrize("name", ["digits-gan", "toy-gan"])
+def test_a_gan_decodes_prior_codes_and_says_that_it_has_no_encoder(name, runs):
+    """Before it looks at what it is given: pictures that are not there raise no other error."""
+    model = avae.load(runs[name], device="cpu")
+    z = model.noise(range(5), 3)["z"]
+    assert_close(model.decode(z), model.sample(5, seed=3))
+    for call in (
+        lambda: model.encode("missing.png"),
+        lambda: model.reconstruct("missing.png"),
+        lambda: model.interpolate("missing.png", "missing.png"),
+    ):
+        with pytest.raises(avae.UserError, match="a GAN has no encoder"):
+            call()
+
+
+@pytest.mark.parametrize("name", ["digits-bigan", "toy-bigan"])
+def test_a_bigans_codes_have_no_spread(name, runs):
+    model = avae.load(runs[name], device="cpu")
+    items = items_for(model, 4)
+    assert torch.equal(model.reconstruct(items, code="sample", seed=5), model.reconstruct(items))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from made_items import NAMES, items_for
+from made_items import ENCODERS, items_for
 from PIL import Image
 from torch.testing import assert_close
 
@@ -10,7 +10,7 @@ import avae
 from avae.model import way
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ENCODERS)
 def test_interpolation_joins_two_reconstructions(name, runs):
     model = avae.load(runs[name], device="cpu")
     a, b = items_for(model, 2)

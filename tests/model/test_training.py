@@ -55,6 +55,37 @@ def test_all_networks_of_ones_own(tiny, tmp_path):
     assert model.framework.generator.layer.weight.shape == (256, 6)
 
 
+class Featured(nn.Module):
+    """A critic of one's own for VAE/GAN: two layers, and what is between them."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(256, 5), nn.Tanh())
+        self.head = nn.Linear(5, 1)
+
+    def with_features(self, x):
+        features = self.body(x)
+        return self.head(features), features
+
+
+def test_a_vaegan_with_a_critic_of_ones_own(tiny, tmp_path):
+    run, networks = str(tmp_path / "run"), {"critic": Featured()}
+    model = avae.train("demo", **tiny, framework="vaegan", out=run, networks=networks)
+    again = avae.load(run, device="cpu", networks={"critic": Featured()})
+    assert torch.equal(again.sample(3), model.sample(3))
+    with pytest.raises(avae.UserError, match="yours has no with_features"):
+        avae.load(run, networks={"critic": nn.Sequential(nn.Flatten(), nn.Linear(256, 1))})
+
+
+def test_a_network_that_does_not_fit_is_refused_before_anything_is_written(tiny, tmp_path):
+    encoder = GaussianEncoder(Down(16, 1, 1, 4), 4)
+    with pytest.raises(avae.UserError, match="bigan's encoder takes x"):
+        avae.train(
+            "demo", **tiny, framework="bigan", out=str(tmp_path / "run"), networks={"encoder": encoder}
+        )
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_network_the_framework_has_not_is_refused(tiny, tmp_path):
     with pytest.raises(avae.UserError, match="vae has no 'generator'; it has encoder, decoder"):
         avae.train(
@@ -72,6 +103,64 @@ def test_a_setting_no_run_has_is_refused(tmp_path):
         avae.train("demo", stepps=3, out=str(tmp_path / "run"))
     with pytest.raises(avae.UserError, match="perhaps you meant 'demo'"):
         avae.train("demoo")
+
+
+@pytest.mark.parametrize(
+    ("framework", "drawer"),
+    [("gan", "generator"), ("vaegan", "decoder"), ("bigan", "generator"), ("avae", "generator")],
+)
+def test_an_average_of_the_drawer_is_saved(framework, drawer, tiny, tmp_path):
+    """An average that hardly moves stays where the first step has brought the weights."""
+    settings = tiny | {"framework": framework, "learning_rate_decay": 1.0}
+    first = avae.train("demo", **settings | {"steps": 1}, out=str(tmp_path / "first"))
+    plain = avae.train("demo", **settings | {"steps": 3}, out=str(tmp_path / "plain"))
+    averaged = avae.train(
+        "demo", **settings | {"steps": 3}, ema_half_life=10**15, out=str(tmp_path / "averaged")
+    )
+    for name, network in averaged.framework.networks.items():
+        expected = first if name == drawer else plain
+        for key, value in network.named_parameters():
+            other = dict(expected.framework.networks[name].named_parameters())[key]
+            assert_close(value, other, atol=1e-6, rtol=0, msg=f"{name}.{key}")
+
+
+@pytest.mark.parametrize(
+    ("framework", "source", "settings", "taken", "anew"),
+    [
+        ("gan", "digits-gan", {}, ["generator", "critic"], []),
+        ("gan", "digits-bigan", {}, ["generator"], ["critic"]),
+        ("vaegan", "digits-vae", {}, ["encoder", "decoder"], ["critic"]),
+        ("vaegan", "digits-avae", {}, ["encoder", "decoder", "critic"], []),
+        ("bigan", "digits-bigan", {}, ["encoder", "generator", "critic"], []),
+        ("bigan", "digits-gan", {}, ["generator"], ["encoder", "critic"]),
+        ("avae", "digits-gan", {"xi_dim": 0}, ["generator", "critic"], ["encoder", "decoder"]),
+    ],
+)
+def test_init_from_takes_what_is_of_the_same_kind_and_says_so(
+    framework, source, settings, taken, anew, runs, tiny, tmp_path, capsys
+):
+    def trained(name, **more):
+        still = tiny | {"steps": 1, "learning_rate": 1e-30, "framework": framework} | settings
+        return avae.train("demo", **still, **more, out=str(tmp_path / name)).framework.networks
+
+    other = avae.load(runs[source], device="cpu").framework.networks
+    capsys.readouterr()
+    found = trained("run", init_from=str(runs[source]))
+    assert f"initial weights of {' and '.join(taken)} from {runs[source]}" in capsys.readouterr().err
+    plain = trained("plain")
+    for name, expected in [(name, other) for name in taken] + [(name, plain) for name in anew]:
+        for key, value in expected[name].named_parameters():
+            assert_close(dict(found[name].named_parameters())[key], value, atol=1e-20, rtol=0, msg=key)
+
+
+@pytest.mark.parametrize(("framework", "source"), [("gan", "digits-vae"), ("bigan", "digits-vae")])
+def test_init_from_a_model_that_has_nothing_to_take_is_refused(framework, source, runs, tiny, tmp_path):
+    """A GAN shares no name with a VAE; a BiGAN's encoder is of another kind than the VAE's."""
+    with pytest.raises(avae.UserError, match=f"--init-from .*{source}: it has no .*generator.*"):
+        avae.train(
+            "demo", **tiny, framework=framework, init_from=str(runs[source]), out=str(tmp_path / "run")
+        )
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("own", [False, True])

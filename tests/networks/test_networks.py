@@ -8,6 +8,7 @@ from torch import nn
 
 from avae.networks.dcgan import STRIDES, Down, Up
 from avae.networks.gaussian import GaussianEncoder
+from avae.networks.joint import JointCritic
 from avae.networks.mlp import MLP
 
 
@@ -47,6 +48,9 @@ def test_parameter_counts_at_the_papers_width(size):
     assert count(GaussianEncoder(Down(size, 3, w, 100), 100)) == 18_855_112
     assert count(Up(size, 3, w, 200)) == 20_493_443
     assert count(Down(size, 3, w, 1)) == 17_232_897
+    body = Down(size, 3, w, 8 * w)
+    perceptrons = sum(a * 1024 + 1024 + 1024 * 1025 + 1024 * b + b for a, b in ((100, 1024), (2048, 1)))
+    assert count(JointCritic(body, 8 * w, 100, 8 * w)) == count(body) + perceptrons == 39_346_177
 
 
 def count(module: nn.Module) -> int:
@@ -70,6 +74,70 @@ def test_sigma_is_the_priors_at_the_start_and_independent_of_x():
     assert torch.equal(sigma, torch.ones(3))
 
 
+# VAE/GAN's features
+
+FEATURES = {16: (4, (16, 4, 4), 1.0), 32: (4, (16, 4, 4), 1.0), 64: (3, (8, 8, 8), 0.5**0.5)}
+FEATURES[128] = (4, (16, 8, 8), 0.5**0.5)
+"""By image size: blocks that make them, their shape at w = 2, and their factor."""
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("size", STRIDES)
+def test_features_are_a_block_after_norm_and_activation(size, training):
+    blocks, shape, factor = FEATURES[size]
+    torch.manual_seed(0)
+    critic, x = Down(size, 3, 2, 1).train(training), torch.rand(5, 3, size, size) * 2 - 1
+    expected, logits = x, critic(x)
+    activations = [m for m in critic.blocks if isinstance(m, nn.LeakyReLU)]
+    for layer in critic.blocks:
+        expected = layer(expected)
+        if layer is activations[blocks - 1]:
+            break
+    found, features = critic.with_features(x)
+    torch.testing.assert_close(found, logits)
+    assert features.shape == (5, *shape)
+    torch.testing.assert_close(features, factor * expected)
+    assert (features < 0).any(), "leaky, and not cut off"
+
+
+def test_features_of_points_are_the_last_hidden_units():
+    critic, x, z = MLP(5, 1, 8), torch.randn(4, 3), torch.randn(4, 2)
+    logits, features = critic.with_features(x, z)
+    torch.testing.assert_close(logits, critic(x, z))
+    assert features.shape == (4, 8)
+    assert (features >= 0).all()
+    assert (features == 0).any(), "after the activation"
+    torch.testing.assert_close(logits, critic.layers[-1](features))
+
+
+# BiGAN's critic
+
+
+@pytest.mark.parametrize("body", [lambda: MLP(2, 6, 8), lambda: Down(16, 1, 2, 6)])
+def test_the_joint_critic_gives_a_logit_to_each_pair(body):
+    torch.manual_seed(0)
+    critic = JointCritic(body(), 6, 3, 8).eval()
+    x = torch.randn(4, 2) if isinstance(critic.body, MLP) else torch.rand(4, 1, 16, 16) * 2 - 1
+    z = torch.randn(4, 3)
+    logits = critic(x, z)
+    assert logits.shape == (4, 1)
+    torch.testing.assert_close(critic(x[1:2], z[1:2]), logits[1:2])
+    assert (critic(x.roll(1, 0), z) != logits).all(), "it looks at the item"
+    assert (critic(x, z.roll(1, 0)) != logits).all(), "and at the code"
+
+
+def test_the_joint_critics_perceptrons_have_two_hidden_layers():
+    """Section 5: for the code, and for both outputs joined."""
+    critic = JointCritic(MLP(2, 6, 8), 6, 3, 8)
+    for perceptron, inputs, outputs in ((critic.code, 3, 6), (critic.head, 12, 1)):
+        linears = [m for m in perceptron.modules() if isinstance(m, nn.Linear)]
+        assert [m.in_features for m in linears] == [inputs, 8, 8]
+        assert linears[-1].out_features == outputs
+
+
+# Inputs and results
+
+
 def test_several_inputs_are_joined():
     up = Up(16, 1, 2, 5).eval()
     z, xi = torch.randn(4, 3), torch.randn(4, 2)
@@ -80,5 +148,7 @@ def test_several_inputs_are_joined():
 def test_under_autocast_results_keep_the_dtype_of_the_input(module):
     network = module()
     x = torch.rand(2, 1, 16, 16) if isinstance(network, Down) else torch.rand(2, 4)
+    joint = JointCritic(network, 3, 2, 4)
     with torch.autocast("cpu", torch.bfloat16):
-        assert network(x).dtype == torch.float32
+        found = [network(x), *network.with_features(x), joint(x, torch.randn(2, 2))]
+    assert [t.dtype for t in found] == [torch.float32] * 4

@@ -6,6 +6,7 @@ from typing import Any
 
 from avae.cli.evaluate import keep, load_for, show
 from avae.cli.parsing import parse
+from avae.errors import UserError
 from avae.model import load
 from avae.recipes.demo import demo
 from avae.runs.folder import read_run
@@ -41,6 +42,11 @@ def run(arguments: list[str]) -> int:
     """Run the demo; 1 if the generator's reconstructions are no sharper than the decoder's."""
     asked = parse(Demo, "avae demo", arguments)
     if asked.resume and (saved := read_run(asked.out)):
+        if saved.config.framework != demo().framework:
+            raise UserError(
+                f"--framework of the run in {asked.out} is {saved.config.framework}, and the demo is about "
+                f"{demo().framework}: go on with avae train demo --resume, or pass --out"
+            )
         left_out = Demo(asked.out, saved.config.steps, saved.config.seed, saved.config.device)
         asked = parse(Demo, "avae demo", arguments, left_out)
     settings = {"out": str(asked.out), "steps": asked.steps, "seed": asked.seed, "device": asked.device}

@@ -38,6 +38,7 @@ def run(arguments: list[str]) -> int:
     """Encode pictures."""
     asked = parse(Encode, "avae encode", arguments)
     model = load(asked.run, device=asked.device)
+    model.require_encoder()
     if asked.out is not None and asked.out.suffix != ".npz":
         raise UserError(
             f"--out {asked.out}: codes are written as .npz, so name it {asked.out.with_suffix('.npz')}"

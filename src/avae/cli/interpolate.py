@@ -47,6 +47,7 @@ def run(arguments: list[str]) -> int:
     """Interpolate."""
     asked = parse(Interpolate, "avae interpolate", arguments)
     model = load(asked.run, device=asked.device)
+    model.require_encoder()
     out = fresh(asked.out or asked.run / "interpolation", asked.overwrite)
     a, b = (_one(model, path) for path in (asked.a, asked.b))
     way = model.interpolate(a, b, steps=asked.steps, realism=asked.realism, seed=asked.seed)

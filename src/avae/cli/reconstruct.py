@@ -44,6 +44,7 @@ def run(arguments: list[str]) -> int:
     """Reconstruct pictures."""
     asked = parse(Reconstruct, "avae reconstruct", arguments)
     model = load(asked.run, device=asked.device)
+    model.require_encoder()
     out = fresh(asked.out or asked.run / "reconstructions", asked.overwrite)
     names, items = read_items(model, asked.pictures)
     drawn = model.reconstruct(items, realism=asked.realism, code=asked.code, seed=asked.seed)

@@ -5,37 +5,36 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from avae.evaluation.subject import Subject
-from avae.losses import MIN_SIGMA, latent_loss
+from avae.evaluation.subject import Figure, Subject
+from avae.losses import latent_loss, posterior_level
 from avae.noise import row_ranges
 
 
-def code_metrics(subject: Subject, count: int) -> Iterator[tuple[str, float | None]]:
+def code_metrics(subject: Subject, count: int) -> Iterator[Figure]:
     """Yield the figures that need no data, from `count` prior draws."""
-    yield "latent_consistency", latent_consistency(subject, count)
-    yield "latent_consistency_posterior", posterior_level(subject.sigma, subject.code_scale)
-    yield "xi_use", xi_use(subject, min(count, 1024)) if subject.has_xi else None
+    sigma = subject.sigma
+    if isinstance(sigma, str):
+        yield "latent_consistency", sigma
+        yield "latent_consistency_posterior", sigma
+    else:
+        yield "latent_consistency", latent_consistency(subject, sigma, count)
+        yield "latent_consistency_posterior", float(posterior_level(sigma, subject.code_scale))
+    yield "xi_use", xi_use(subject, min(count, 1024)) if subject.has_xi else "the model has no xi"
 
 
-def latent_consistency(subject: Subject, count: int) -> float:
-    """Mean over draws and dimensions of ((mu(G(z, xi)) - s z) / sigma)^2, that is 2 L_Z / d (Eqs. 12, 16)."""
+def latent_consistency(subject: Subject, sigma: Tensor, count: int) -> float:
+    """Mean over draws and dimensions of ((mu(G(z, xi)) - s z) / sigma)^2, that is 2 L_Z / d (Eqs. 12, 16).
+
+    Args:
+        sigma: (d,) the subject's posterior scale.
+        count: draws.
+    """
     total = 0.0
     for rows in row_ranges(count):
         z = subject.prior(rows)
         mu = subject.encode(subject.draw(z, rows, 0))
-        total += float(latent_loss(mu, z, subject.sigma, subject.code_scale).sum())
-    return 2 * total / (count * len(subject.sigma))
-
-
-def posterior_level(sigma: Tensor, code_scale: Tensor) -> float:
-    """Return the latent consistency of a generator that samples the true posterior p(x|z).
-
-    There mu = s z + noise with s^2 = 1 - sigma^2, so E(mu - c z)^2 = s^2 - 2 c s^2 + c^2 for a target c z;
-    over sigma^2 that is 2 s^2 / (1 + s) under Eq. 16 (c = s), and 1 under Eq. 12 (c = 1).
-    """
-    variance = (1 - sigma.square()).clamp(min=0)
-    expected = variance - 2 * code_scale * variance + code_scale.square()
-    return float((expected / sigma.clamp(min=MIN_SIGMA).square()).mean())
+        total += float(latent_loss(mu, z, sigma, subject.code_scale).sum())
+    return 2 * total / (count * len(sigma))
 
 
 def xi_use(subject: Subject, count: int, draws: int = 8) -> float:

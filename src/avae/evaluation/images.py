@@ -9,18 +9,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avae.data.dataset import as_tensor
-from avae.evaluation.subject import Reconstruct, Subject
+from avae.evaluation.subject import Figure, Reconstruct, Subject
 from avae.noise import row_ranges
 
 
-def image_metrics(subject: Subject, images: NDArray[np.uint8]) -> Iterator[tuple[str, float]]:
+def image_metrics(subject: Subject, images: NDArray[np.uint8]) -> Iterator[Figure]:
     """Yield MSE on [-1, 1], PSNR (dB) and sharpness of every kind of reconstruction.
 
     Args:
         images: uint8 (N, H, W, C), not seen in training.
     """
     for name, reconstruct in subject.reconstruct.items():
-        yield from _reconstruction_metrics(name, reconstruct, images)
+        if isinstance(reconstruct, str):
+            yield from ((f"{metric}_{name}", reconstruct) for metric in ("mse", "psnr", "sharpness"))
+        else:
+            yield from _reconstruction_metrics(name, reconstruct, images)
 
 
 def _reconstruction_metrics(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from avae.evaluation.subject import Subject
+from avae.evaluation.subject import Figure, Subject
 from avae.noise import row_ranges
 
 REFERENCE = 50_000
@@ -19,9 +19,7 @@ _NEIGHBOUR = 5
 Points = NDArray[np.float32]
 
 
-def point_metrics(
-    subject: Subject, train: Points, test: Points, others: Points
-) -> Iterator[tuple[str, float]]:
+def point_metrics(subject: Subject, train: Points, test: Points, others: Points) -> Iterator[Figure]:
     """Yield how near the data reconstructions lie, their MSE, and how far the samples' distribution is off.
 
     Args:
@@ -33,6 +31,10 @@ def point_metrics(
     items = torch.from_numpy(np.ascontiguousarray(test))
     yield "manifold_distance_floor", manifold_distance(tree, test)
     for name, reconstruct in subject.reconstruct.items():
+        if isinstance(reconstruct, str):
+            for metric in (f"manifold_distance_{name}", "manifold_distance", f"mse_{name}"):
+                yield metric, reconstruct
+            continue
         drawn = torch.cat(
             [reconstruct(items[rows.start : rows.stop], rows).cpu() for rows in row_ranges(len(items))]
         )

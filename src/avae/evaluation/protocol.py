@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from avae.evaluation.subject import Figure
+
 STANDARD = {
     "protocol": "standard",
     "batch_norm": "fixed statistics, recalibrated on training data",
@@ -17,18 +19,20 @@ STANDARD = {
 }
 
 
-def result(
-    metrics: Iterable[tuple[str, float | None]], reasons: dict[str, str], about: dict[str, Any]
-) -> dict[str, Any]:
-    """Gather figures into a result; those that are None or not finite become null, with their reason."""
+def result(metrics: Iterable[Figure], about: dict[str, Any]) -> dict[str, Any]:
+    """Gather figures into a result; one that has no finite value becomes null, with the reason."""
     values = dict(metrics)
-    null = {name for name, value in values.items() if value is None or not math.isfinite(value)}
+    reasons = {
+        name: value if isinstance(value, str) else f"it is {value}"
+        for name, value in sorted(values.items())
+        if isinstance(value, str) or not math.isfinite(value)
+    }
     return {
         **STANDARD,
         **about,
         "feature_extractor": None,
-        "metrics": {name: None if name in null else value for name, value in values.items()},
-        "reasons": {name: reasons.get(name, f"it is {values[name]}") for name in sorted(null)},
+        "metrics": {name: None if name in reasons else value for name, value in values.items()},
+        "reasons": reasons,
         "date": date.today().isoformat(),
         "versions": {
             "avae": version("avae"),

@@ -7,6 +7,9 @@ from torch import Tensor
 
 Reconstruct = Callable[[Tensor, range], Tensor]
 
+Figure = tuple[str, float | str]
+"""A metric's name and its value, or why it has none."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -14,21 +17,21 @@ class Subject:
 
     Attributes:
         reconstruct: by name of the reconstruction ("decoder", "generator_calibrated", ...):
-            (items, rows) -> items.
+            (items, rows) -> items, or why it cannot.
         default: the name of the reconstruction it makes unless told otherwise.
         encode: items -> mean codes (N, d).
         draw: (z, rows, xi_seed) -> items drawn from prior codes z (N, d).
         prior: rows -> prior codes (N, d).
         code_scale: (d,) s: an item drawn from z should have the mean code s z.
-        sigma: (d,) posterior scale.
+        sigma: (d,) posterior scale, or why there is none.
         has_xi: whether what it draws depends on more than z.
     """
 
-    reconstruct: Mapping[str, Reconstruct]
+    reconstruct: Mapping[str, Reconstruct | str]
     default: str
     encode: Callable[[Tensor], Tensor]
     draw: Callable[[Tensor, range, int], Tensor]
     prior: Callable[[range], Tensor]
     code_scale: Tensor
-    sigma: Tensor
+    sigma: Tensor | str
     has_xi: bool

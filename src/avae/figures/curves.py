@@ -4,13 +4,16 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-NOT_DRAWN = frozenset({"step", "images", "images_per_second", "learning_rate_factor"})
+NOT_DRAWN = frozenset(
+    {"step", "images", "images_per_second", "learning_rate_factor", "symptoms", "collapsed"}
+)
 
 
 def curves_png(stats: Sequence[dict[str, Any]]) -> bytes:
     """Draw every term of stats.jsonl over steps, a panel each, to a PNG."""
     from matplotlib.figure import Figure
 
+    stats = [line for line in stats if "event" not in line]
     terms = [name for name in (stats[-1] if stats else {}) if name not in NOT_DRAWN]
     columns = 3
     rows = max(1, -(-len(terms) // columns))

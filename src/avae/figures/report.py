@@ -37,22 +37,28 @@ $pictures
 </html>
 """)
 
-_CAPTIONS = {
-    "reconstructions": "The first row are pictures the model never saw. The decoder draws the average of all "
-    "pictures that share a code; the generator draws one that could be real.",
-    "samples": "New pictures, drawn from codes nobody encoded.",
-    "points": "The data, reconstructions of points the model never saw, and samples.",
+_TITLES = {"vae": "VAE", "gan": "GAN", "vaegan": "VAE/GAN", "bigan": "BiGAN", "avae": "AVAE"}
+
+_RECONSTRUCTIONS = {
+    "vae": "The decoder draws the average of all pictures that share a code.",
+    "vaegan": "The decoder has learnt to draw what could be real, and what has the first row's features in "
+    "the eyes of the critic rather than its pixels.",
+    "bigan": "The generator draws from their codes. No loss asks for likeness, only that pictures and codes "
+    "go together.",
+    "avae": "The decoder draws the average of all pictures that share a code; the generator draws one that "
+    "could be real.",
 }
+"""What is below the originals, by framework."""
 
 
 def write_report(model: Model, data: DataSet, result: dict[str, Any], run: Path) -> Path:
     """Write report.html to a run folder: reconstructions, samples, figures and curves."""
     config = model.config
     page = _PAGE.substitute(
-        title=html.escape(f"{config.framework.upper()} on {data.name}"),
+        title=html.escape(f"{_TITLES[config.framework]} on {data.name}"),
         about=html.escape(
-            f"Trained on {model.data['train']} items; measured on {result['counts']['reconstructed']} it was "
-            f"not trained on. Code of {config.code_dim} dimensions, width {config.width}."
+            f"Trained on {model.data['train']} items{_measured(result)}. "
+            f"Code of {config.code_dim} dimensions, width {config.width}."
         ),
         pictures=_pictures(model, data),
         figures="".join(_row(name, value, result) for name, value in result["metrics"].items()),
@@ -67,12 +73,27 @@ def write_report(model: Model, data: DataSet, result: dict[str, Any], run: Path)
     return path
 
 
+def _measured(result: dict[str, Any]) -> str:
+    count = result["counts"]["reconstructed"]
+    return f"; measured on {count} it was not trained on" if count else ""
+
+
 def _pictures(model: Model, data: DataSet) -> str:
     return "\n".join(
         f'<h2>{kind.capitalize()}</h2>\n<img src="{_inline(picture)}" alt="{kind}">\n'
-        f'<p class="note">{html.escape(_CAPTIONS[kind])}</p>'
+        f'<p class="note">{html.escape(_caption(kind, model))}</p>'
         for kind, picture in previews(model, data).items()
     )
+
+
+def _caption(kind: str, model: Model) -> str:
+    if kind == "samples":
+        return "New pictures, drawn from codes nobody encoded."
+    if kind == "reconstructions":
+        return f"The first row are pictures the model never saw. {_RECONSTRUCTIONS[model.config.framework]}"
+    if not model.framework.encodes:
+        return "The data and samples."
+    return "The data, reconstructions of points the model never saw, and samples."
 
 
 def _row(name: str, value: float | None, result: dict[str, Any]) -> str:

@@ -2,6 +2,9 @@
 
 from avae.frameworks.avae import AVAE
 from avae.frameworks.base import Framework, Noise, NoiseShapes
+from avae.frameworks.bigan import BiGAN
+from avae.frameworks.gan import GAN
 from avae.frameworks.vae import VAE
+from avae.frameworks.vaegan import VAEGAN
 
-__all__ = ["AVAE", "VAE", "Framework", "Noise", "NoiseShapes"]
+__all__ = ["AVAE", "GAN", "VAE", "VAEGAN", "BiGAN", "Framework", "Noise", "NoiseShapes"]

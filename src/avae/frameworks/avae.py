@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass
+from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass, adversarial_terms
+from avae.frameworks.control import Coefficient
 from avae.frameworks.vae import VAE
 from avae.frameworks.weighting import Balanced, Weighting
-from avae.losses import code_scale_b, critic_loss, latent_loss_b, manifold_loss
+from avae.losses import code_scale_b, critic_loss, latent_loss_b, manifold_loss, posterior_level
 
 MIN_NATS = 0.005
 """-log sigma of a dimension below which its mean code says nothing."""
@@ -42,7 +43,7 @@ class AVAE(VAE):
         critic: nn.Module,
         code_dim: int,
         xi_dim: int = 0,
-        beta: float = 1.0,
+        beta: Coefficient = 1.0,
         latent_loss: Callable[[Tensor, Tensor, Tensor], Tensor] = latent_loss_b,
         code_scale: Callable[[Tensor], Tensor] = code_scale_b,
         weighting: Weighting = Balanced(),  # noqa: B008 - frozen
@@ -54,6 +55,7 @@ class AVAE(VAE):
         self.latent_loss = latent_loss
         self.scale_of_sigma = code_scale
         self.weighting = weighting
+        self.controls |= weighting.controls
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         xi = {"xi": (n, self.xi_dim)} if self.xi_dim else {}
@@ -70,9 +72,9 @@ class AVAE(VAE):
         l_m = manifold_loss(l_fake).mean()
         l_c = critic_loss(l_real, l_fake).mean()
         by_network |= {"generator": self.weighting.factor(sigma) * l_z + l_m, "critic": l_c}
-        # 2 L_Z / d is latent consistency: 1 for a generator that samples p(x|z) of sharp dimensions.
-        terms |= {"latent": 2 * l_z / self.code_dim, "manifold": l_m, "critic": l_c, "real": l_real.mean()}
-        return by_network, terms
+        terms["latent_consistency"] = 2 * l_z / self.code_dim
+        terms["posterior_level"] = posterior_level(sigma, self.scale_of_sigma(sigma))
+        return by_network, terms | adversarial_terms(l_c, l_real, l_fake, x, fake)
 
     def generate(self, z: Tensor, noise: Noise) -> Tensor:
         """Draw G(z, xi)."""

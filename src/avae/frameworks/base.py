@@ -4,7 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
+
+from avae.errors import UserError
+from avae.frameworks.control import Control
 
 Noise = dict[str, Tensor]
 NoiseShapes = dict[str, tuple[int, ...]]
@@ -25,6 +29,14 @@ class Framework(nn.Module, ABC):
 
     drawers: Mapping[str, float | None]
     """The networks that can draw from a code, and the `realism` that asks for each."""
+
+    encodes: bool = True
+    """Whether there is an encoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # In a plain dictionary, for they are no networks.
+        self.controls: dict[str, Control] = {}
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -73,5 +85,32 @@ class Framework(nn.Module, ABC):
         """Return (d,) s: the drawer meets z ~ N(0, I), and an item drawn from z should have mean code s z."""
 
     @abstractmethod
-    def sigma(self) -> Tensor:
-        """Return the posterior scale (d,)."""
+    def sigma(self) -> Tensor | None:
+        """Return the posterior scale (d,); None for a framework that has no such thing."""
+
+
+def adversarial_terms(
+    loss: Tensor, real: Tensor, fake: Tensor, x: Tensor, drawn: Tensor
+) -> dict[str, Tensor]:
+    """Return what the log says of any adversarial game.
+
+    Args:
+        loss: the critic's.
+        real, fake: (N,) logits of x and of prior samples.
+        x, drawn: (N, ...) real items and prior samples.
+
+    Returns:
+        The loss, the mean logits, and `diversity`: the variance of prior samples over the batch, over that of
+        real items; 1 is right, 0 a generator that draws one item only.
+    """
+    diversity = drawn.var(0).mean() / x.var(0).mean().clamp(min=1e-6)
+    return {"critic": loss, "real": real.mean(), "fake": fake.mean(), "diversity": diversity}
+
+
+def refuse_realism(realism: float | None) -> None:
+    """Raise UserError for a `realism` asked of a model with one drawer."""
+    if realism is not None:
+        raise UserError(
+            f"realism={realism} mixes a decoder with a generator, and this model has one of them only: "
+            "leave it out"
+        )

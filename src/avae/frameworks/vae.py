@@ -1,13 +1,25 @@
 """The variational auto-encoder (section 2.1)."""
 
+import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from avae.errors import UserError
-from avae.frameworks.base import CodeMode, Framework, Losses, Noise, NoiseShapes, Pass
+from avae.frameworks.base import (
+    CodeMode,
+    Framework,
+    Losses,
+    Noise,
+    NoiseShapes,
+    Pass,
+    refuse_realism,
+)
+from avae.frameworks.control import Coefficient, Control, value_of
 from avae.losses import gaussian_nll, kl_to_prior, vae_loss
+
+ACTIVE = 0.01
+"""Variance of a mean code above which its unit counts as active."""
 
 
 class VAE(Framework):
@@ -17,17 +29,20 @@ class VAE(Framework):
         encoder: x -> mu (N, d), sigma (d,).
         decoder: z (N, d) -> x.
         code_dim: d.
-        beta: weight of the KL term.
+        beta: weight of the KL term, or a control of it.
     """
 
     drawers: Mapping[str, float | None] = {"decoder": None}
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, code_dim: int, beta: float = 1.0) -> None:
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, code_dim: int, beta: Coefficient = 1.0
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.code_dim = code_dim
         self.beta = beta
+        self.controls |= {"beta": beta} if isinstance(beta, Control) else {}
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         return {"eps": (n, self.code_dim), "z": (n, self.code_dim)}
@@ -37,11 +52,21 @@ class VAE(Framework):
         x_hat = self.decoder(mu + noise["eps"] * sigma)
         reconstruction = gaussian_nll(x_hat, x).mean()
         kl = kl_to_prior(mu, sigma).mean()
-        l_vae = vae_loss(reconstruction, kl, self.beta)
-        return (
-            {"encoder": l_vae, "decoder": l_vae},
-            {"reconstruction": reconstruction, "kl": kl, "mse": 2 * reconstruction / x[0].numel()},
-        )
+        l_vae = vae_loss(reconstruction, kl, value_of(self.beta))
+        terms = {"reconstruction": reconstruction, "mse": 2 * reconstruction / x[0].numel()}
+        return {"encoder": l_vae, "decoder": l_vae}, terms | self.code_terms(mu, sigma, kl)
+
+    def code_terms(self, mu: Tensor, sigma: Tensor, kl: Tensor) -> dict[str, Tensor]:
+        """Return what the log says of the code: KL in nats, bits per dimension, active units, and beta.
+
+        A unit is active if its mean's variance over the batch is above 0.01 (Burda et al., 2016).
+        """
+        terms = {
+            "kl": kl,
+            "bits_per_dimension": kl / (self.code_dim * math.log(2)),
+            "active_units": (mu.var(0) > ACTIVE).to(kl.dtype).sum(),
+        }
+        return terms | {name: control.value for name, control in self.controls.items()}
 
     def statistics_passes(self) -> dict[str, Pass]:
         return {
@@ -60,7 +85,7 @@ class VAE(Framework):
         return mu
 
     def decode(self, mu: Tensor, noise: Noise, realism: float | None = None) -> Tensor:
-        _refuse_realism(realism)
+        refuse_realism(realism)
         x: Tensor = self.decoder(mu)
         return x
 
@@ -78,10 +103,3 @@ class VAE(Framework):
     def sigma(self) -> Tensor:
         sigma: Tensor = self.encoder.log_sigma.exp()  # type: ignore[operator]
         return sigma
-
-
-def _refuse_realism(realism: float | None) -> None:
-    if realism is not None:
-        raise UserError(
-            f"realism={realism} mixes a decoder with a generator, and a VAE has no generator: leave it out"
-        )

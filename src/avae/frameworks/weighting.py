@@ -1,7 +1,8 @@
 """How much L_Z counts beside L_M in the generator's loss: a value handed to AVAE.
 
 A weighting has two parts. `factor(sigma)` multiplies L_Z. `split(x)` hands the generated images to the
-critic and to the encoder, and may rescale the gradients that come back from them.
+critic and to the encoder, and may rescale the gradients that come back from them. `controls` are the
+coefficients that move while training, by name.
 """
 
 from dataclasses import dataclass
@@ -10,11 +11,16 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from avae.frameworks.control import Coefficient, Control, value_of
 from avae.losses import MIN_SIGMA
 
 
 class Weighting(Protocol):
     """What AVAE asks of a weighting."""
+
+    @property
+    def controls(self) -> dict[str, Control]:
+        """Return the coefficients that move, by name."""
 
     def factor(self, sigma: Tensor) -> Tensor:
         """Return the scalar that multiplies L_Z, from the posterior scale (d,)."""
@@ -28,6 +34,10 @@ class Equation:
     """The paper's text: L_Z as Eqs. 12 and 16 have it, times a constant."""
 
     scale: float = 1.0
+
+    @property
+    def controls(self) -> dict[str, Control]:
+        return {}
 
     def factor(self, sigma: Tensor) -> Tensor:
         return sigma.new_tensor(self.scale)
@@ -45,6 +55,10 @@ class Softmax:
 
     batch: int = 64
 
+    @property
+    def controls(self) -> dict[str, Control]:
+        return {}
+
     def factor(self, sigma: Tensor) -> Tensor:
         return self.batch / sigma.clamp(min=MIN_SIGMA).pow(-2).sum()
 
@@ -60,13 +74,17 @@ class Balanced:
     critic's. Norms are taken per image, so that nothing depends on how a batch is divided.
     """
 
-    rho: float = 1.0
+    rho: Coefficient = 1.0
+
+    @property
+    def controls(self) -> dict[str, Control]:
+        return {"rho": self.rho} if isinstance(self.rho, Control) else {}
 
     def factor(self, sigma: Tensor) -> Tensor:
         return torch.ones_like(sigma[0])
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        to_critic, to_encoder = _Capped.apply(x, self.rho)
+        to_critic, to_encoder = _Capped.apply(x, value_of(self.rho))
         return to_critic, to_encoder
 
 
@@ -74,7 +92,7 @@ class _Capped(torch.autograd.Function):
     """x -> (x, x); backward adds to the first gradient the second, capped at rho times the first's norm."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, rho: float) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, rho: float | Tensor) -> tuple[Tensor, Tensor]:
         ctx.rho = rho
         # A gradient nobody computes stays None; as zeros it would cap the other at 0.
         ctx.set_materialize_grads(False)

@@ -5,11 +5,16 @@ batch norm except on the first block, leaky ReLU 0.2, one linear layer. Up: the 
 Weights start at N(0, 0.02) and batch-norm scales at N(1, 0.02).
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 STRIDES = {16: (2, 1, 1, 2), 32: (2, 2, 1, 2), 64: (2, 2, 2, 2), 128: (2, 2, 2, 2, 2)}
 """Strides of the down blocks by image size, in pixels; the up blocks run through them backwards."""
+
+_FEATURES = {16: (4, 1.0), 32: (4, 1.0), 64: (3, math.sqrt(0.5)), 128: (4, math.sqrt(0.5))}
+"""By image size: down blocks that make VAE/GAN's features (4x4 pixels, 8x8 from 64 px on), and a factor."""
 
 _MULTIPLES = (1, 2, 4, 8, 8)
 _LAST = 4  # pixels across at the linear layer
@@ -22,6 +27,7 @@ class Down(nn.Module):
         super().__init__()
         widths = _widths(size, width)
         blocks: list[nn.Module] = []
+        features, self.feature_factor = _FEATURES[size]
         for i, stride in enumerate(STRIDES[size]):
             first = i == 0
             inputs = channels if first else widths[i - 1]
@@ -29,6 +35,8 @@ class Down(nn.Module):
             if not first:
                 blocks.append(_batch_norm(widths[i]))
             blocks.append(nn.LeakyReLU(0.2, inplace=True))
+            if i + 1 == features:
+                self.feature_layers = len(blocks)
         self.blocks = nn.Sequential(*blocks)
         self.linear = nn.Linear(widths[-1] * _LAST**2, outputs)
         self.apply(_initialise)
@@ -37,6 +45,12 @@ class Down(nn.Module):
         # Under autocast the layers compute in bf16; what leaves has the dtype of what came in.
         out: Tensor = self.linear(self.blocks(x).flatten(1)).to(x.dtype)
         return out
+
+    def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `forward` does, and VAE/GAN's features (N, channels, 4 or 8, 4 or 8)."""
+        maps = self.blocks[: self.feature_layers](x)
+        out: Tensor = self.linear(self.blocks[self.feature_layers :](maps).flatten(1)).to(x.dtype)
+        return out, self.feature_factor * maps.to(x.dtype)
 
 
 class Up(nn.Module):

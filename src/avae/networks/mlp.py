@@ -25,3 +25,9 @@ class MLP(nn.Module):
         # Under autocast the layers compute in bf16; what leaves has the dtype of what came in.
         out: Tensor = self.layers(joined).to(joined.dtype)
         return out
+
+    def with_features(self, *parts: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `forward` does, and the last hidden layer (N, width): VAE/GAN's features."""
+        joined = torch.cat(parts, 1)
+        hidden = self.layers[:-1](joined)
+        return self.layers[-1](hidden).to(joined.dtype), hidden.to(joined.dtype)

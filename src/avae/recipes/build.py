@@ -6,13 +6,19 @@ import torch
 from torch import nn
 
 from avae.errors import UserError
-from avae.frameworks import AVAE, VAE, Framework
+from avae.frameworks import AVAE, GAN, VAE, VAEGAN, BiGAN, Framework
+from avae.frameworks.control import Coefficient, Control, Course
 from avae.frameworks.weighting import Balanced, Equation, Softmax, Weighting
 from avae.losses import code_scale_a, code_scale_b, latent_loss_a, latent_loss_b
 from avae.networks.dcgan import STRIDES, Down, Up
 from avae.networks.gaussian import GaussianEncoder
+from avae.networks.joint import JointCritic
 from avae.networks.mlp import MLP
-from avae.recipes.config import Config, parse_weighting
+from avae.recipes.config import Config, parse_weighting, sigma_lr_multiplier
+from avae.recipes.own import check_networks
+
+INTEGRAL_GAIN, PROPORTIONAL_GAIN = 2.5, 2.0
+"""Of the control of beta: the integral's per unit of sigma's learning rate."""
 
 LATENT_LOSSES = {"a": (latent_loss_a, code_scale_a), "b": (latent_loss_b, code_scale_b)}
 
@@ -24,6 +30,9 @@ def build_framework(config: Config, networks: Mapping[str, nn.Module] | None = N
         config: with `size` (images) and `channels` settled.
         networks: your own instead of the named ones, by name ("encoder", "decoder", ...); any left out
             are built.
+
+    Raises:
+        UserError: one of your own does not fit the framework; docs/networks.md says what does.
     """
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would seed the caller's GPU too.
@@ -34,11 +43,12 @@ def build_framework(config: Config, networks: Mapping[str, nn.Module] | None = N
         raise UserError(
             f"networks: {config.framework} has no '{unknown[0]}'; it has {', '.join(_makers(config))}"
         )
+    check_networks(config, networks or {})
     return FRAMEWORKS[config.framework](config, named | dict(networks or {}))
 
 
 def _vae(config: Config, networks: dict[str, nn.Module]) -> Framework:
-    return VAE(**networks, code_dim=config.code_dim, beta=config.beta)
+    return VAE(**networks, code_dim=config.code_dim, beta=_beta(config))
 
 
 def _avae(config: Config, networks: dict[str, nn.Module]) -> Framework:
@@ -47,14 +57,44 @@ def _avae(config: Config, networks: dict[str, nn.Module]) -> Framework:
         **networks,
         code_dim=config.code_dim,
         xi_dim=config.xi_dim,
-        beta=config.beta,
+        beta=_beta(config),
         latent_loss=latent_loss,
         code_scale=code_scale,
         weighting=_weighting(config.latent_weighting),
     )
 
 
-FRAMEWORKS: dict[str, Callable[[Config, dict[str, nn.Module]], Framework]] = {"vae": _vae, "avae": _avae}
+def _vaegan(config: Config, networks: dict[str, nn.Module]) -> Framework:
+    encoder, decoder, critic = (networks[name] for name in ("encoder", "decoder", "critic"))
+    return VAEGAN(encoder, decoder, critic, code_dim=config.code_dim, beta=_beta(config))
+
+
+def _gan(config: Config, networks: dict[str, nn.Module]) -> Framework:
+    return GAN(**networks, code_dim=config.code_dim)
+
+
+def _bigan(config: Config, networks: dict[str, nn.Module]) -> Framework:
+    return BiGAN(**networks, code_dim=config.code_dim)
+
+
+FRAMEWORKS: dict[str, Callable[[Config, dict[str, nn.Module]], Framework]] = {
+    "vae": _vae,
+    "gan": _gan,
+    "vaegan": _vaegan,
+    "bigan": _bigan,
+    "avae": _avae,
+}
+
+
+def _beta(config: Config) -> Coefficient:
+    """Return the weight of the KL term, or a control of it that goes as fast as sigma can follow.
+
+    log sigma moves by at most its learning rate a step; a KL that is off by a third is some 0.3 away.
+    """
+    if config.target_kl is None:
+        return config.beta
+    gain = INTEGRAL_GAIN * config.learning_rate * sigma_lr_multiplier(config)
+    return Control("kl", config.target_kl, Course(config.beta, 1e-4, 1e4, gain, PROPORTIONAL_GAIN))
 
 
 def _weighting(text: str) -> Weighting:
@@ -63,21 +103,30 @@ def _weighting(text: str) -> Weighting:
         "balanced": lambda: Balanced(number),
         "equation": lambda: Equation(number),
         "softmax": Softmax,
+        "posterior": lambda: Balanced(_rho_at_posterior_level(number)),
     }
     return weightings[name]()
+
+
+def _rho_at_posterior_level(start: float) -> Control:
+    return Control("latent_consistency", "posterior_level", Course(start, 0.03, 3.0, 1e-3))
 
 
 def _makers(config: Config) -> dict[str, Callable[[], nn.Module]]:
     """Return, by name, a maker for every network of the framework."""
     down, up = _mlp(config) if config.network == "mlp" else _dcgan(config)
     d = config.code_dim
-    makers: dict[str, Callable[[], nn.Module]] = {
-        "encoder": lambda: GaussianEncoder(down(d), d),
-        "decoder": lambda: up(d),
+    gaussian = {"encoder": lambda: GaussianEncoder(down(d), d), "decoder": lambda: up(d)}
+    generator = {"generator": lambda: up(d)}
+    critic = {"critic": lambda: down(1)}
+    makers: dict[str, dict[str, Callable[[], nn.Module]]] = {
+        "vae": gaussian,
+        "gan": generator | critic,
+        "vaegan": gaussian | critic,
+        "bigan": {"encoder": lambda: down(d), **generator, "critic": lambda: _joint(config, down)},
+        "avae": {**gaussian, "generator": lambda: up(d + config.xi_dim), **critic},
     }
-    if config.framework == "avae":
-        makers |= {"generator": lambda: up(d + config.xi_dim), "critic": lambda: down(1)}
-    return makers
+    return makers[config.framework]
 
 
 Maker = Callable[[int], nn.Module]
@@ -99,6 +148,12 @@ def _dcgan(config: Config) -> tuple[Maker, Maker]:
         lambda outputs: Down(size, channels, config.width, outputs),
         lambda inputs: Up(size, channels, config.width, inputs),
     )
+
+
+def _joint(config: Config, down: Maker) -> nn.Module:
+    # As many features as the last convolution has channels; a perceptron's are its hidden units.
+    features = config.width * (1 if config.network == "mlp" else 8)
+    return JointCritic(down(features), features, config.code_dim, features)
 
 
 def _known(config: Config, name: str) -> int:

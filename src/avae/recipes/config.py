@@ -37,9 +37,12 @@ class Config:
     steps: int
     """Optimizer steps."""
     batch_size: int = 64
-    """Items a step."""
-    framework: Literal["avae", "vae"] = "avae"
-    """What to train."""
+    """Items a step, over all processes."""
+    micro_batches: int = 1
+    """Parts in which each process goes through its share of a batch, one after the other, to save memory; for
+    networks without batch norm."""
+    framework: Literal["vae", "gan", "vaegan", "bigan", "avae"] = "avae"
+    """What to train: VAE, GAN, VAE/GAN, BiGAN or AVAE."""
     network: Literal["dcgan", "mlp"] = "dcgan"
     """dcgan for images, mlp for points."""
     size: int | None = None
@@ -57,20 +60,24 @@ class Config:
     latent_weighting: str = "balanced"
     """Weight of L_Z: balanced[:RHO], equation[:FACTOR] or softmax. AVAE only."""
     beta: float = 1.0
-    """Weight of the KL term in the encoder's loss."""
+    """Weight of the KL term in the encoder's loss. VAE, VAE/GAN and AVAE only."""
+    target_kl: float | None = None
+    """Nats of KL to reach and hold by moving beta from there, to compare models at equal information. VAE,
+    VAE/GAN and AVAE only."""
     learning_rate: float = 2e-4
     """Adam's, at the first step."""
     learning_rate_decay: float = 0.02
     """What the learning rate falls to over the run, exponentially, as a share of the first."""
     sigma_lr_multiplier: float | None = None
     """Learning rate of sigma over that of the weights; by default enough for log sigma to go as far as in the
-    paper's 50,000 steps (1 there, 20 for 2,500 steps at the same rate)."""
+    paper's 50,000 steps (1 there, 20 for 2,500 steps at the same rate). VAE, VAE/GAN and AVAE only."""
     ema_half_life: int = 0
-    """Half-life, in images, of the average of the generator that the model is saved with; 0 for none."""
+    """Half-life, in images, of an average of the generator (VAE/GAN: of the decoder), with which the model is
+    saved; 0 for none. Not for VAE."""
     init_from: str | None = None
-    """A run or model folder to take initial weights from, for the networks of the same name."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the networks; losses are fp32 either way."""
+    """A run or model folder to take initial weights from, for the networks of the same name and kind."""
+    precision: Literal["fp32", "bf16", "fp64"] = "fp32"
+    """Arithmetic of the networks. With bf16 losses are fp32 still; fp64 is for checks."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train; auto takes a GPU where there is one."""
     seed: int = 0
@@ -79,6 +86,10 @@ class Config:
     """Steps between checkpoints: state to resume from, the model, and pictures."""
     log_every: int = 50
     """Steps between lines of stats.jsonl."""
+    on_collapse: Literal["stop", "rollback", "ignore"] = "stop"
+    """When the game is dead (critic's loss at zero for long, generated items all alike, logits or gradients
+    running away, values not finite): stop; rollback to the last good checkpoint, to go on at half the
+    learning rate, three times at most; or ignore it, unless values are not finite."""
 
 
 def validate(config: Config) -> None:
@@ -86,6 +97,7 @@ def validate(config: Config) -> None:
     at_least = {
         "steps": 1,
         "batch_size": 2,
+        "micro_batches": 1,
         "width": 1,
         "code_dim": 1,
         "xi_dim": 0,
@@ -97,7 +109,7 @@ def validate(config: Config) -> None:
     _check_types(config)
     for name, least in at_least.items():
         _require(getattr(config, name) >= least, config, name, f"must be {least} or more")
-    for name in ("learning_rate", "learning_rate_decay", "sigma_lr_multiplier"):
+    for name in ("learning_rate", "learning_rate_decay", "sigma_lr_multiplier", "target_kl"):
         _require(
             getattr(config, name) is None or 0 < getattr(config, name) < float("inf"),
             config,
@@ -149,7 +161,7 @@ def sigma_lr_multiplier(config: Config) -> float:
 def parse_weighting(text: str) -> tuple[str, float]:
     """Split "balanced:0.3" into its name and number (1 where none is given); raise UserError if unknown."""
     name, _, number = text.partition(":")
-    known = ("balanced", "equation", "softmax")
+    known = ("balanced", "equation", "posterior", "softmax")
     if name not in known or (name == "softmax" and number):
         raise UserError(
             f"--latent-weighting {text}: not known{suggestion(name, known)}; "

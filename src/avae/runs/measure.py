@@ -13,12 +13,15 @@ from avae.evaluation.images import image_metrics
 from avae.evaluation.points import REFERENCE, point_metrics
 from avae.evaluation.points import SAMPLES as SAMPLES_OF_POINTS
 from avae.evaluation.protocol import result
-from avae.evaluation.subject import Reconstruct, Subject
+from avae.evaluation.subject import Figure, Reconstruct, Subject
 from avae.frameworks.base import CodeMode
 from avae.model import Model
 
 SAMPLES = 10_000
 """Items reconstructed and codes drawn, at most."""
+
+NO_ENCODER = "the model has no encoder"
+NO_POSTERIOR_SCALE = "the model has no posterior scale"
 
 
 @torch.inference_mode()
@@ -39,11 +42,10 @@ def evaluate(model: Model, data: DataSet, *, samples: int = SAMPLES, seed: int =
         "trained_on": model.data,
         "split": "test",
         "scale": "pixels in [-1, 1]" if data.holds_images else "the points' own",
-        "counts": {"reconstructed": len(test), "drawn": samples} | extra,
+        "counts": {"reconstructed": len(test) * model.framework.encodes, "drawn": samples} | extra,
         "seed": seed,
     }
-    reasons = {"xi_use": "the model has no xi"}
-    return result(_metrics(subject, data, test, samples), reasons, about)
+    return result(_metrics(subject, data, test, samples), about)
 
 
 def subject_of(model: Model, seed: int) -> Subject:
@@ -53,21 +55,21 @@ def subject_of(model: Model, seed: int) -> Subject:
     def draw(z: Tensor, rows: range, xi_seed: int) -> Tensor:
         return framework.sample(model.noise(rows, seed + xi_seed) | {"z": z.to(device)}).float().cpu()
 
+    sigma = framework.sigma()
+    reconstruct = dict(_reconstructions(model, seed))
     return Subject(
-        reconstruct=dict(_reconstructions(model, seed)),
-        default="generator_calibrated" if "generator" in framework.drawers else "decoder",
+        reconstruct=reconstruct,
+        default=next(iter(reconstruct)),
         encode=lambda x: framework.encode(x.to(device)).float().cpu(),
         draw=draw,
         prior=lambda rows: model.noise(rows, seed)["z"].cpu(),
         code_scale=framework.code_scale().cpu(),
-        sigma=framework.sigma().cpu(),
+        sigma=NO_POSTERIOR_SCALE if sigma is None else sigma.cpu(),
         has_xi="xi" in framework.noise_shapes(1),
     )
 
 
-def _metrics(
-    subject: Subject, data: DataSet, test: NDArray[Any], samples: int
-) -> Iterator[tuple[str, float | None]]:
+def _metrics(subject: Subject, data: DataSet, test: NDArray[Any], samples: int) -> Iterator[Figure]:
     if data.holds_images:
         yield from image_metrics(subject, test)
     else:
@@ -75,12 +77,22 @@ def _metrics(
     yield from code_metrics(subject, samples)
 
 
-def _reconstructions(model: Model, seed: int) -> Iterator[tuple[str, Reconstruct]]:
-    """Yield every drawer with mean codes ("generator_calibrated", "decoder") and sampled ones."""
-    for drawer, realism in model.framework.drawers.items():
-        mean_name = "generator_calibrated" if drawer == "generator" else drawer
+def _reconstructions(model: Model, seed: int) -> Iterator[tuple[str, Reconstruct | str]]:
+    """Yield the reconstructions of every drawer, its own first, by name.
+
+    "decoder" and "generator" are from mean codes, "generator_calibrated" from calibrated ones, and those
+    that end in "_sampled" from samples of the posterior, if there is one to sample.
+    """
+    framework = model.framework
+    for drawer, realism in reversed(list(framework.drawers.items())):
+        calibrated = len(framework.drawers) > 1 and drawer == "generator"
+        mean_name = f"{drawer}_calibrated" if calibrated else drawer
+        if not framework.encodes:
+            yield mean_name, NO_ENCODER
+            continue
         yield mean_name, _reconstruct(model, "mean", realism, seed)
-        yield f"{drawer}_sampled", _reconstruct(model, "sample", realism, seed)
+        if framework.sigma() is not None:
+            yield f"{drawer}_sampled", _reconstruct(model, "sample", realism, seed)
 
 
 def _reconstruct(model: Model, code: CodeMode, realism: float | None, seed: int) -> Reconstruct:

@@ -16,8 +16,11 @@ def previews(model: Model, data: DataSet) -> dict[str, bytes]:
     """Draw reconstructions of test items, and samples; return PNG files by what they show."""
     if not data.holds_images:
         return {"points": scatter_png(_point_panels(model, data))}
+    samples = {"samples": png(sheet(as_images(model.sample(64))))}
+    if not model.framework.encodes:
+        return samples
     labels, rows = zip(*reconstruction_rows(model, spread(data.test, ROW)).items(), strict=True)
-    return {"reconstructions": png(grid(rows, labels)), "samples": png(sheet(as_images(model.sample(64))))}
+    return {"reconstructions": png(grid(rows, labels))} | samples
 
 
 def reconstruction_rows(
@@ -32,11 +35,11 @@ def reconstruction_rows(
 
 def _point_panels(model: Model, data: DataSet) -> dict[str, dict[str, NDArray[np.float32]]]:
     points = data.test[:3000]
+    samples = {"data": points, "samples": model.sample(len(points)).numpy()}
+    if not model.framework.encodes:
+        return {"samples": samples}
     drawn = {
         f"{drawer}'s reconstructions": model.reconstruct(points, realism=realism).numpy()
         for drawer, realism in model.framework.drawers.items()
     }
-    return {
-        "reconstructions": {"data": points, **drawn},
-        "samples": {"data": points, "samples": model.sample(len(points)).numpy()},
-    }
+    return {"reconstructions": {"data": points, **drawn}, "samples": samples}

@@ -1,0 +1,77 @@
+"""Coefficients of a loss: constants, or moved while training so that a term of the log stays at a target."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a control moves its value, on a log scale.
+
+    Attributes:
+        start, lowest, highest: the value's first, smallest and largest.
+        integral_gain: share of the error that the integral moves by, a step; negative for a term that grows
+            with the value.
+        proportional_gain: share of the error that is added to the integral, to damp the approach; of the same
+            sign.
+    """
+
+    start: float
+    lowest: float
+    highest: float
+    integral_gain: float
+    proportional_gain: float = 0.0
+
+
+class Control:
+    """Holds a term of the log at a target by moving a coefficient of the losses (a PI controller).
+
+    With e = log(term / target), cut to [-1, 1], the integral grows by `integral_gain` e a step and the value
+    is exp(integral + `proportional_gain` e).
+
+    Args:
+        term: the term's name.
+        target: for it: a number, or the name of another term; all are positive.
+        course: how.
+
+    Attributes:
+        state: (2,) the integral and the value; saved in checkpoints.
+    """
+
+    def __init__(self, term: str, target: float | str, course: Course) -> None:
+        self.term, self.target, self.course = term, target, course
+        self.state = torch.tensor([math.log(course.start), course.start])
+
+    @property
+    def value(self) -> Tensor:
+        """The coefficient, a scalar."""
+        return self.state[1]
+
+    @torch.no_grad()
+    def update(self, terms: Mapping[str, Tensor]) -> None:
+        """Move the value, after a step, given its terms."""
+        course = self.course
+        lowest, highest = math.log(course.lowest), math.log(course.highest)
+        target = terms[self.target] if isinstance(self.target, str) else self.target
+        error = _log_ratio(terms[self.term], target).to(self.state)
+        integral = (self.state[0] + course.integral_gain * error).clamp(lowest, highest)
+        value = (integral + course.proportional_gain * error).clamp(lowest, highest).exp()
+        self.state = torch.stack([integral, value])
+
+
+def _log_ratio(term: Tensor, target: Tensor | float) -> Tensor:
+    """Return log(term / target), cut to [-1, 1]; a target of zero, as an empty code has, counts as small."""
+    tiny = torch.finfo(term.dtype).tiny
+    return (term.clamp(min=tiny) / torch.as_tensor(target).clamp(min=tiny)).log().clamp(-1, 1)
+
+
+Coefficient = float | Control
+
+
+def value_of(coefficient: Coefficient) -> float | Tensor:
+    """Return a coefficient's present value."""
+    return coefficient.value if isinstance(coefficient, Control) else coefficient

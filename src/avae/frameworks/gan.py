@@ -1,0 +1,77 @@
+"""The generative adversarial network (section 2.2)."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from avae.errors import UserError
+from avae.frameworks.base import (
+    CodeMode,
+    Framework,
+    Losses,
+    Noise,
+    NoiseShapes,
+    Pass,
+    adversarial_terms,
+    refuse_realism,
+)
+from avae.losses import critic_loss, manifold_loss
+
+NO_ENCODER = "a GAN has no encoder: it can sample and decode, but not encode, reconstruct or interpolate"
+
+
+class GAN(Framework):
+    """The generator learns from L_M, the critic from L_C. There is no encoder.
+
+    L_M is Eq. 4 with the sign that Eq. 3 asks for; the printed one is a misprint.
+
+    Args:
+        generator: z (N, d) -> x.
+        critic: x -> logits (N, 1); large means generated.
+        code_dim: d.
+    """
+
+    averaged = ("generator",)
+    drawers: Mapping[str, float | None] = {"generator": None}
+    encodes = False
+
+    def __init__(self, generator: nn.Module, critic: nn.Module, code_dim: int) -> None:
+        super().__init__()
+        self.generator = generator
+        self.critic = critic
+        self.code_dim = code_dim
+
+    def noise_shapes(self, n: int) -> NoiseShapes:
+        return {"z": (n, self.code_dim)}
+
+    def losses(self, x: Tensor, noise: Noise) -> Losses:
+        drawn = self.generator(noise["z"])
+        fake, real = self.critic(drawn).flatten(), self.critic(x).flatten()
+        l_m = manifold_loss(fake).mean()
+        l_c = critic_loss(real, fake).mean()
+        return {"generator": l_m, "critic": l_c}, adversarial_terms(l_c, real, fake, x, drawn)
+
+    def statistics_passes(self) -> dict[str, Pass]:
+        return {"generator": lambda x, noise: self.sample(noise)}
+
+    def encode(self, x: Tensor) -> Tensor:
+        raise UserError(NO_ENCODER)
+
+    def decode(self, mu: Tensor, noise: Noise, realism: float | None = None) -> Tensor:
+        refuse_realism(realism)
+        x: Tensor = self.generator(mu)
+        return x
+
+    def reconstruct(self, x: Tensor, code: CodeMode, noise: Noise, realism: float | None = None) -> Tensor:
+        return self.decode(self.encode(x), noise, realism)
+
+    def sample(self, noise: Noise) -> Tensor:
+        x: Tensor = self.generator(noise["z"])
+        return x
+
+    def code_scale(self) -> Tensor:
+        return torch.ones(self.code_dim)
+
+    def sigma(self) -> None:
+        return None

@@ -1,0 +1,64 @@
+"""VAE/GAN (Larsen et al., 2016), as compared with in Table 1."""
+
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from avae.frameworks.base import Losses, Noise, adversarial_terms
+from avae.frameworks.control import Coefficient, value_of
+from avae.frameworks.vae import VAE
+from avae.losses import critic_loss, feature_loss, kl_to_prior, manifold_loss
+
+GAMMA = 0.01
+"""Weight of L_F in the decoder's loss, as in the released code."""
+
+
+class VAEGAN(VAE):
+    """A VAE whose reconstruction loss is measured in the critic's features, and whose decoder is criticised.
+
+    With x~ a reconstruction and x_p a prior sample: the encoder learns from beta KL + L_F, the decoder from
+    gamma L_F + l(x~) + l(x_p), the critic from sp(l(x)) + sp(-l(x~)) + sp(-l(x_p)), sp being softplus.
+
+    Args:
+        encoder, decoder, code_dim, beta: as `VAE`.
+        critic: has `with_features(x) -> (logits (N, 1), features (N, ...))`; large logits mean generated.
+        gamma: weight of L_F in the decoder's loss.
+    """
+
+    averaged = ("decoder",)
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        critic: nn.Module,
+        code_dim: int,
+        beta: Coefficient = 1.0,
+        gamma: float = GAMMA,
+    ) -> None:
+        super().__init__(encoder, decoder, code_dim, beta)
+        self.critic = critic
+        self.gamma = gamma
+
+    def losses(self, x: Tensor, noise: Noise) -> Losses:
+        mu, sigma = self.encoder(x)
+        reconstructed = self.decoder(mu + noise["eps"] * sigma)
+        drawn = self.decoder(noise["z"])
+        real, features = self._criticise(x)
+        rebuilt, features_hat = self._criticise(reconstructed)
+        fake, _ = self._criticise(drawn)
+        kl = kl_to_prior(mu, sigma).mean()
+        l_f = feature_loss(features_hat, features).mean()
+        l_m = manifold_loss(rebuilt).mean() + manifold_loss(fake).mean()
+        l_c = (critic_loss(real, fake) + softplus(-rebuilt)).mean()
+        by_network = {
+            "encoder": value_of(self.beta) * kl + l_f,
+            "decoder": self.gamma * l_f + l_m,
+            "critic": l_c,
+        }
+        terms = {"mse": (reconstructed - x).square().mean(), "feature": l_f}
+        terms |= self.code_terms(mu, sigma, kl) | adversarial_terms(l_c, real, fake, x, drawn)
+        return by_network, terms
+
+    def _criticise(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        logits, features = self.critic.with_features(x)  # type: ignore[operator]
+        return logits.flatten(), features

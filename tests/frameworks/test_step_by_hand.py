@@ -1,0 +1,116 @@
+"""One step of every framework, written out from the text: separate passes, `detach`, Adam's first step."""
+
+import pytest
+import torch
+from made import MADE, items_and_noise, make
+from torch.nn.functional import softplus
+
+from avae.engine.optimizers import adams
+from avae.engine.step import Phase, training_step
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_one_step_equals_one_by_hand(name):
+    framework = make(name)
+    x, noise = items_and_noise(framework, name)
+    expected = _adams_first_step(BY_HAND[name.split("-")[0]](make(name), name, x, noise))
+    optimizers = adams(framework.networks, 1e-3, {"log_sigma": 7.0})
+    training_step(0, [Phase("main", framework.losses)], framework.networks, optimizers, [(x, noise)])
+    found = dict(framework.named_parameters())
+    assert found.keys() == expected.keys()
+    for key, value in found.items():
+        torch.testing.assert_close(value.detach(), expected[key], rtol=1e-9, atol=1e-12, msg=key)
+
+
+def _adams_first_step(grads):
+    """Both moments, bias-corrected, are the gradient and its square."""
+    return {
+        key: p.detach() - (7e-3 if "log_sigma" in key else 1e-3) * g / (g.abs() + 1e-7)
+        for key, (p, g) in grads.items()
+    }
+
+
+def _vae(f, name, x, noise):
+    """Fig. 4, first half: encoder and decoder descend L_R + beta L_P."""
+    E, D = f.encoder, f.decoder
+    mu, sigma = E(x)
+    l_vae = 0.5 * ((D(mu + noise["eps"] * sigma) - x) ** 2).sum() / len(x) + f.beta * _kl(mu, sigma)
+    return _grads(l_vae, "encoder", E) | _grads(l_vae, "decoder", D)
+
+
+def _avae(f, name, x, noise):
+    """Fig. 4, the weighting of L_Z included."""
+    E, G, C = f.encoder, f.generator, f.critic
+    z, xi, s = noise["z"], [noise["xi"]] if "xi" in noise else [], E.log_sigma.detach().exp()
+    fake = G(z, *xi)
+    l_c = (softplus(C(x)) + softplus(-C(fake.detach()))).mean()
+    scale = (1 - s**2).clamp(min=0).sqrt() if name.split("-")[2] == "b" else torch.ones_like(s)
+    image = fake.detach().requires_grad_()
+    (g_m,) = torch.autograd.grad(C(image).mean(), image)
+    l_z = 0.5 * (((E(image)[0] - scale * z) / s) ** 2).sum() / len(x)
+    (g_z,) = torch.autograd.grad(l_z, image)
+    if "balanced" in name:
+        for i in range(len(x)):
+            g_z[i] *= min(1.0, float(0.5 * g_m[i].norm() / g_z[i].norm()))
+    else:
+        g_z *= 0.1 if "equation" in name else 64 / (s**-2).sum()
+    through_g = _grads((fake * (g_m + g_z)).sum(), "generator", G)
+    return _vae(f, name, x, noise) | _grads(l_c, "critic", C) | through_g
+
+
+def _gan(f, name, x, noise):
+    G, C = f.generator, f.critic
+    fake = G(noise["z"])
+    l_c = (softplus(C(x)) + softplus(-C(fake.detach()))).mean()
+    return _grads(C(fake).mean(), "generator", G) | _grads(l_c, "critic", C)
+
+
+def _vaegan(f, name, x, noise):
+    """Features as the layers make them: an MLP's last hidden units; the 16 px critic's last feature map."""
+    E, D, C = f.encoder, f.decoder, f.critic
+
+    def features(items):
+        if name.endswith("points"):
+            return C.layers[:-1](items)
+        return C.blocks(items).flatten(1)
+
+    def l_f(items):
+        return 0.5 * ((features(items) - features(x).detach()) ** 2).sum() / len(x)
+
+    mu, sigma = E(x)
+    code = mu + noise["eps"] * sigma
+    l_e = f.beta * _kl(mu, sigma) + l_f(D(code))
+    rebuilt, drawn = D(code.detach()), D(noise["z"])
+    l_d = 0.01 * l_f(rebuilt) + C(rebuilt).mean() + C(drawn).mean()
+    l_c = (softplus(C(x)) + softplus(-C(rebuilt.detach())) + softplus(-C(drawn.detach()))).mean()
+    return _grads(l_e, "encoder", E) | _grads(l_d, "decoder", D) | _grads(l_c, "critic", C)
+
+
+def _bigan(f, name, x, noise):
+    E, G, C = f.encoder, f.generator, f.critic
+    z = noise["z"]
+    code, fake = E(x), G(z)
+    l_e = 10 * softplus(-C(x, code)).mean()  # the other pair holds no parameter of the encoder
+    l_g = softplus(C(fake, z)).mean()
+    l_c = (softplus(C(x, code.detach())) + softplus(-C(fake.detach(), z))).mean()
+    return _grads(l_e, "encoder", E) | _grads(l_g, "generator", G) | _grads(l_c, "critic", C)
+
+
+BY_HAND = {
+    "vae": _vae,
+    "gan": _gan,
+    "vaegan": _vaegan,
+    "bigan": _bigan,
+    "avae": _avae,
+}
+
+
+def _kl(mu, sigma):
+    return 0.5 * (sigma**2 + mu**2 - 1 - (sigma**2).log()).sum() / len(mu)
+
+
+def _grads(loss, name, network):
+    """Differentiate a loss for one network: its parameters and their gradients, by name."""
+    parameters = dict(network.named_parameters())
+    values = torch.autograd.grad(loss, list(parameters.values()), retain_graph=True)
+    return {f"{name}.{key}": (p, g) for (key, p), g in zip(parameters.items(), values, strict=True)}
