@@ -21,7 +21,7 @@ class Scaled(nn.Module):
 
 def made(folder):
     networks = {"trained": Scaled(), "never_stepped": Scaled()}
-    return Checkpoints(folder, networks, adams(networks, 0.1, {}), {})
+    return Checkpoints(folder, networks, adams(networks, 0.1, {}), {}, {})
 
 
 def step(checkpoints):
@@ -43,7 +43,7 @@ def saved(tmp_path):
     checkpoints = made(tmp_path / "state")
     for _ in range(2):
         step(checkpoints)
-    checkpoints.save(2)
+    checkpoints.save(2, healthy=True)
     return checkpoints
 
 
@@ -88,6 +88,6 @@ def test_moments_of_another_shape_are_refused(saved):
 
 def test_what_a_kill_left_half_written_is_removed(saved):
     (saved.folder / ".step-00000001.safetensors.partial").write_bytes(b"half")
-    saved.save(3)
+    saved.save(3, healthy=True)
     names = {path.name for path in saved.folder.iterdir()}
     assert names == {"step-00000002.safetensors", "step-00000003.safetensors"}

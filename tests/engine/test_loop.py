@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from avae.engine.checkpoint import Checkpoints
 from avae.engine.ema import averages
 from avae.engine.loop import Plan, fit
 from avae.engine.step import Phase
@@ -23,13 +24,16 @@ def _plan(tmp_path, network, saved, steps=6, **changes):
         "networks": {"net": network},
         "optimizers": {"net": optimizer},
         "averages": {},
-        "batch": lambda step: (torch.ones(1, dtype=torch.float64), {}),
+        "controls": [],
+        "batches": lambda step: [(torch.ones(1, dtype=torch.float64), {})],
         "learning_rate": lambda step: 0.5**step,
-        "save": lambda step: saved.append((step, network.w.item())),
+        "checkpoints": Checkpoints(tmp_path / "state", {}, {}, {}, {}),
+        "save": lambda step, healthy: saved.append((step, network.w.item())),
         "steps": steps,
         "batch_size": 1,
         "checkpoint_every": 4,
         "log_every": 2,
+        "on_collapse": "stop",
         "folder": tmp_path,
         "title": "one weight",
     }

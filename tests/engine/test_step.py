@@ -74,7 +74,7 @@ def test_a_parameter_without_gradient_is_an_error_in_main_and_left_alone_elsewhe
         gradients(Phase("main", losses), networks, torch.zeros(1, 2), {})
     bias = networks["a"].bias.detach().clone()
     optimizers = adams(networks, 0.1, {})
-    training_step(0, [Phase("other", losses)], networks, optimizers, torch.zeros(1, 2), {})
+    training_step(0, [Phase("other", losses)], networks, optimizers, [(torch.zeros(1, 2), {})])
     assert torch.equal(networks["a"].bias, bias)
 
 
@@ -91,9 +91,9 @@ def test_phases_run_when_they_are_due(networks):
     phases = [Phase("main", losses("main")), Phase("lazy", losses("lazy"), every=3)]
     optimizers = adams(networks, 0.1, {})
     for step in range(4):
-        terms = training_step(step, phases, networks, optimizers, torch.zeros(1, 2), {})
+        terms = training_step(step, phases, networks, optimizers, [(torch.zeros(1, 2), {})])
     assert ran == ["main", "lazy", "main", "main", "main", "lazy"]
-    assert terms.keys() == {"main", "lazy"}
+    assert terms.keys() == {"main", "lazy", "gradient_norm"}
 
 
 def test_learning_rates_keep_their_multiplier(networks):

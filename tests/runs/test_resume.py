@@ -26,6 +26,9 @@ VARIANTS = {
     "vae": {"framework": "vae"},
     "avae": {},
     "avae-average": {"ema_half_life": 100},
+    "gan": {"framework": "gan", "ema_half_life": 100},
+    "vaegan": {"framework": "vaegan", "ema_half_life": 100},
+    "bigan": {"framework": "bigan", "ema_half_life": 100},
     "avae-a-softmax-without-xi": {"latent_loss": "a", "latent_weighting": "softmax", "xi_dim": 0},
     "avae-bf16": {"precision": "bf16", "steps": 5},
     "toy": {"recipe": "toy", "code_dim": 1},
@@ -46,10 +49,10 @@ def send_at(monkeypatch, number: int, step: int) -> None:
     """Deliver a signal to this process while `step` is computed."""
     batch = Training.batch
 
-    def batch_and_signal(self, at, stream="train"):
+    def batch_and_signal(self, at, rows, stream="train"):
         if at == step and stream == "train":
             os.kill(os.getpid(), number)
-        return batch(self, at, stream)
+        return batch(self, at, rows, stream)
 
     monkeypatch.setattr(Training, "batch", batch_and_signal)
 

@@ -96,7 +96,7 @@ def test_overwrite_replaces_the_run_and_nothing_else(cli, run):
         ("--network", "mlp"),
         ("--data", "missing"),
         ("--init-from", "missing"),
-        ("--framework", "gan"),
+        ("--framework", "gans"),
         ("--steps", 0),
     ],
 )
@@ -159,8 +159,8 @@ def test_paths_may_be_paths(tiny, tmp_path):
 def test_a_non_finite_loss_names_the_last_good_checkpoint(cli, tiny, tmp_path, monkeypatch):
     batch = Training.batch
 
-    def spoilt(self, step, stream="train"):
-        x, noise = batch(self, step, stream)
+    def spoilt(self, step, rows, stream="train"):
+        x, noise = batch(self, step, rows, stream)
         return (x * math.inf if step == 6 and stream == "train" else x), noise
 
     monkeypatch.setattr(Training, "batch", spoilt)
@@ -202,7 +202,7 @@ def test_bf16_trains_with_finite_terms(tiny, tmp_path):
     model = avae.train("demo", **tiny | {"log_every": 1}, precision="bf16", out=str(tmp_path / "run"))
     lines = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "run/stats.jsonl").open()]
     assert [line["step"] for line in lines] == list(range(1, 9))
-    terms = {"reconstruction", "kl", "mse", "latent", "manifold", "critic", "real"}
+    terms = {"reconstruction", "kl", "mse", "latent_consistency", "critic", "real", "fake", "gradient_norm"}
     assert all(terms <= line.keys() and None not in line.values() for line in lines)
     assert {p.dtype for p in model.framework.parameters()} == {torch.float32}
     full = avae.train("demo", **tiny | {"log_every": 1}, out=str(tmp_path / "full"))

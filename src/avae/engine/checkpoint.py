@@ -1,18 +1,28 @@
-"""What a run needs to go on, bit for bit, as tensors by name."""
+"""What a run needs to go on, bit for bit, as tensors by name, and a few words."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from avae.engine.control import Control
+from avae.engine.log import Means
+from avae.engine.sentinel import CollapseError
 from avae.errors import UserError
 from avae.files import remove_partials
 from avae.tensorfile import load_tensors, save_tensors, under
 
 KEPT = 2
-"""Checkpoints kept: the newest, and one to fall back on."""
+"""Checkpoints kept beside that of the newest healthy state: the newest, and one to fall back on."""
+
+MAX_ROLLBACKS = 3
+
+RATE_AFTER_ROLLBACK = 0.5
+"""What a rollback multiplies every learning rate with."""
 
 
 class Checkpoints:
@@ -21,6 +31,12 @@ class Checkpoints:
     Args:
         folder: holds `step-XXXXXXXX.safetensors`.
         networks, optimizers, averages: what is saved and restored, by network name.
+        controls: the same, by name of the coefficient.
+
+    Attributes:
+        means: of the terms since the last line of the log; saved and restored too.
+        healthy: step of the newest checkpoint at which nothing was amiss, the one to go back to; or None.
+        rollbacks: to this state, or to one before it, as the log tells them.
     """
 
     def __init__(
@@ -29,44 +45,108 @@ class Checkpoints:
         networks: Mapping[str, nn.Module],
         optimizers: Mapping[str, torch.optim.Optimizer],
         averages: Mapping[str, AveragedModel],
+        controls: Mapping[str, Control],
     ) -> None:
         self.folder = folder
         self.networks = networks
         self.optimizers = optimizers
         self.averages = averages
+        self.controls = controls
+        self.means = Means()
+        self.healthy: int | None = None
+        self.rollbacks: list[dict[str, Any]] = []
 
-    def save(self, step: int) -> None:
-        """Write the state after `step` steps, then forget all but the newest `KEPT`."""
+    @property
+    def rate(self) -> float:
+        """Factor of every learning rate, after the rollbacks so far."""
+        return float(self.rollbacks[-1]["rate"]) if self.rollbacks else 1.0
+
+    @property
+    def may_go_back(self) -> bool:
+        """Whether there is a healthy state to go back to, and a rollback left."""
+        return self.healthy is not None and len(self.rollbacks) < MAX_ROLLBACKS
+
+    def save(self, step: int, healthy: bool) -> None:
+        """Write the state after `step` steps, then forget those no longer needed.
+
+        These are all but the newest `KEPT` and the newest healthy one, and all later ones, which a rollback
+        leaves behind.
+        """
+        self.note(step, healthy)
         remove_partials(self.folder)
-        path = self.folder / f"step-{step:08d}.safetensors"
         tensors = self._tensors()
-        save_tensors(path, tensors, {"step": str(step), "moments": str(_count_moments(tensors))})
-        for old in _files(self.folder)[:-KEPT]:
-            old.unlink(missing_ok=True)
+        words = {
+            "step": str(step),
+            "moments": str(_count_moments(tensors)),
+            "healthy": json.dumps(self.healthy),
+            "rollbacks": json.dumps(self.rollbacks),
+        }
+        save_tensors(self._path(step), tensors, words)
+        files = _files(self.folder)
+        kept = [path for path in files if step_of(path) <= step][-KEPT:]
+        for path in files:
+            if path not in kept and step_of(path) != self.healthy:
+                path.unlink(missing_ok=True)
 
-    def refuse_non_finite(self, step: int, model: Mapping[str, Tensor]) -> None:
-        """Raise NonFiniteError if any weight, statistic or moment has left the finite numbers.
+    def note(self, step: int, healthy: bool) -> None:
+        """Take note of what is saved, by this process or by rank 0."""
+        if healthy:
+            self.healthy = step
+
+    def non_finite(self, model: Mapping[str, Tensor]) -> str | None:
+        """Return the name of a weight, statistic or moment that has left the finite numbers, if there is one.
 
         Args:
             model: what is about to be saved for use; its statistics may overflow before training's do.
         """
-        for name, tensor in (self._tensors() | {f"model.{key}": t for key, t in model.items()}).items():
-            if not torch.isfinite(tensor).all():
-                raise NonFiniteError(f"{name} is not finite at step {step}", newest(self.folder))
+        tensors = self._tensors() | {f"model.{key}": tensor for key, tensor in model.items()}
+        return next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
 
     def restore(self) -> int:
         """Load the newest state and return its step; 0, untouched, where there is none."""
         path = newest(self.folder)
-        if path is None:
-            return 0
+        return self._load(path) if path else 0
+
+    def go_back(self, collapse: CollapseError) -> int:
+        """Load the newest healthy state and return its step; from there on every learning rate is smaller.
+
+        Nothing of this is on disk before the next `save`.
+        """
+        assert self.healthy is not None
+        # Not the file's own rollbacks: they may hold this very one already, if a kill came right after it
+        # was saved, before the later checkpoint was deleted that we then went on from.
+        rollbacks, rate = self.rollbacks, self.rate * RATE_AFTER_ROLLBACK
+        step = self._load(self._path(self.healthy))
+        event = {"event": "rollback", "from": collapse.step, "why": collapse.why, "rate": rate}
+        self.rollbacks = [*rollbacks, {"step": step, **event}]
+        return step
+
+    def remedy(self, finite: bool = False) -> str:
+        """Return what an error says of going back, for another remedy to follow.
+
+        Args:
+            finite: whether any checkpoint will do for a good one, as all that are saved are finite.
+        """
+        if self.healthy is None:
+            last = newest(self.folder) if finite else None
+            return f"the last good checkpoint is {last}; " if last else "there is no good checkpoint; "
+        good = f"the last good checkpoint is {self._path(self.healthy)}"
+        if not self.may_go_back:
+            return f"{good}, but {MAX_ROLLBACKS} rollbacks were of no avail; "
+        return f"{good}; go back to it with --resume --on-collapse rollback, or "
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}.safetensors"
+
+    def _load(self, path: Path) -> int:
         try:
             tensors, words = load_tensors(path)
             return self._restore(tensors, words)
         except UserError as error:
-            raise UserError(f"checkpoint {error}; {_remedy(self.folder, path)}") from None
+            raise UserError(f"checkpoint {error}; {_without(self.folder, path)}") from None
         except (KeyError, ValueError, RuntimeError):
             raise UserError(
-                f"checkpoint {path} is not of these networks; {_remedy(self.folder, path)}"
+                f"checkpoint {path} is not of these networks; {_without(self.folder, path)}"
             ) from None
 
     def _restore(self, tensors: dict[str, Tensor], words: dict[str, str]) -> int:
@@ -82,6 +162,11 @@ class Checkpoints:
         # stepped has none.
         if words["moments"] != str(_count_moments(self._tensors())):
             raise ValueError("moments are missing")
+        for name, control in self.controls.items():
+            control.state = tensors[f"control.{name}"].to(control.state.device)
+        self.means.restore(under(tensors, "means."))
+        self.healthy = json.loads(words.get("healthy", "null"))
+        self.rollbacks = json.loads(words.get("rollbacks", "[]"))
         return int(words["step"])
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -94,7 +179,8 @@ class Checkpoints:
             for key, parameter in self.networks[name].named_parameters():
                 for part, tensor in optimizer.state[parameter].items():
                     tensors[f"optimizer.{name}.{key}.{part}"] = tensor
-        return tensors
+        tensors |= {f"control.{name}": control.state for name, control in self.controls.items()}
+        return tensors | {f"means.{key}": tensor for key, tensor in self.means.state().items()}
 
     def _modules(self) -> dict[str, nn.Module]:
         networks = {f"network.{name}": network for name, network in self.networks.items()}
@@ -127,15 +213,13 @@ def _count_moments(tensors: Mapping[str, Tensor]) -> int:
     return sum(name.startswith("optimizer.") for name in tensors)
 
 
-class NonFiniteError(UserError):
-    """Training left the finite numbers; the message names the last good checkpoint."""
+class NonFiniteError(CollapseError):
+    """Training left the finite numbers."""
 
-    def __init__(self, what: str, last: Path | None) -> None:
-        good = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
-        super().__init__(f"{what}; {good}; start again with a smaller --learning-rate, or in fp32")
+    instead = "in fp32"
 
 
-def _remedy(folder: Path, damaged: Path) -> str:
+def _without(folder: Path, damaged: Path) -> str:
     older = [file for file in _files(folder) if file != damaged]
     what = f"resume from step {step_of(older[-1])}" if older else "start from step 0"
     return f"delete it to {what}"

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from avae import distributed
+
 Noise = dict[str, Tensor]
 Gradients = dict[str, tuple[Tensor | None, ...]]
-Losses = Callable[[Tensor, Noise], tuple[dict[str, Tensor], dict[str, Tensor]]]
+Terms = dict[str, Tensor]
+Losses = Callable[[Tensor, Noise], tuple[dict[str, Tensor], Terms]]
+Batches = Sequence[tuple[Tensor, Noise]]
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Phase:
 
 def gradients(
     phase: Phase, networks: Mapping[str, nn.Module], x: Tensor, noise: Noise
-) -> tuple[Gradients, dict[str, Tensor]]:
+) -> tuple[Gradients, Terms]:
     """Differentiate each network's loss for that network only.
 
     Eager autograd skips the weight gradients of networks it is not asked about, so neither `detach` nor
@@ -52,6 +56,25 @@ def gradients(
     return result, {name: term.detach() for name, term in terms.items()}
 
 
+def mean_gradients(
+    phase: Phase, networks: Mapping[str, nn.Module], batches: Batches
+) -> tuple[Gradients, Terms]:
+    """Return gradients and terms as of all micro-batches of all processes joined, which are of one size."""
+    total, logged = gradients(phase, networks, *batches[0])
+    for x, noise in batches[1:]:
+        more, terms = gradients(phase, networks, x, noise)
+        for name, grads in total.items():
+            _add(grads, more[name])
+        _add(logged.values(), terms.values())
+    tensors = [grad for grads in total.values() for grad in grads if grad is not None]
+    if len(batches) > 1:
+        torch._foreach_div_([*tensors, *logged.values()], len(batches))
+    for grads in total.values():
+        distributed.average([grad for grad in grads if grad is not None])
+    distributed.average(list(logged.values()))
+    return total, logged | {"gradient_norm": _largest_norm(total)}
+
+
 def apply(
     by_network: Gradients, networks: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
 ) -> None:
@@ -68,17 +91,31 @@ def training_step(
     phases: Iterable[Phase],
     networks: Mapping[str, nn.Module],
     optimizers: Mapping[str, torch.optim.Optimizer],
-    x: Tensor,
-    noise: Noise,
-) -> dict[str, Tensor]:
-    """Run the phases due at `step` and return their terms for the log."""
-    logged: dict[str, Tensor] = {}
+    batches: Batches,
+) -> Terms:
+    """Run the phases due at `step` on this process's micro-batches and return their terms for the log."""
+    logged: Terms = {}
     for phase in phases:
         if step % phase.every == 0:
-            by_network, terms = gradients(phase, networks, x, noise)
+            by_network, terms = mean_gradients(phase, networks, batches)
             apply(by_network, networks, optimizers)
             logged |= terms
     return logged
+
+
+def _add(total: Iterable[Tensor | None], more: Iterable[Tensor | None]) -> None:
+    """Add to each tensor of a total; what is None in one is None in the other."""
+    pairs = [(a, b) for a, b in zip(total, more, strict=True) if a is not None and b is not None]
+    torch._foreach_add_([a for a, _ in pairs], [b for _, b in pairs])
+
+
+def _largest_norm(by_network: Gradients) -> Tensor:
+    """Return the largest L2 norm of a network's gradient."""
+    norms = [
+        torch.nn.utils.get_total_norm([grad for grad in grads if grad is not None])
+        for grads in by_network.values()
+    ]
+    return torch.stack(norms).max()
 
 
 def _grouped(by_network: Mapping[str, Tensor]) -> Sequence[tuple[Tensor, list[str]]]:

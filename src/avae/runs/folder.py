@@ -17,8 +17,9 @@ from avae.errors import UserError
 from avae.files import write_atomically, write_json
 from avae.recipes.config import Config, flag, from_dict
 
-FREE = frozenset({"out", "data", "device", "checkpoint_every", "log_every"})
-"""Fields that may differ when a run is resumed: none changes its course (data are held to their checksum)."""
+FREE = frozenset({"out", "data", "device", "micro_batches", "checkpoint_every", "log_every", "on_collapse"})
+"""Fields that may differ when a run is resumed: none changes its course, unless it collapses (data are held
+to their checksum)."""
 
 
 WRITTEN = (

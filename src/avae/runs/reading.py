@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from avae.data.dataset import DataSet
 from avae.data.sources import load_data
+from avae.distributed import rank
 
 
 def load_with_progress(source: str, size: int | None, channels: int | None) -> DataSet:
@@ -21,6 +22,8 @@ def progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show a bar on a terminal; yields a function of (done, in all, if known)."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal or rank() > 0
+    ) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -7,20 +7,23 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from avae.data.dataset import DataSet, ShuffledOrder, as_tensor
 from avae.data.sources import BUILT_IN
 from avae.devices import pick_device
-from avae.engine.checkpoint import Checkpoints, newest, step_of
+from avae.distributed import any_of, barrier, from_rank_0, joined, rank, same_everywhere, share, world_size
+from avae.engine.checkpoint import Checkpoints, NonFiniteError, newest, step_of
 from avae.engine.ema import averages
 from avae.engine.loop import Outcome, Plan, fit
 from avae.engine.optimizers import adams
-from avae.engine.step import Losses, Phase
+from avae.engine.step import Batches, Losses, Phase
 from avae.errors import UserError
 from avae.files import write_atomically
 from avae.frameworks.base import Framework, Noise
@@ -31,6 +34,7 @@ from avae.recipes.build import build_framework
 from avae.recipes.catalogue import changed, recipe
 from avae.recipes.config import Config, learning_rate_factor, sigma_lr_multiplier, validate
 from avae.runs.folder import (
+    Saved,
     alone,
     as_asked,
     check_fresh,
@@ -63,7 +67,7 @@ def train(
         resume: go on from the last checkpoint in `out`, with its settings but for those given.
         overwrite: replace the run in `out`.
         networks: your own modules instead of the built ones, by name ("encoder", "decoder", "generator",
-            "critic"); an encoder must be a `avae.networks.gaussian.GaussianEncoder` around your own body.
+            "critic"); docs/networks.md says what each framework asks of them.
         settings: fields of `avae.recipes.config.Config`, such as data, out, steps, width.
 
     Raises:
@@ -113,19 +117,11 @@ def run(
     if saved:
         check_same_data(config.data, data, saved)
     training = Training(config, data, device, networks)
+    check_division(config, training.framework)
     if config.init_from and not (saved and newest(folder / "state")):
         _take_weights(training.framework, config.init_from)
-    with alone(folder):
-        if saved:
-            start = training.checkpoints.restore()
-            if saved.config.steps != config.steps:
-                say(f"{config.steps} steps instead of {saved.config.steps}: {_schedule(config, start)}")
-        else:
-            start = 0
-            check_fresh(folder, overwrite)
-            clear(folder)
-        say_what_is_read(data)
-        write_run(folder, config, data)
+    with joined(device), alone(folder) if rank() == 0 else nullcontext():
+        start = training.begin(saved, overwrite)
         outcome = training.fit(start)
     if outcome.signal is not None:
         say(f"stopped at step {outcome.step} of {config.steps}, all saved; go on with --resume")
@@ -147,7 +143,8 @@ class Training:
     ) -> None:
         self.config, self.data, self.device = config, data, device
         self.folder = Path(config.out)
-        framework = build_framework(config, networks)
+        self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
+        framework = build_framework(config, networks).to(self.dtype)
         # Convolutions are faster in this layout, see benchmarks/memory_format.py.
         self.framework = framework.to(memory_format=torch.channels_last).to(device).train()
         self.order = ShuffledOrder(len(data.train), config.seed)
@@ -158,8 +155,33 @@ class Training:
             self.framework.networks, self.framework.averaged, config.ema_half_life, config.batch_size
         )
         self.checkpoints = Checkpoints(
-            self.folder / "state", self.framework.networks, self.optimizers, self.averages
+            self.folder / "state",
+            self.framework.networks,
+            self.optimizers,
+            self.averages,
+            self.framework.controls,
         )
+
+    def begin(self, saved: Saved | None, overwrite: bool) -> int:
+        """Restore what is saved, or make room for a new run; return the step to start from."""
+        if saved:
+            start = self.checkpoints.restore()
+        else:
+            start = 0
+            check_fresh(self.folder, overwrite)
+        if any_of(start != from_rank_0(start)):
+            raise UserError(f"{self.folder} is not on a disk that all machines share, as --resume needs it")
+        same_everywhere(self.framework.networks.values())
+        if rank() == 0:
+            if saved is None:
+                clear(self.folder)
+            elif saved.config.steps != self.config.steps:
+                schedule = _schedule(self.config, start, self.checkpoints.rate)
+                say(f"{self.config.steps} steps instead of {saved.config.steps}: {schedule}")
+            write_run(self.folder, self.config, self.data)
+        say_what_is_read(self.data)
+        barrier()
+        return start
 
     def fit(self, start: int) -> Outcome:
         """Train from step `start`."""
@@ -169,35 +191,63 @@ class Training:
             networks=self.framework.networks,
             optimizers=self.optimizers,
             averages=self.averages,
-            batch=self.batch,
-            learning_rate=lambda step: learning_rate_factor(config, step),
+            controls=self.framework.controls.values(),
+            batches=self.batches,
+            learning_rate=lambda step: learning_rate_factor(config, step) * self.checkpoints.rate,
+            checkpoints=self.checkpoints,
             save=self.save,
             steps=config.steps,
             batch_size=config.batch_size,
             checkpoint_every=config.checkpoint_every,
             log_every=config.log_every,
+            on_collapse=config.on_collapse,
             folder=self.folder,
             title=f"{config.framework} on {self.data.name}",
         )
         return fit(plan, start)
 
-    def batch(self, step: int, stream: str = "train") -> tuple[Tensor, Noise]:
-        """Return a step's items and noise, functions of (seed, step)."""
-        items = self.data.train[self.order.batch(step, self.config.batch_size)]
-        noise = {
-            name: torch.from_numpy(normal(shape, self.config.seed, f"{stream}/{name}", step)).to(self.device)
-            for name, shape in self.framework.noise_shapes(len(items)).items()
-        }
-        return as_tensor(items, self.device), noise
+    def batches(self, step: int) -> Batches:
+        """Return this process's micro-batches of a step."""
+        rows = share(self.config.batch_size)
+        size = len(rows) // self.config.micro_batches
+        return [self.batch(step, rows[i : i + size]) for i in range(0, len(rows), size)]
 
-    def save(self, step: int) -> None:
-        """Write model, pictures and, last, the state, so that a state never outruns its model."""
+    def batch(self, step: int, rows: range, stream: str = "train") -> tuple[Tensor, Noise]:
+        """Return some rows of a step's items and noise, which are functions of (seed, step)."""
+        batch_size = self.config.batch_size
+        items = self.data.train[self.order.batch(step, batch_size)[rows.start : rows.stop]]
+        noise = {
+            name: torch.from_numpy(
+                normal(shape, self.config.seed, f"{stream}/{name}", step)[rows.start : rows.stop]
+            ).to(self.device, self.dtype)
+            for name, shape in self.framework.noise_shapes(batch_size).items()
+        }
+        return as_tensor(items, self.device).to(self.dtype), noise
+
+    def save(self, step: int, healthy: bool) -> None:
+        """Write model, pictures and, last, the state, so that a state never outruns its model.
+
+        Args:
+            step: steps done.
+            healthy: whether the state is one to go back to.
+        """
+        wrong = from_rank_0(self._write(step, healthy) if rank() == 0 else None)
+        if wrong:
+            raise NonFiniteError(step, wrong, self.checkpoints.remedy(finite=True))
+        if rank() > 0:
+            self.checkpoints.note(step, healthy)
+
+    def _write(self, step: int, healthy: bool) -> str | None:
+        """Write all that `save` writes, or return why it must not be."""
         model = self.model()
-        self.checkpoints.refuse_non_finite(step, model.framework.state_dict())
+        wrong = self.checkpoints.non_finite(model.framework.state_dict())
+        if wrong:
+            return f"{wrong} is not finite at step {step}"
         model.save(self.folder / "model")
         for kind, picture in previews(model, self.data).items():
             write_atomically(self.folder / "images" / f"step-{step:08d}-{kind}.png", picture)
-        self.checkpoints.save(step)
+        self.checkpoints.save(step, healthy)
+        return None
 
     def model(self) -> Model:
         """Return a copy for use: averaged weights where there are any, batch-norm statistics settled."""
@@ -205,8 +255,28 @@ class Training:
         for name, average in self.averages.items():
             framework.networks[name].load_state_dict(average.module.state_dict())
         steps = math.ceil(RECALIBRATION_ITEMS / self.config.batch_size)
-        recalibrate(framework, [self.batch(step, "recalibrate") for step in range(steps)])
-        return Model(framework, self.config, describe(self.data), self.device)
+        whole = range(self.config.batch_size)
+        recalibrate(framework, [self.batch(step, whole, "recalibrate") for step in range(steps)])
+        return Model(framework.float(), self.config, describe(self.data), self.device)
+
+
+def check_division(config: Config, framework: Framework) -> None:
+    """Raise UserError unless a batch can be divided as asked; tell if batch norm will see the difference."""
+    parts = world_size() * config.micro_batches
+    if config.batch_size % parts or config.batch_size // parts < 2:
+        over = f"{world_size()} processes of {config.micro_batches} micro-batches"
+        raise UserError(
+            f"--batch-size {config.batch_size}: it cannot be divided over {over} of 2 or more items each"
+        )
+    norms = any(isinstance(module, _BatchNorm) for module in framework.modules())
+    if norms and config.micro_batches > 1:
+        raise UserError(
+            f"--micro-batches {config.micro_batches}: these networks have batch norm, which would see one "
+            f"micro-batch at a time: leave it out, or choose a smaller --batch-size"
+        )
+    if norms and world_size() > 1:
+        share = config.batch_size // world_size()
+        say(f"note: batch norm sees the {share} items of its own process, not all {config.batch_size}")
 
 
 def in_precision(losses: Losses, device: torch.device, precision: str) -> Losses:
@@ -220,8 +290,9 @@ def in_precision(losses: Losses, device: torch.device, precision: str) -> Losses
 
 
 def say(text: str) -> None:
-    """Tell the user something that is no result."""
-    print(text, file=sys.stderr)
+    """Tell the user something that is no result; once, not by every process."""
+    if rank() == 0:
+        print(text, file=sys.stderr)
 
 
 def say_what_is_read(data: DataSet) -> None:
@@ -268,21 +339,28 @@ def _settled(config: Config, data: DataSet) -> Config:
     )
 
 
-def _schedule(config: Config, start: int) -> str:
-    now, last = (config.learning_rate * learning_rate_factor(config, step) for step in (start, config.steps))
+def _schedule(config: Config, start: int, rate: float) -> str:
+    first = config.learning_rate * rate
+    now, last = (first * learning_rate_factor(config, step) for step in (start, config.steps))
     return f"the learning rate goes on at {now:.3g} and ends at {last:.3g}"
 
 
 def _take_weights(framework: Framework, path: str) -> None:
-    """Copy the weights of every network that `path` has under the same name."""
-    weights = load_weights(path)
+    """Copy the weights of every network that `path` has by the same name and of the same kind; say which."""
+    weights, taken = load_weights(path), []
     for name, network in framework.networks.items():
         own = under(weights, f"{name}.")
+        if own.keys() != network.state_dict().keys():
+            continue
         try:
-            if own:
-                network.load_state_dict(own)
+            network.load_state_dict(own)
         except RuntimeError:
             raise UserError(
                 f"--init-from {path}: its {name} has another shape; "
                 "match --size, --width, --code-dim and --xi-dim"
             ) from None
+        taken.append(name)
+    if not taken:
+        networks = " or ".join(framework.networks)
+        raise UserError(f"--init-from {path}: it has no {networks} of this run's kind; see docs/networks.md")
+    say(f"initial weights of {' and '.join(taken)} from {path}")

@@ -1,0 +1,123 @@
+"""Several processes under torchrun: all of it does nothing where there is one."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from avae.errors import UserError
+
+PATIENCE = timedelta(minutes=10)
+"""For a process that lives but does not answer; one may wait for rank 0 to draw and write."""
+
+
+class LostProcessError(UserError):
+    """Another process of the job is gone."""
+
+
+def rank() -> int:
+    """Return this process's number; rank 0 reports and writes."""
+    return int(os.environ.get("RANK", 0))
+
+
+def local_rank() -> int:
+    """Return this process's number on its machine."""
+    return int(os.environ.get("LOCAL_RANK", 0))
+
+
+def world_size() -> int:
+    """Return how many processes there are."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def share(count: int) -> range:
+    """Return this process's rows of `count`, which is a multiple of the number of processes."""
+    size = count // world_size()
+    return range(rank() * size, (rank() + 1) * size)
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[None]:
+    """Join the other processes; gloo between processors, nccl between GPUs."""
+    if world_size() == 1 or distributed.is_initialized():
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    with _contact():
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE
+        )
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replace every tensor by its mean over the processes, by one all-reduce of them all, joined flat."""
+    if world_size() == 1 or not tensors:
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    with _contact():
+        distributed.all_reduce(flat)
+    flat /= world_size()
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view(tensor.shape))
+
+
+def any_of(holds: bool) -> bool:
+    """Return whether it holds in any process."""
+    if world_size() == 1:
+        return holds
+    votes = torch.tensor(int(holds))
+    with _contact():
+        distributed.all_reduce(votes)
+    return bool(votes)
+
+
+def from_rank_0(value: Any) -> Any:
+    """Return rank 0's value, plain data, in every process; the others wait for it."""
+    if world_size() == 1:
+        return value
+    values = [value]
+    with _contact():
+        distributed.broadcast_object_list(values, src=0, device=torch.device("cpu"))
+    return values[0]
+
+
+def barrier() -> None:
+    """Wait for all processes."""
+    any_of(False)
+
+
+@torch.no_grad()
+def same_everywhere(modules: Iterable[nn.Module]) -> None:
+    """Give every process rank 0's weights and buffers."""
+    if world_size() == 1:
+        return
+    for module in modules:
+        for tensor in (*module.parameters(), *module.buffers()):
+            whole = tensor.contiguous()
+            with _contact():
+                distributed.broadcast(whole, src=0)
+            tensor.copy_(whole)
+
+
+@contextmanager
+def _contact() -> Iterator[None]:
+    """Turn the errors of a collective into one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise LostProcessError(
+            f"rank {rank()} of {world_size()} lost contact with the others, so this job ends: one of them "
+            f"died or cannot be reached, and its own message says why ({reason}); go on from the last "
+            "checkpoint with --resume"
+        ) from None

@@ -1,0 +1,19 @@
+"""What the engine asks of a coefficient that moves."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Control(Protocol):
+    """A coefficient of the losses that holds a term of the log at a target.
+
+    Attributes:
+        state: all it remembers; saved in checkpoints.
+    """
+
+    state: Tensor
+
+    def update(self, terms: Mapping[str, Tensor]) -> None:
+        """Move it after a step, given the step's terms, which are the same in every process."""

@@ -1,0 +1,164 @@
+"""Several processes follow the path of one with the joined batch."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import avae
+from avae.engine.log import read_stats
+from avae.tensorfile import load_tensors
+
+STEPS = 20
+SETTINGS = {
+    "steps": STEPS,
+    "batch_size": 16,
+    "width": 8,
+    "code_dim": 2,
+    "xi_dim": 2,
+    "precision": "fp64",
+    "log_every": 1,
+    "device": "cpu",
+}
+FRAMEWORKS = {
+    "avae": {},
+    "avae-controls": {"latent_weighting": "posterior", "target_kl": 2.0, "ema_half_life": 100},
+    "vaegan": {"framework": "vaegan"},
+    "bigan": {"framework": "bigan"},
+}
+
+
+def torchrun(processes: int, out: Path, *flags: object, **settings: object) -> subprocess.Popen:
+    """Start `avae train toy` on several processes."""
+    chosen = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc-per-node={processes}",
+    ]
+    return subprocess.Popen(
+        [*launcher, "-m", "avae", "train", "toy", f"--out={out}", *chosen, *map(str, flags)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process: subprocess.Popen) -> str:
+    """Wait for a job to end well, and return what it said."""
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    return out + err
+
+
+def assert_same(a: Path, b: Path) -> None:
+    """Assert that two runs end in one state, to 1e-9, and logged the same losses."""
+    states = [load_tensors(run / "state" / f"step-{STEPS:08d}.safetensors")[0] for run in (a, b)]
+    assert states[0].keys() == states[1].keys()
+    for name, tensor in states[0].items():
+        torch.testing.assert_close(tensor, states[1][name], rtol=1e-9, atol=1e-9, msg=name)
+    lines = [read_stats(run / "stats.jsonl") for run in (a, b)]
+    assert [line["step"] for line in lines[0]] == [line["step"] for line in lines[1]]
+    # These two are no means over items, and so differ with their division; they are for the log alone.
+    left_out = {"images_per_second", "active_units", "diversity"}
+    for one, other in zip(*lines, strict=True):
+        for term in one.keys() - left_out:
+            assert one[term] == pytest.approx(other[term], rel=1e-5, abs=1e-9), term
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_two_processes_equal_one(framework, tmp_path):
+    settings = SETTINGS | FRAMEWORKS[framework]
+    avae.train("toy", out=str(tmp_path / "one"), **settings)
+    finished(torchrun(2, tmp_path / "two", **settings))
+    assert_same(tmp_path / "one", tmp_path / "two")
+
+
+def test_four_processes_equal_one_and_only_rank_0_speaks(tmp_path):
+    avae.train("toy", out=str(tmp_path / "one"), **SETTINGS)
+    said = finished(torchrun(4, tmp_path / "four", **SETTINGS))
+    assert_same(tmp_path / "one", tmp_path / "four")
+    assert said.count("to train and test on") == 1
+    assert said.count(f"step {STEPS}/{STEPS}") == 1
+
+
+def test_a_run_goes_on_from_two_processes_to_one_to_four(tmp_path):
+    """The last state of each leg is deleted, so that the next starts from a checkpoint on the way."""
+    alone, run = tmp_path / "alone", tmp_path / "run"
+    settings = SETTINGS | {"ema_half_life": 100, "target_kl": 2.0}
+    avae.train("toy", out=str(alone), **settings)
+    finished(torchrun(2, run, **settings, checkpoint_every=12))
+    _forget_after(run, 12)
+    avae.train("toy", out=str(run), resume=True, checkpoint_every=16)
+    _forget_after(run, 16)
+    finished(torchrun(4, run, "--resume"))
+    assert_same(alone, run)
+
+
+def _forget_after(run: Path, step: int) -> None:
+    for state in (run / "state").glob("*.safetensors"):
+        if int(state.stem.removeprefix("step-")) > step:
+            state.unlink()
+    assert (run / "state" / f"step-{step:08d}.safetensors").exists()
+
+
+def test_a_dead_process_ends_the_job_with_a_clear_message(tmp_path):
+    job = torchrun(2, tmp_path / "run", steps=10_000_000, log_every=5, device="cpu", checkpoint_every=10)
+    while job.poll() is None and not list((tmp_path / "run" / "state").glob("*.safetensors")):
+        time.sleep(0.1)
+    assert job.poll() is None, job.communicate()
+    os.kill(_process_of_rank(1, job.pid), signal.SIGKILL)
+    # A minute is what is promised.
+    _, err = job.communicate(timeout=60)
+    assert job.returncode != 0
+    assert "avae: rank 0 of 2 lost contact" in err, err
+    assert "--resume" in err
+
+
+def _process_of_rank(rank: int, launcher: int) -> int:
+    """Return the process a launcher started as `rank`, by its environment."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            variables = (folder / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it ended meanwhile
+        if int(parent) == launcher and f"RANK={rank}".encode() in variables:
+            return int(folder.name)
+    raise AssertionError(f"no rank {rank} under {launcher}")
+
+
+def test_micro_batches_equal_the_whole(tmp_path):
+    avae.train("toy", out=str(tmp_path / "one"), **SETTINGS)
+    avae.train("toy", out=str(tmp_path / "parts"), **SETTINGS, micro_batches=4)
+    assert_same(tmp_path / "one", tmp_path / "parts")
+
+
+def test_micro_batches_are_refused_where_there_is_batch_norm(cli, tmp_path, tiny):
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in tiny.items()]
+    said = cli("train", "demo", *flags, "--micro-batches", 2, "--out", tmp_path / "run")
+    said.refused("--micro-batches 2", "batch norm")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("batch_size", "micro_batches"), [(10, 4), (8, 8)])
+def test_a_batch_that_cannot_be_divided_is_refused(cli, tmp_path, batch_size, micro_batches):
+    said = cli(
+        *("train", "toy", "--batch-size", batch_size, "--micro-batches", micro_batches),
+        *("--out", tmp_path / "run"),
+    )
+    said.refused(f"--batch-size {batch_size}", "2 or more")
+
+
+def test_a_batch_that_does_not_fit_the_processes_is_refused(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    said = cli("train", "toy", "--batch-size", 64, "--out", tmp_path / "run")
+    said.refused("--batch-size 64", "3 processes")

@@ -1,0 +1,273 @@
+"""Stopping, going back and trying again, seen on one weight; and that no kill changes how it ends."""
+
+import os
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+from avae.engine.checkpoint import Checkpoints, NonFiniteError
+from avae.engine.ema import averages
+from avae.engine.log import read_stats
+from avae.engine.loop import Plan, fit
+from avae.engine.optimizers import adams
+from avae.engine.sentinel import CollapseError, Sign
+from avae.engine.step import Phase
+from avae.tensorfile import load_tensors
+
+
+class Killed(BaseException):
+    """Stands for kill -9: no handler of the program's may catch it."""
+
+
+class OneWeight(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(()))
+
+
+class Game:
+    """A weight grows by the learning rate, 1 at first, at every step; the critic has won where it is 9.4.
+
+    That is after step 10; at half the rate, from the checkpoint at step 8, after step 11; and so on.
+    """
+
+    def __init__(self, folder, **changes):
+        self.folder, self.network = folder, OneWeight()
+        networks = {"net": self.network}
+        optimizers, average = adams(networks, 1.0, {}), averages(networks, ["net"], 4, 1)
+        self.checkpoints = Checkpoints(folder / "state", networks, optimizers, average, {})
+        settings = {
+            "phases": [Phase("main", self.losses)],
+            "networks": networks,
+            "optimizers": optimizers,
+            "averages": average,
+            "controls": [],
+            "batches": lambda step: [(torch.ones(1), {})],
+            "learning_rate": lambda step: self.checkpoints.rate,
+            "checkpoints": self.checkpoints,
+            "save": self.checkpoints.save,
+            "steps": 19,
+            "batch_size": 1,
+            "checkpoint_every": 4,
+            "log_every": 1,
+            "on_collapse": "rollback",
+            "folder": folder,
+            "title": "one weight",
+        }
+        self.plan = Plan(**settings | changes)
+
+    def losses(self, x, noise):
+        return {"net": -self.network.w * x.sum()}, {"critic": (9.4 - self.network.w).clamp(min=0)}
+
+    def save(self, step, healthy):
+        if wrong := self.checkpoints.non_finite({}):
+            raise NonFiniteError(step, f"{wrong} is not finite at step {step}", self.checkpoints.remedy())
+        self.checkpoints.save(step, healthy)
+
+    def run(self):
+        return fit(self.plan, self.checkpoints.restore())
+
+    @property
+    def stats(self):
+        lines = read_stats(self.folder / "stats.jsonl")
+        return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
+
+    @property
+    def events(self):
+        return [line for line in self.stats if "event" in line]
+
+    @property
+    def steps_saved(self):
+        return [int(path.stem.removeprefix("step-")) for path in sorted((self.folder / "state").iterdir())]
+
+    def left(self):
+        """All that a run leaves behind."""
+        states = {path.name: load_tensors(path) for path in sorted((self.folder / "state").iterdir())}
+        tensors = {
+            f"{file}/{name}": t.tolist() for file, (held, _) in states.items() for name, t in held.items()
+        }
+        return tensors, {file: words for file, (_, words) in states.items()}, self.stats
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr("avae.engine.sentinel.SIGNS", (Sign("critic", "critic loss", 4, least=0.01),))
+
+
+def test_by_default_it_stops_and_names_step_checkpoint_and_remedies(tmp_path):
+    game = Game(tmp_path, on_collapse="stop")
+    with pytest.raises(CollapseError) as error:
+        game.run()
+    # The line of step 11 is the first to show it: the loss before that step is that after step 10.
+    assert str(error.value) == (
+        "training has collapsed: critic loss 0 for 4 steps, since step 10; "
+        f"the last good checkpoint is {tmp_path}/state/step-00000008.safetensors; "
+        "go back to it with --resume --on-collapse rollback, or start again with a smaller --learning-rate, "
+        "or another --latent-weighting"
+    )
+    assert [line["step"] for line in game.stats] == list(range(1, 15))
+    assert [line.get("symptoms") for line in game.stats[9:]] == [None, *({"critic": n} for n in (1, 2, 3, 4))]
+    assert [line.get("collapsed", False) for line in game.stats] == [False] * 13 + [True]
+    assert game.steps_saved == [8, 12]
+
+
+def test_ignored_it_goes_on_and_says_so(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("avae.engine.log.PLAIN_SECONDS", 0.0)
+    game = Game(tmp_path, on_collapse="ignore")
+    assert game.run().step == 19
+    assert game.network.w.item() == pytest.approx(19)
+    assert game.steps_saved == [8, 16, 19], "the last good one is kept"
+    said = capsys.readouterr().err.splitlines()
+    assert "critic loss" not in said[9]
+    assert said[10].endswith("warning: critic loss 0 for 1 steps")
+    assert said[18].endswith("COLLAPSED: critic loss 0 for 9 steps")
+
+
+def test_it_goes_back_to_the_newest_good_state_at_half_the_rate(tmp_path, capsys):
+    game = Game(tmp_path)
+    assert game.run().step == 19
+    why = "training has collapsed: critic loss 0 for 4 steps, since step"
+    assert game.events == [
+        {"step": 8, "event": "rollback", "from": 14, "why": f"{why} 10", "rate": 0.5},
+        {"step": 8, "event": "rollback", "from": 15, "why": f"{why} 11", "rate": 0.25},
+        {"step": 12, "event": "rollback", "from": 18, "why": f"{why} 14", "rate": 0.125},
+    ]
+    assert [line["step"] for line in game.stats] == [*range(1, 9), 8, 8, *range(9, 13), 12, *range(13, 20)]
+    rates = {line["step"]: line["learning_rate_factor"] for line in game.stats if "event" not in line}
+    assert [rates[step] for step in (8, 9, 12, 13, 19)] == [1, 0.25, 0.25, 0.125, 0.125]
+    assert game.network.w.item() == pytest.approx(8 + 4 * 0.25 + 7 * 0.125)
+    said = [line for line in capsys.readouterr().err.splitlines() if "back at" in line]
+    assert said[0] == f"one weight: {why} 10; back at step 8, from here at 0.5 of the rate"
+    assert len(said) == 3
+
+
+def test_optimizers_and_averages_go_back_too(tmp_path):
+    game = Game(tmp_path, on_collapse="stop")
+    with pytest.raises(CollapseError) as stopped:
+        game.run()
+    assert int(game.checkpoints._tensors()["optimizer.net.w.step"]) == 14
+    assert game.checkpoints.go_back(stopped.value) == 8
+    held, saved = game.checkpoints._tensors(), load_tensors(tmp_path / "state/step-00000008.safetensors")[0]
+    assert int(held["optimizer.net.w.step"]) == int(held["average.net.n_averaged"]) == 8
+    assert held.keys() == saved.keys()
+    assert all(torch.equal(held[name], saved[name]) for name in saved)
+
+
+def test_after_three_rollbacks_it_stops(tmp_path):
+    game = Game(tmp_path, steps=40)
+    with pytest.raises(
+        CollapseError, match=r"step-00000016\.saf.*, but 3 rollbacks were of no avail; start again"
+    ):
+        game.run()
+    assert [event["rate"] for event in game.events] == [0.5, 0.25, 0.125]
+    for _ in range(2):
+        with pytest.raises(CollapseError, match="3 rollbacks were of no avail"):
+            Game(tmp_path, steps=40).run()
+    assert Game(tmp_path, steps=40, on_collapse="ignore").run().step == 40
+
+
+def test_without_a_good_state_it_stops_and_says_so(tmp_path):
+    game = Game(tmp_path, checkpoint_every=12)
+    with pytest.raises(CollapseError, match="there is no good checkpoint; start again"):
+        game.run()
+    assert game.steps_saved == [12]
+    assert game.events == []
+
+
+def test_a_run_that_stopped_may_go_back_or_on(tmp_path):
+    alone = Game(tmp_path / "alone")
+    alone.run()
+    for again in ("stop", "stop", "rollback"):
+        game = Game(tmp_path / "run", on_collapse=again)
+        if again == "stop":
+            with pytest.raises(CollapseError, match="since step 10"):
+                game.run()
+        else:
+            game.run()
+    assert Game(tmp_path / "run").left() == alone.left()
+
+
+def test_values_that_are_not_finite_are_never_ignored(tmp_path):
+    for choice in ("stop", "ignore"):
+        game = Game(tmp_path / choice, on_collapse=choice, batches=lambda step: [batch(step == 9)])
+        with pytest.raises(CollapseError, match=r"norm is nan .* step 10; .*step-00000008.*, or in fp32"):
+            game.run()
+        assert game.steps_saved == [4, 8]
+    back = Game(tmp_path / "back")
+    weight = back.network.w
+    # Only at the first rate is the weight 9 before step 10.
+    object.__setattr__(back.plan, "batches", lambda step: [batch(step == 9 and weight > 8.9)])
+    assert back.run().step == 19
+    assert "gradient_norm is nan" in back.events[0]["why"]
+    assert back.events[0]["step"] == 8
+
+
+def batch(spoilt):
+    return torch.full((1,), float("nan") if spoilt else 1.0), {}
+
+
+# Interrupted
+
+
+def test_no_kill_changes_the_end(tmp_path, monkeypatch):
+    """As kill -9 right before each file is put in place or deleted."""
+    alone = Game(tmp_path / "alone")
+    with monkeypatch.context() as patch:
+        calls = die_at(patch, None)
+        alone.run()
+    assert calls.count("unlink") >= 5
+    # The last one deletes what nobody needs; nothing is left to do after it.
+    for at in range(len(calls) - 1):
+        folder = tmp_path / str(at)
+        with pytest.MonkeyPatch.context() as patch:
+            die_at(patch, at)
+            with pytest.raises(Killed):
+                Game(folder).run()
+        Game(folder).run()
+        assert Game(folder).left() == alone.left(), f"killed at {at}, before {calls[at]}"
+
+
+def die_at(patch, number):
+    """Kill this process at its so-manieth change to the disk; return their names, as they come."""
+    calls = []
+
+    def mortal(name, change):
+        def call(*arguments, **more):
+            if len(calls) == number:
+                raise Killed
+            calls.append(name)
+            return change(*arguments, **more)
+
+        return call
+
+    for name in ("replace", "unlink"):
+        patch.setattr(os, name, mortal(name, getattr(os, name)))
+    return calls
+
+
+def test_no_signal_changes_the_end(tmp_path):
+    """Nor what the log holds, though most signals come between two lines."""
+    settings = {"log_every": 3, "checkpoint_every": 8}
+    alone, steps = Game(tmp_path / "alone", **settings), []
+    object.__setattr__(alone.plan, "batches", lambda step: [steps.append(step) or batch(False)])
+    alone.run()
+    assert len(alone.events) == 3
+    for at in range(0, len(steps), 3):
+        game, seen = Game(tmp_path / str(at), **settings), []
+
+        def batches(step, seen=seen, at=at):
+            if len(seen) == at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            seen.append(step)
+            return [batch(False)]
+
+        object.__setattr__(game.plan, "batches", batches)
+        game.run()
+        again = Game(tmp_path / str(at), **settings)
+        again.run()
+        (tensors, words, stats), (expected, expected_words, expected_stats) = again.left(), alone.left()
+        last = "step-00000019.safetensors"
+        assert (stats, words[last]) == (expected_stats, expected_words[last]), f"signal at step {steps[at]}"
+        assert all(tensors[name] == expected[name] for name in expected if last in name)
