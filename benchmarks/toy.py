@@ -22,6 +22,8 @@ VARIANTS = {
     "gan": ["--framework", "gan"],
     "vaegan": ["--framework", "vaegan"],
     "bigan": ["--framework", "bigan"],
+    # One dimension cannot hold pairs (x, E(x)) of a plane: only with two has BiGAN an equilibrium to find.
+    "bigan-2d": ["--framework", "bigan", "--code-dim", "2"],
     "avae-a": ["--latent-loss", "a", "--xi-dim", "0"],
     "avae-a-xi": ["--latent-loss", "a", "--xi-dim", "1"],
     "avae-b": ["--latent-loss", "b", "--xi-dim", "0"],
