@@ -28,6 +28,7 @@ SETTINGS = {
 FRAMEWORKS = {
     "avae": {},
     "avae-controls": {"latent_weighting": "posterior", "target_kl": 2.0, "ema_half_life": 100},
+    "avae-pictures": {"latent_weighting": "annealed", "latent_codes": "pictures"},
     "vaegan": {"framework": "vaegan"},
     "bigan": {"framework": "bigan"},
 }

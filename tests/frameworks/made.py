@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 
 from avae.frameworks import AVAE, GAN, VAE, VAEGAN, BiGAN, Framework
+from avae.frameworks.codes import Codes, PictureCodes, PriorCodes
 from avae.frameworks.weighting import Balanced, Equation, Softmax, Weighting
 from avae.losses import code_scale_a, code_scale_b, latent_loss_a, latent_loss_b
 from avae.networks.dcgan import Down, Up
@@ -54,7 +55,7 @@ def bigan_of_images() -> Framework:
     return BiGAN(Down(16, 1, 2, D), Up(16, 1, 2, D), JointCritic(Down(16, 1, 2, 4), 4, D, 8), D)
 
 
-def avae_of_points(latent: str, xi: int, weighting: str) -> Framework:
+def avae_of_points(latent: str, xi: int, weighting: str, codes: Codes) -> Framework:
     loss, scale = LATENT[latent]
     return AVAE(
         GaussianEncoder(MLP(2, D, 8), D),
@@ -67,10 +68,11 @@ def avae_of_points(latent: str, xi: int, weighting: str) -> Framework:
         latent_loss=loss,
         code_scale=scale,
         weighting=WEIGHTINGS[weighting],
+        codes=codes,
     )
 
 
-def avae_of_images(latent: str, xi: int, weighting: str) -> Framework:
+def avae_of_images(latent: str, xi: int, weighting: str, codes: Codes) -> Framework:
     loss, scale = LATENT[latent]
     return AVAE(
         GaussianEncoder(Down(16, 1, 2, D), D),
@@ -82,6 +84,7 @@ def avae_of_images(latent: str, xi: int, weighting: str) -> Framework:
         latent_loss=loss,
         code_scale=scale,
         weighting=WEIGHTINGS[weighting],
+        codes=codes,
     )
 
 
@@ -98,8 +101,10 @@ def _made() -> dict[str, Callable[[], Framework]]:
     }
     for latent, xi, weighting in itertools.product("ab", (0, XI), WEIGHTINGS):
         variant = f"{latent}{'-xi' if xi else ''}-{weighting}"
-        made[f"avae-points-{variant}"] = lambda v=(latent, xi, weighting): avae_of_points(*v)
-        made[f"avae-images-{variant}"] = lambda v=(latent, xi, weighting): avae_of_images(*v)
+        prior, pictures = (latent, xi, weighting, PriorCodes()), (latent, xi, weighting, PictureCodes())
+        made[f"avae-points-{variant}"] = lambda v=prior: avae_of_points(*v)
+        made[f"avae-images-{variant}"] = lambda v=prior: avae_of_images(*v)
+        made[f"avae-points-{variant}-pictures"] = lambda v=pictures: avae_of_points(*v)
     return made
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from made import XI, avae_of_points, items_and_noise, make
+from made import XI, items_and_noise, make
 
 from avae.frameworks.avae import MIN_CODE_SCALE, MIN_NATS
 from avae.frameworks.weighting import Balanced, Equation, Softmax
@@ -87,5 +87,5 @@ def test_realism_is_a_straight_line_between_decoder_and_generator(code):
 
 
 def test_without_xi_there_is_no_such_noise():
-    assert "xi" not in avae_of_points("b", 0, "balanced").noise_shapes(3)
-    assert avae_of_points("b", XI, "balanced").noise_shapes(3)["xi"] == (3, XI)
+    assert "xi" not in make("avae-points-b-balanced").noise_shapes(3)
+    assert make("avae-points-b-xi-balanced").noise_shapes(3)["xi"] == (3, XI)

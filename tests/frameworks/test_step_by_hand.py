@@ -41,17 +41,22 @@ def _vae(f, name, x, noise):
 def _avae(f, name, x, noise):
     """Fig. 4, the weighting of L_Z included."""
     E, G, C = f.encoder, f.generator, f.critic
-    z, xi, s = noise["z"], [noise["xi"]] if "xi" in noise else [], E.log_sigma.detach().exp()
+    xi, s = [noise["xi"]] if "xi" in noise else [], E.log_sigma.detach().exp()
+    scale = (1 - s**2).clamp(min=0).sqrt() if name.split("-")[2] == "b" else torch.ones_like(s)
+    z, asked = noise["z"].clone(), torch.ones(len(x))
+    if name.endswith("pictures"):
+        asked = 2.0 * (noise["choice"][:, 0] > 0)
+        says = s < 0.995
+        z[asked > 0] = torch.where(says, E(x)[0].detach() / scale.where(says, 1), z)[asked > 0]
     fake = G(z, *xi)
     l_c = (softplus(C(x)) + softplus(-C(fake.detach()))).mean()
-    scale = (1 - s**2).clamp(min=0).sqrt() if name.split("-")[2] == "b" else torch.ones_like(s)
     image = fake.detach().requires_grad_()
     (g_m,) = torch.autograd.grad(C(image).mean(), image)
-    l_z = 0.5 * (((E(image)[0] - scale * z) / s) ** 2).sum() / len(x)
+    l_z = 0.5 * (asked[:, None] * ((E(image)[0] - scale * z) / s) ** 2).sum() / len(x)
     (g_z,) = torch.autograd.grad(l_z, image)
     if "balanced" in name:
         for i in range(len(x)):
-            g_z[i] *= min(1.0, float(0.5 * g_m[i].norm() / g_z[i].norm()))
+            g_z[i] *= min(1.0, float(0.5 * g_m[i].norm() / g_z[i].norm().clamp(min=1e-30)))
     else:
         g_z *= 0.1 if "equation" in name else 64 / (s**-2).sum()
     through_g = _grads((fake * (g_m + g_z)).sum(), "generator", G)

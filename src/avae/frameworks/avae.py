@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor, nn
 
 from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass, adversarial_terms
+from avae.frameworks.codes import Codes, PriorCodes
 from avae.frameworks.control import Coefficient
 from avae.frameworks.vae import VAE
 from avae.frameworks.weighting import Balanced, Weighting
@@ -30,6 +31,7 @@ class AVAE(VAE):
         xi_dim: features of the noise for all that the code does not say; 0 for none.
         latent_loss, code_scale: Eq. 12 or Eq. 16, and the factor of z in its target.
         weighting: how much L_Z counts beside L_M.
+        codes: which codes the generator is asked for.
     """
 
     averaged = ("generator",)
@@ -47,6 +49,7 @@ class AVAE(VAE):
         latent_loss: Callable[[Tensor, Tensor, Tensor], Tensor] = latent_loss_b,
         code_scale: Callable[[Tensor], Tensor] = code_scale_b,
         weighting: Weighting = Balanced(),  # noqa: B008 - frozen
+        codes: Codes = PriorCodes(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__(encoder, decoder, code_dim, beta)
         self.generator = generator
@@ -55,20 +58,23 @@ class AVAE(VAE):
         self.latent_loss = latent_loss
         self.scale_of_sigma = code_scale
         self.weighting = weighting
+        self.codes = codes
         self.controls |= weighting.controls
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         xi = {"xi": (n, self.xi_dim)} if self.xi_dim else {}
-        return super().noise_shapes(n) | xi
+        return super().noise_shapes(n) | self.codes.noise_shapes(n) | xi
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
-        by_network, terms = super().losses(x, noise)
-        sigma = self.sigma().detach()
-        fake = self.generate(noise["z"], noise)
+        mu, sigma = self.encoder(x)
+        by_network, terms = self.vae_losses(x, mu, sigma, noise)
+        sigma = sigma.detach()
+        z, asked = self.codes.choose(self._calibrated(mu.detach(), noise), noise)
+        fake = self.generate(z, noise)
         to_critic, to_encoder = self.weighting.split(fake)
         mu_fake, _ = self.encoder(to_encoder)
         l_fake, l_real = self.critic(to_critic).flatten(), self.critic(x).flatten()
-        l_z = self.latent_loss(mu_fake, noise["z"], sigma).mean()
+        l_z = (asked * self.latent_loss(mu_fake, z, sigma)).mean()
         l_m = manifold_loss(l_fake).mean()
         l_c = critic_loss(l_real, l_fake).mean()
         by_network |= {"generator": self.weighting.factor(sigma) * l_z + l_m, "critic": l_c}
@@ -82,7 +88,7 @@ class AVAE(VAE):
         return x
 
     def statistics_passes(self) -> dict[str, Pass]:
-        return super().statistics_passes() | {"generator": lambda x, noise: self.sample(noise)}
+        return super().statistics_passes() | {"generator": self._draw_as_in_training}
 
     def decode(self, mu: Tensor, noise: Noise, realism: float | None = None) -> Tensor:
         return self._mix(mu, self._calibrated(mu, noise), noise, realism)
@@ -99,10 +105,16 @@ class AVAE(VAE):
     def code_scale(self) -> Tensor:
         return self.scale_of_sigma(self.sigma())
 
+    def _draw_as_in_training(self, x: Tensor, noise: Noise) -> Tensor:
+        z, _ = self.codes.choose(self._calibrated(self.encode(x), noise), noise)
+        return self.generate(z, noise)
+
     def _calibrated(self, mu: Tensor, noise: Noise) -> Tensor:
         """Return the z whose target is mu; dimensions that say nothing take a prior draw instead of 0/0."""
-        says_something = -self.sigma().log() >= MIN_NATS
-        return (mu / self.code_scale().clamp(min=MIN_CODE_SCALE)).where(says_something, noise["z"])
+        sigma = self.sigma().detach()
+        says_something = -sigma.log() >= MIN_NATS
+        scale = self.scale_of_sigma(sigma).clamp(min=MIN_CODE_SCALE)
+        return (mu / scale).where(says_something, noise["z"])
 
     def _mix(self, for_decoder: Tensor, for_generator: Tensor, noise: Noise, realism: float | None) -> Tensor:
         t = 1.0 if realism is None else realism

@@ -4,11 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from avae.errors import UserError
-from avae.frameworks.control import Control
+from avae.frameworks.control import Moving
 
 Noise = dict[str, Tensor]
 NoiseShapes = dict[str, tuple[int, ...]]
@@ -36,7 +35,7 @@ class Framework(nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         # In a plain dictionary, for they are no networks.
-        self.controls: dict[str, Control] = {}
+        self.controls: dict[str, Moving] = {}
 
     @property
     def networks(self) -> dict[str, nn.Module]:

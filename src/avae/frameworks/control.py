@@ -1,6 +1,7 @@
-"""Coefficients of a loss: constants, or moved while training so that a term of the log stays at a target."""
+"""Coefficients of a loss: constants, or moved while training, by plan or to hold a term at a target."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,7 +28,46 @@ class Course:
     proportional_gain: float = 0.0
 
 
-class Control:
+class Moving(ABC):
+    """A coefficient that moves after every step.
+
+    Attributes:
+        state: all it remembers; saved in checkpoints.
+    """
+
+    state: Tensor
+
+    @property
+    @abstractmethod
+    def value(self) -> Tensor:
+        """The coefficient, a scalar."""
+
+    @abstractmethod
+    def update(self, terms: Mapping[str, Tensor]) -> None:
+        """Move the value after a step, given the step's terms."""
+
+
+class Annealed(Moving):
+    """Falls exponentially.
+
+    Args:
+        first, last: value at the first step and after `steps`.
+        steps: of the run.
+    """
+
+    def __init__(self, first: float, last: float, steps: int) -> None:
+        self.factor = (last / first) ** (1 / steps)
+        self.state = torch.tensor(first)
+
+    @property
+    def value(self) -> Tensor:
+        return self.state
+
+    def update(self, terms: Mapping[str, Tensor]) -> None:
+        self.state = self.state * self.factor
+
+
+class Control(Moving):
     """Holds a term of the log at a target by moving a coefficient of the losses (a PI controller).
 
     With e = log(term / target), cut to [-1, 1], the integral grows by `integral_gain` e a step and the value
@@ -39,7 +79,7 @@ class Control:
         course: how.
 
     Attributes:
-        state: (2,) the integral and the value; saved in checkpoints.
+        state: (2,) the integral and the value.
     """
 
     def __init__(self, term: str, target: float | str, course: Course) -> None:
@@ -48,12 +88,10 @@ class Control:
 
     @property
     def value(self) -> Tensor:
-        """The coefficient, a scalar."""
         return self.state[1]
 
     @torch.no_grad()
     def update(self, terms: Mapping[str, Tensor]) -> None:
-        """Move the value, after a step, given its terms."""
         course = self.course
         lowest, highest = math.log(course.lowest), math.log(course.highest)
         target = terms[self.target] if isinstance(self.target, str) else self.target
@@ -69,9 +107,9 @@ def _log_ratio(term: Tensor, target: Tensor | float) -> Tensor:
     return (term.clamp(min=tiny) / torch.as_tensor(target).clamp(min=tiny)).log().clamp(-1, 1)
 
 
-Coefficient = float | Control
+Coefficient = float | Moving
 
 
 def value_of(coefficient: Coefficient) -> float | Tensor:
     """Return a coefficient's present value."""
-    return coefficient.value if isinstance(coefficient, Control) else coefficient
+    return coefficient.value if isinstance(coefficient, Moving) else coefficient

@@ -15,7 +15,7 @@ from avae.frameworks.base import (
     Pass,
     refuse_realism,
 )
-from avae.frameworks.control import Coefficient, Control, value_of
+from avae.frameworks.control import Coefficient, Moving, value_of
 from avae.losses import gaussian_nll, kl_to_prior, vae_loss
 
 ACTIVE = 0.01
@@ -42,13 +42,17 @@ class VAE(Framework):
         self.decoder = decoder
         self.code_dim = code_dim
         self.beta = beta
-        self.controls |= {"beta": beta} if isinstance(beta, Control) else {}
+        self.controls |= {"beta": beta} if isinstance(beta, Moving) else {}
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         return {"eps": (n, self.code_dim), "z": (n, self.code_dim)}
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         mu, sigma = self.encoder(x)
+        return self.vae_losses(x, mu, sigma, noise)
+
+    def vae_losses(self, x: Tensor, mu: Tensor, sigma: Tensor, noise: Noise) -> Losses:
+        """Return the losses of encoder and decoder, given the posterior of x."""
         x_hat = self.decoder(mu + noise["eps"] * sigma)
         reconstruction = gaussian_nll(x_hat, x).mean()
         kl = kl_to_prior(mu, sigma).mean()

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from avae.frameworks.control import Coefficient, Control, value_of
+from avae.frameworks.control import Coefficient, Moving, value_of
 from avae.losses import MIN_SIGMA
 
 
@@ -19,7 +19,7 @@ class Weighting(Protocol):
     """What AVAE asks of a weighting."""
 
     @property
-    def controls(self) -> dict[str, Control]:
+    def controls(self) -> dict[str, Moving]:
         """Return the coefficients that move, by name."""
 
     def factor(self, sigma: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class Equation:
     scale: float = 1.0
 
     @property
-    def controls(self) -> dict[str, Control]:
+    def controls(self) -> dict[str, Moving]:
         return {}
 
     def factor(self, sigma: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class Softmax:
     batch: int = 64
 
     @property
-    def controls(self) -> dict[str, Control]:
+    def controls(self) -> dict[str, Moving]:
         return {}
 
     def factor(self, sigma: Tensor) -> Tensor:
@@ -77,8 +77,8 @@ class Balanced:
     rho: Coefficient = 1.0
 
     @property
-    def controls(self) -> dict[str, Control]:
-        return {"rho": self.rho} if isinstance(self.rho, Control) else {}
+    def controls(self) -> dict[str, Moving]:
+        return {"rho": self.rho} if isinstance(self.rho, Moving) else {}
 
     def factor(self, sigma: Tensor) -> Tensor:
         return torch.ones_like(sigma[0])

@@ -7,7 +7,8 @@ from torch import nn
 
 from avae.errors import UserError
 from avae.frameworks import AVAE, GAN, VAE, VAEGAN, BiGAN, Framework
-from avae.frameworks.control import Coefficient, Control, Course
+from avae.frameworks.codes import Codes, PictureCodes, PriorCodes
+from avae.frameworks.control import Annealed, Coefficient, Control, Course
 from avae.frameworks.weighting import Balanced, Equation, Softmax, Weighting
 from avae.losses import code_scale_a, code_scale_b, latent_loss_a, latent_loss_b
 from avae.networks.dcgan import STRIDES, Down, Up
@@ -19,6 +20,11 @@ from avae.recipes.own import check_networks
 
 INTEGRAL_GAIN, PROPORTIONAL_GAIN = 2.5, 2.0
 """Of the control of beta: the integral's per unit of sigma's learning rate."""
+
+ANNEALED_TO = 0.14
+"""Share of its first value that rho falls to, as chosen in ADR 6."""
+
+CODES: dict[str, Callable[[], Codes]] = {"prior": PriorCodes, "pictures": PictureCodes}
 
 LATENT_LOSSES = {"a": (latent_loss_a, code_scale_a), "b": (latent_loss_b, code_scale_b)}
 
@@ -60,7 +66,8 @@ def _avae(config: Config, networks: dict[str, nn.Module]) -> Framework:
         beta=_beta(config),
         latent_loss=latent_loss,
         code_scale=code_scale,
-        weighting=_weighting(config.latent_weighting),
+        weighting=_weighting(config),
+        codes=CODES[config.latent_codes](),
     )
 
 
@@ -97,12 +104,13 @@ def _beta(config: Config) -> Coefficient:
     return Control("kl", config.target_kl, Course(config.beta, 1e-4, 1e4, gain, PROPORTIONAL_GAIN))
 
 
-def _weighting(text: str) -> Weighting:
-    name, number = parse_weighting(text)
+def _weighting(config: Config) -> Weighting:
+    name, number = parse_weighting(config.latent_weighting)
     weightings: dict[str, Callable[[], Weighting]] = {
         "balanced": lambda: Balanced(number),
         "equation": lambda: Equation(number),
         "softmax": Softmax,
+        "annealed": lambda: Balanced(Annealed(number, ANNEALED_TO * number, config.steps)),
         "posterior": lambda: Balanced(_rho_at_posterior_level(number)),
     }
     return weightings[name]()

@@ -19,6 +19,7 @@ ARCHITECTURE = (
     "xi_dim",
     "latent_loss",
     "latent_weighting",
+    "latent_codes",
     "beta",
 )
 """The fields of a Config that a saved model needs to be built again."""
@@ -58,7 +59,12 @@ class Config:
     latent_loss: Literal["a", "b"] = "b"
     """Eq. 12 (a) or Eq. 16 (b). AVAE only."""
     latent_weighting: str = "balanced"
-    """Weight of L_Z: balanced[:RHO], equation[:FACTOR] or softmax. AVAE only."""
+    """Weight of L_Z: equation[:FACTOR] or softmax; or at most RHO times L_M at each picture: balanced[:RHO],
+    annealed[:RHO] (falling over the run) or posterior[:RHO] (from there on, to hold latent consistency at the
+    posterior's level). AVAE only."""
+    latent_codes: Literal["prior", "pictures"] = "prior"
+    """Codes that L_Z asks the generator for: prior draws (the paper's), or those of the training items, with
+    prior draws only asked to look real. AVAE only."""
     beta: float = 1.0
     """Weight of the KL term in the encoder's loss. VAE, VAE/GAN and AVAE only."""
     target_kl: float | None = None
@@ -117,6 +123,10 @@ def validate(config: Config) -> None:
             "must be positive",
         )
     _require(0 <= config.beta < float("inf"), config, "beta", "must be 0 or more")
+    if config.target_kl is not None:
+        _require(config.beta > 0, config, "beta", "must be positive for --target-kl to start from")
+        has_kl = config.framework in ("vae", "vaegan", "avae")
+        _require(has_kl, config, "target_kl", f"a {config.framework} has no KL; leave it out")
     if config.network == "dcgan":
         _require(config.channels in (None, 1, 3), config, "channels", "must be 1 (grey) or 3 (colour)")
     _require(config.seed < 2**63, config, "seed", "must be below 2**63")
@@ -161,11 +171,11 @@ def sigma_lr_multiplier(config: Config) -> float:
 def parse_weighting(text: str) -> tuple[str, float]:
     """Split "balanced:0.3" into its name and number (1 where none is given); raise UserError if unknown."""
     name, _, number = text.partition(":")
-    known = ("balanced", "equation", "posterior", "softmax")
+    known = ("balanced", "annealed", "posterior", "equation", "softmax")
     if name not in known or (name == "softmax" and number):
         raise UserError(
             f"--latent-weighting {text}: not known{suggestion(name, known)}; "
-            "write balanced[:RHO], equation[:FACTOR] or softmax"
+            "write balanced[:RHO], annealed[:RHO], posterior[:RHO], equation[:FACTOR] or softmax"
         )
     try:
         value = float(number) if number else 1.0

@@ -147,6 +147,8 @@ class Training:
         framework = build_framework(config, networks).to(self.dtype)
         # Convolutions are faster in this layout, see benchmarks/memory_format.py.
         self.framework = framework.to(memory_format=torch.channels_last).to(device).train()
+        for control in framework.controls.values():
+            control.state = control.state.to(device)
         self.order = ShuffledOrder(len(data.train), config.seed)
         self.optimizers = adams(
             self.framework.networks, config.learning_rate, {"log_sigma": sigma_lr_multiplier(config)}

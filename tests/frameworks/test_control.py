@@ -1,0 +1,75 @@
+"""Coefficients that move while training."""
+
+import math
+
+import pytest
+import torch
+
+from avae.frameworks.control import Annealed, Control, Course, value_of
+
+COURSE = Course(start=1.0, lowest=0.01, highest=100.0, integral_gain=0.02, proportional_gain=1.0)
+
+
+def settle(control, respond, steps):
+    """Close the loop: the term follows its equilibrium with a delay, as KL follows beta."""
+    term = 1e-6
+    values = []
+    for _ in range(steps):
+        term += (respond(float(control.value)) - term) / 30
+        control.update({"kl": torch.tensor(term)})
+        values.append(term)
+    return values
+
+
+def test_a_control_reaches_and_holds_its_target():
+    values = settle(Control("kl", 20.0, COURSE), lambda beta: 60 / beta, 1000)
+    assert all(abs(value / 20 - 1) < 0.01 for value in values[500:])
+
+
+def test_a_negative_gain_is_for_a_term_that_grows_with_the_coefficient():
+    course = Course(1.0, 0.01, 100.0, -0.02, -1.0)
+    values = settle(Control("kl", 20.0, course), lambda beta: 60 * beta, 1000)
+    assert values[-1] == pytest.approx(20, rel=0.01)
+
+
+def test_the_first_updates_by_hand():
+    control = Control("kl", 2.0, COURSE)
+    control.update({"kl": torch.tensor(4.0)})
+    first = 0.02 * math.log(2)
+    assert float(control.value) == pytest.approx(math.exp(first + math.log(2)))
+    control.update({"kl": torch.tensor(2e9)})  # cut to one
+    assert float(control.value) == pytest.approx(math.exp(first + 0.02 + 1))
+
+
+def test_a_target_may_be_a_term():
+    control = Control("a", "b", COURSE)
+    control.update({"a": torch.tensor(3.0), "b": torch.tensor(3.0)})
+    assert float(control.value) == 1
+    control.update({"a": torch.tensor(3.0), "b": torch.tensor(1.5)})
+    assert float(control.value) > 1
+
+
+@pytest.mark.parametrize(("term", "bound"), [(0.0, 0.01), (1e30, 100.0)])
+def test_the_value_stays_within_its_bounds_and_finite(term, bound):
+    control = Control("kl", 1.0, COURSE)
+    for _ in range(1000):
+        control.update({"kl": torch.tensor(term)})
+    assert float(control.value) == pytest.approx(bound)
+
+
+def test_a_target_of_zero_counts_as_small():
+    control = Control("a", "b", COURSE)
+    control.update({"a": torch.tensor(0.1), "b": torch.tensor(0.0)})
+    assert 1 < float(control.value) < 100
+
+
+def test_an_annealed_value_falls_exponentially():
+    rho = Annealed(1.0, 0.01, 200)
+    for _ in range(100):
+        rho.update({})
+    assert float(rho.value) == pytest.approx(0.1, rel=1e-4)
+
+
+def test_a_constant_is_its_own_value():
+    assert value_of(0.3) == 0.3
+    assert value_of(Annealed(0.3, 0.1, 5)) == torch.tensor(0.3)
