@@ -11,5 +11,6 @@ def folder() -> Config:
         out="runs/folder",
         steps=20_000,
         width=32,
-        latent_weighting="balanced:0.3",
+        latent_weighting="annealed:0.3",
+        latent_codes="pictures",
     )
