@@ -55,7 +55,7 @@ ROWS = {
     "gan-long": row(LONG, 2, "--framework gan"),
     "avae-b-long": row(LONG, 2, "--xi-dim 0"),
 }
-"""Table 1's."""
+"""The models of Table 1, with the recipe's codes and weighting of L_Z."""
 
 PRIOR = "--xi-dim 0 --latent-codes prior --latent-weighting"
 BALANCE = {

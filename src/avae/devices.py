@@ -2,7 +2,7 @@
 
 import torch
 
-from avae.distributed import local_rank
+from avae.distributed import local_rank, world_size
 from avae.errors import UserError
 
 
@@ -12,4 +12,12 @@ def pick_device(name: str) -> torch.device:
     if name != "auto" and not there.get(name, False):
         raise UserError(f"--device {name}: there is none here; choose auto or cpu")
     kind = next(kind for kind, yes in there.items() if yes) if name == "auto" else name
-    return torch.device(kind, local_rank()) if kind == "cuda" else torch.device(kind)
+    if kind == "mps" and world_size() > 1:
+        raise UserError("--device mps: several processes need processors or NVIDIA GPUs; choose cpu")
+    if kind != "cuda":
+        return torch.device(kind)
+    if local_rank() >= torch.cuda.device_count():
+        raise UserError(
+            f"{local_rank() + 1} or more processes for {torch.cuda.device_count()} GPUs: start one for each"
+        )
+    return torch.device(kind, local_rank())

@@ -52,10 +52,9 @@ def joined(device: torch.device) -> Iterator[None]:
         distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE
         )
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
+    yield
+    # Not after an error: it would wait for collectives that a lost process never joins.
+    distributed.destroy_process_group()
 
 
 def average(tensors: Sequence[Tensor]) -> None:
@@ -114,10 +113,12 @@ def _contact() -> Iterator[None]:
     """Turn the errors of a collective into one line."""
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0][:200]
         raise LostProcessError(
-            f"rank {rank()} of {world_size()} lost contact with the others, so this job ends: one of them "
-            f"died or cannot be reached, and its own message says why ({reason}); go on from the last "
-            "checkpoint with --resume"
+            f"rank {rank()} of {world_size()} lost contact with the others, so this job ends: most likely "
+            f"one of them died, and its own message says why ({reason}); go on from the last checkpoint with "
+            "--resume"
         ) from None

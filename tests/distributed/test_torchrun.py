@@ -14,6 +14,7 @@ import avae
 from avae.engine.log import read_stats
 from avae.tensorfile import load_tensors
 
+LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 STEPS = 20
 SETTINGS = {
     "steps": STEPS,
@@ -37,15 +38,12 @@ FRAMEWORKS = {
 def torchrun(processes: int, out: Path, *flags: object, **settings: object) -> subprocess.Popen:
     """Start `avae train toy` on several processes."""
     chosen = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    launcher = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        f"--nproc-per-node={processes}",
-    ]
     return subprocess.Popen(
-        [*launcher, "-m", "avae", "train", "toy", f"--out={out}", *chosen, *map(str, flags)],
+        [
+            *(*LAUNCHER, f"--nproc-per-node={processes}", "-m", "avae", "train", "toy", f"--out={out}"),
+            *chosen,
+            *map(str, flags),
+        ],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -124,6 +122,42 @@ def test_a_dead_process_ends_the_job_with_a_clear_message(tmp_path):
     assert "--resume" in err
 
 
+def test_a_signal_to_one_process_stops_all_and_loses_nothing(tmp_path):
+    run = tmp_path / "run"
+    job = torchrun(2, run, steps=10_000_000, log_every=5, device="cpu", checkpoint_every=10_000)
+    while job.poll() is None and not (run / "stats.jsonl").exists():
+        time.sleep(0.1)
+    os.kill(_process_of_rank(1, job.pid), signal.SIGTERM)
+    _, err = job.communicate()
+    assert "all saved; go on with --resume" in err, err
+    assert "lost contact" not in err
+    assert len(list((run / "state").glob("*.safetensors"))) == 1
+
+
+def test_all_processes_give_up_together_where_training_has_no_finite_end(tmp_path):
+    job = torchrun(2, tmp_path / "run", **SETTINGS, learning_rate=1e300, on_collapse="rollback")
+    _, err = job.communicate()
+    assert job.returncode != 0
+    assert "there is no good checkpoint" in err, err
+    assert "lost contact" not in err
+
+
+def test_processes_that_were_told_different_things_are_refused(tmp_path):
+    """What two machines with different flags would do."""
+    script = "import os, sys, avae.cli as c; sys.argv += ['--seed', os.environ['RANK']]; c.main()"
+    flags = ["train", "toy", f"--out={tmp_path / 'run'}", "--steps=5", "--device=cpu"]
+    job = subprocess.run(
+        [*LAUNCHER, "--nproc-per-node=2", "--no-python", sys.executable, "-c", script, *flags],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert job.returncode != 0
+    assert "the flags differ between the processes" in job.stderr, job.stderr
+    assert not (tmp_path / "run" / "stats.jsonl").exists()
+
+
 def _process_of_rank(rank: int, launcher: int) -> int:
     """Return the process a launcher started as `rank`, by its environment."""
     for folder in Path("/proc").glob("[0-9]*"):
@@ -137,9 +171,11 @@ def _process_of_rank(rank: int, launcher: int) -> int:
     raise AssertionError(f"no rank {rank} under {launcher}")
 
 
-def test_micro_batches_equal_the_whole(tmp_path):
-    avae.train("toy", out=str(tmp_path / "one"), **SETTINGS)
-    avae.train("toy", out=str(tmp_path / "parts"), **SETTINGS, micro_batches=4)
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_micro_batches_equal_the_whole(framework, tmp_path):
+    settings = SETTINGS | FRAMEWORKS[framework]
+    avae.train("toy", out=str(tmp_path / "one"), **settings)
+    avae.train("toy", out=str(tmp_path / "parts"), **settings, micro_batches=4)
     assert_same(tmp_path / "one", tmp_path / "parts")
 
 

@@ -72,4 +72,4 @@ def test_an_annealed_value_falls_exponentially():
 
 def test_a_constant_is_its_own_value():
     assert value_of(0.3) == 0.3
-    assert value_of(Annealed(0.3, 0.1, 5)) == torch.tensor(0.3)
+    assert value_of(Annealed(0.3, 0.1, 5)) == pytest.approx(0.3)

@@ -6,6 +6,7 @@ from typing import Any
 
 from avae.cli.evaluate import keep, load_for, show
 from avae.cli.parsing import parse
+from avae.distributed import world_size
 from avae.errors import UserError
 from avae.model import load
 from avae.recipes.demo import demo
@@ -41,6 +42,8 @@ class Demo:
 def run(arguments: list[str]) -> int:
     """Run the demo; 1 if the generator's reconstructions are no sharper than the decoder's."""
     asked = parse(Demo, "avae demo", arguments)
+    if world_size() > 1:
+        raise UserError("the demo is for one process: under torchrun, train demo and then evaluate")
     if asked.resume and (saved := read_run(asked.out)):
         if saved.config.framework != demo().framework:
             raise UserError(

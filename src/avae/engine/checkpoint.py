@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from avae.engine.control import Control
 from avae.engine.log import Means
+from avae.engine.moving import Moving
 from avae.engine.sentinel import CollapseError
 from avae.errors import UserError
 from avae.files import remove_partials
@@ -45,7 +45,7 @@ class Checkpoints:
         networks: Mapping[str, nn.Module],
         optimizers: Mapping[str, torch.optim.Optimizer],
         averages: Mapping[str, AveragedModel],
-        controls: Mapping[str, Control],
+        controls: Mapping[str, Moving],
     ) -> None:
         self.folder = folder
         self.networks = networks
@@ -165,7 +165,9 @@ class Checkpoints:
         for name, control in self.controls.items():
             control.state = tensors[f"control.{name}"].to(control.state.device)
         self.means.restore(under(tensors, "means."))
-        self.healthy = json.loads(words.get("healthy", "null"))
+        healthy = json.loads(words.get("healthy", "null"))
+        # A later good state may have taken its place, and been deleted since for being damaged.
+        self.healthy = healthy if healthy is not None and self._path(healthy).exists() else None
         self.rollbacks = json.loads(words.get("rollbacks", "[]"))
         return int(words["step"])
 
@@ -215,8 +217,6 @@ def _count_moments(tensors: Mapping[str, Tensor]) -> int:
 
 class NonFiniteError(CollapseError):
     """Training left the finite numbers."""
-
-    instead = "in fp32"
 
 
 def _without(folder: Path, damaged: Path) -> str:

@@ -11,8 +11,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from avae.distributed import any_of
 from avae.engine.checkpoint import Checkpoints, NonFiniteError
-from avae.engine.control import Control
 from avae.engine.log import Display, Stats, non_finite
+from avae.engine.moving import Moving
 from avae.engine.optimizers import set_learning_rate
 from avae.engine.sentinel import CollapseError, OnCollapse, Sentinel
 from avae.engine.signals import StopRequest
@@ -40,7 +40,7 @@ class Plan:
     networks: Mapping[str, nn.Module]
     optimizers: Mapping[str, torch.optim.Optimizer]
     averages: Mapping[str, AveragedModel]
-    controls: Collection[Control]
+    controls: Collection[Moving]
     batches: Callable[[int], Batches]
     learning_rate: Callable[[int], float]
     checkpoints: Checkpoints

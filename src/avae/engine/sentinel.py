@@ -1,13 +1,13 @@
 """The sentinel: signs that a game is dead, read off the lines of stats.jsonl and off nothing else.
 
 So a resumed run, which reads the lines it kept, judges as one that was never interrupted. Values that are
-not finite need no patience: the loop stops at them at once.
+not finite need no patience: the loop stops at the first line that holds one.
 """
 
 import math
+from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from statistics import median
 from typing import Any, Literal
 
 from avae.errors import UserError
@@ -22,8 +22,7 @@ SAME_ITEMS = 0.01
 """Variance of generated items over that of real ones: a tenth of the contrast, if they differ at all."""
 
 SLOW_START = 2000
-"""Steps, for these two: twice what a run lived through that went well (CIFAR-10, w = 16, xi, rho 1, seed 0:
-both showed from the first 200 steps to step 1,000, then neither)."""
+"""Steps, for these two: more than runs lived through that went well (CIFAR-10, w = 16, rho 1: 1,200)."""
 
 RUNAWAY_LOGIT = 100.0
 """Mean logit, either way. Most runs stay within 10; the largest seen that came back from it was 42."""
@@ -161,7 +160,8 @@ class _Watch:
         size = self._size(value)
         if size is None or self._sign.least <= abs(size) <= self._sign.most:
             self.symptom = None
-            self._usual.append(value)
+            if self._sign.relative:
+                insort(self._usual, value)
         else:
             since, lines = (self.symptom.since, self.symptom.lines) if self.symptom else (before, 0)
             self.symptom = Symptom(self._sign, size, since, line["step"], lines + 1)
@@ -170,7 +170,7 @@ class _Watch:
         """Return the value as the sign takes it; None where there is nothing yet to compare it with."""
         if not self._sign.relative:
             return value
-        usual = median(self._usual) if len(self._usual) >= ENOUGH else 0.0
+        usual = self._usual[len(self._usual) // 2] if len(self._usual) >= ENOUGH else 0.0
         return value / usual if usual else None
 
 
@@ -182,8 +182,6 @@ class CollapseError(UserError):
         why: in words.
     """
 
-    instead = "another --latent-weighting"
-
     def __init__(self, step: int, why: str, remedy: str) -> None:
-        super().__init__(f"{why}; {remedy}start again with a smaller --learning-rate, or {self.instead}")
+        super().__init__(f"{why}; {remedy}start again with a smaller --learning-rate")
         self.step, self.why = step, why

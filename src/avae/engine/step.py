@@ -39,7 +39,7 @@ def gradients(
     `requires_grad` switches are needed, and each gradient equals that of a separate, detached pass.
 
     Returns:
-        Gradients by network, in the order of its parameters, and the detached terms.
+        Gradients by network, in the order of its parameters, and copies of the terms.
     """
     by_network, terms = phase.losses(x, noise)
     result: Gradients = {}
@@ -53,7 +53,7 @@ def gradients(
         )
         for name in names:
             result[name] = tuple(next(flat) for _ in networks[name].parameters())
-    return result, {name: term.detach() for name, term in terms.items()}
+    return result, {name: term.detach().clone() for name, term in terms.items()}
 
 
 def mean_gradients(

@@ -49,7 +49,7 @@ class AVAE(VAE):
         latent_loss: Callable[[Tensor, Tensor, Tensor], Tensor] = latent_loss_b,
         code_scale: Callable[[Tensor], Tensor] = code_scale_b,
         weighting: Weighting = Balanced(),  # noqa: B008 - frozen
-        codes: Codes = PriorCodes(),  # noqa: B008 - frozen
+        codes: Codes = PriorCodes(),  # noqa: B008 - stateless
     ) -> None:
         super().__init__(encoder, decoder, code_dim, beta)
         self.generator = generator

@@ -29,9 +29,6 @@ class Framework(nn.Module, ABC):
     drawers: Mapping[str, float | None]
     """The networks that can draw from a code, and the `realism` that asks for each."""
 
-    encodes: bool = True
-    """Whether there is an encoder."""
-
     def __init__(self) -> None:
         super().__init__()
         # In a plain dictionary, for they are no networks.
@@ -41,6 +38,11 @@ class Framework(nn.Module, ABC):
     def networks(self) -> dict[str, nn.Module]:
         """The networks by name."""
         return dict(self.named_children())
+
+    @property
+    def encodes(self) -> bool:
+        """Whether there is an encoder."""
+        return "encoder" in self.networks
 
     @abstractmethod
     def noise_shapes(self, n: int) -> NoiseShapes:
@@ -95,11 +97,11 @@ def adversarial_terms(
 
     Args:
         loss: the critic's.
-        real, fake: (N,) logits of x and of prior samples.
-        x, drawn: (N, ...) real items and prior samples.
+        real, fake: (N,) logits of x and of drawn items.
+        x, drawn: (N, ...) real and drawn items.
 
     Returns:
-        The loss, the mean logits, and `diversity`: the variance of prior samples over the batch, over that of
+        The loss, the mean logits, and `diversity`: the variance of drawn items over the batch, over that of
         real items; 1 is right, 0 a generator that draws one item only.
     """
     diversity = drawn.var(0).mean() / x.var(0).mean().clamp(min=1e-6)

@@ -14,7 +14,7 @@ class Course:
     """How a control moves its value, on a log scale.
 
     Attributes:
-        start, lowest, highest: the value's first, smallest and largest.
+        start, lowest, highest: the value's first, smallest and largest; a start beyond widens them.
         integral_gain: share of the error that the integral moves by, a step; negative for a term that grows
             with the value.
         proportional_gain: share of the error that is added to the integral, to damp the approach; of the same
@@ -53,18 +53,21 @@ class Annealed(Moving):
     Args:
         first, last: value at the first step and after `steps`.
         steps: of the run.
+
+    Attributes:
+        state: steps done.
     """
 
     def __init__(self, first: float, last: float, steps: int) -> None:
-        self.factor = (last / first) ** (1 / steps)
-        self.state = torch.tensor(first)
+        self.first, self.last, self.steps = first, last, steps
+        self.state = torch.tensor(0.0)
 
     @property
     def value(self) -> Tensor:
-        return self.state
+        return self.first * (self.last / self.first) ** (self.state / self.steps)
 
     def update(self, terms: Mapping[str, Tensor]) -> None:
-        self.state = self.state * self.factor
+        self.state = self.state + 1
 
 
 class Control(Moving):
@@ -93,7 +96,8 @@ class Control(Moving):
     @torch.no_grad()
     def update(self, terms: Mapping[str, Tensor]) -> None:
         course = self.course
-        lowest, highest = math.log(course.lowest), math.log(course.highest)
+        lowest = math.log(min(course.lowest, course.start))
+        highest = math.log(max(course.highest, course.start))
         target = terms[self.target] if isinstance(self.target, str) else self.target
         error = _log_ratio(terms[self.term], target).to(self.state)
         integral = (self.state[0] + course.integral_gain * error).clamp(lowest, highest)

@@ -34,7 +34,6 @@ class GAN(Framework):
 
     averaged = ("generator",)
     drawers: Mapping[str, float | None] = {"generator": None}
-    encodes = False
 
     def __init__(self, generator: nn.Module, critic: nn.Module, code_dim: int) -> None:
         super().__init__()

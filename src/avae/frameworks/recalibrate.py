@@ -14,8 +14,9 @@ def recalibrate(framework: Framework, batches: Sequence[tuple[Tensor, Noise]]) -
     """Put a framework in evaluation mode and measure its batch-norm statistics anew.
 
     Network by network, in the framework's order, the statistics become plain averages over what the
-    network meets when used: E on real images, D on z ~ q(z|x), G on the prior. Training mixes real and
-    generated images in E's running statistics, so these cannot serve. Hand it a copy of one in training.
+    network meets when used: E on real images, D on z ~ q(z|x), G on the codes it was trained on. Training
+    mixes real and generated images in E's running statistics, so these cannot serve. Hand it a copy of one
+    in training.
     """
     framework.eval()
     for name, show in framework.statistics_passes().items():

@@ -5,8 +5,9 @@ critic and to the encoder, and may rescale the gradients that come back from the
 coefficients that move while training, by name.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,39 +16,35 @@ from avae.frameworks.control import Coefficient, Moving, value_of
 from avae.losses import MIN_SIGMA
 
 
-class Weighting(Protocol):
+class Weighting(ABC):
     """What AVAE asks of a weighting."""
 
     @property
     def controls(self) -> dict[str, Moving]:
-        """Return the coefficients that move, by name."""
+        """The coefficients that move, by name."""
+        return {}
 
+    @abstractmethod
     def factor(self, sigma: Tensor) -> Tensor:
         """Return the scalar that multiplies L_Z, from the posterior scale (d,)."""
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return x twice: for the critic and for the encoder."""
-
-
-@dataclass(frozen=True)
-class Equation:
-    """The paper's text: L_Z as Eqs. 12 and 16 have it, times a constant."""
-
-    scale: float = 1.0
-
-    @property
-    def controls(self) -> dict[str, Moving]:
-        return {}
-
-    def factor(self, sigma: Tensor) -> Tensor:
-        return sigma.new_tensor(self.scale)
-
-    def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return x, x
 
 
 @dataclass(frozen=True)
-class Softmax:
+class Equation(Weighting):
+    """The paper's text: L_Z as Eqs. 12 and 16 have it, times a constant."""
+
+    scale: float = 1.0
+
+    def factor(self, sigma: Tensor) -> Tensor:
+        return sigma.new_tensor(self.scale)
+
+
+@dataclass(frozen=True)
+class Softmax(Weighting):
     """The authors' released code: weights softmax(-2 log sigma) over dimensions, summed over its batch of 64.
 
     That is the equation times 64 / sum_k sigma_k^-2, as a mean over the batch.
@@ -55,19 +52,12 @@ class Softmax:
 
     batch: int = 64
 
-    @property
-    def controls(self) -> dict[str, Moving]:
-        return {}
-
     def factor(self, sigma: Tensor) -> Tensor:
         return self.batch / sigma.clamp(min=MIN_SIGMA).pow(-2).sum()
 
-    def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x, x
-
 
 @dataclass(frozen=True)
-class Balanced:
+class Balanced(Weighting):
     """The equation, with L_Z's gradient at each generated image capped at `rho` times L_M's.
 
     Literal Eq. 16 lets the critic win for good in the first steps, when the encoder's gradient dwarfs the

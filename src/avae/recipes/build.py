@@ -101,7 +101,11 @@ def _beta(config: Config) -> Coefficient:
     if config.target_kl is None:
         return config.beta
     gain = INTEGRAL_GAIN * config.learning_rate * sigma_lr_multiplier(config)
-    return Control("kl", config.target_kl, Course(config.beta, 1e-4, 1e4, gain, PROPORTIONAL_GAIN))
+    return Control(
+        "kl",
+        config.target_kl,
+        Course(config.beta, 1e-4, 1e4, gain, PROPORTIONAL_GAIN),
+    )
 
 
 def _weighting(config: Config) -> Weighting:

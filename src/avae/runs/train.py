@@ -171,8 +171,7 @@ class Training:
         else:
             start = 0
             check_fresh(self.folder, overwrite)
-        if any_of(start != from_rank_0(start)):
-            raise UserError(f"{self.folder} is not on a disk that all machines share, as --resume needs it")
+        self._check_agreement(start)
         same_everywhere(self.framework.networks.values())
         if rank() == 0:
             if saved is None:
@@ -183,7 +182,18 @@ class Training:
             write_run(self.folder, self.config, self.data)
         say_what_is_read(self.data)
         barrier()
+        if any_of(not (self.folder / "config.json").exists()):
+            raise UserError(f"--out {self.folder}: it must lie on a disk that all machines share")
         return start
+
+    def _check_agreement(self, start: int) -> None:
+        """Raise UserError, in every process, unless all are about to do the same."""
+        config = dataclasses.replace(self.config, data="", out="", device="auto")
+        ours = {"--data": self.data.checksum, "the flags": config, "the run to resume": start}
+        theirs = from_rank_0(ours)
+        for what, value in ours.items():
+            if any_of(value != theirs[what]):
+                raise UserError(f"{what} differ between the processes: start all with the same")
 
     def fit(self, start: int) -> Outcome:
         """Train from step `start`."""
@@ -212,7 +222,11 @@ class Training:
         """Return this process's micro-batches of a step."""
         rows = share(self.config.batch_size)
         size = len(rows) // self.config.micro_batches
-        return [self.batch(step, rows[i : i + size]) for i in range(0, len(rows), size)]
+        x, noise = self.batch(step, rows)
+        return [
+            (x[i : i + size], {name: tensor[i : i + size] for name, tensor in noise.items()})
+            for i in range(0, len(rows), size)
+        ]
 
     def batch(self, step: int, rows: range, stream: str = "train") -> tuple[Tensor, Noise]:
         """Return some rows of a step's items and noise, which are functions of (seed, step)."""
@@ -277,8 +291,8 @@ def check_division(config: Config, framework: Framework) -> None:
             f"micro-batch at a time: leave it out, or choose a smaller --batch-size"
         )
     if norms and world_size() > 1:
-        share = config.batch_size // world_size()
-        say(f"note: batch norm sees the {share} items of its own process, not all {config.batch_size}")
+        own = config.batch_size // world_size()
+        say(f"note: batch norm sees the {own} items of its own process, not all {config.batch_size}")
 
 
 def in_precision(losses: Losses, device: torch.device, precision: str) -> Losses:

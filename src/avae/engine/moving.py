@@ -1,4 +1,4 @@
-"""What the engine asks of a coefficient that moves."""
+"""What the engine asks of a coefficient of the losses that moves."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -6,8 +6,8 @@ from typing import Protocol
 from torch import Tensor
 
 
-class Control(Protocol):
-    """A coefficient of the losses that holds a term of the log at a target.
+class Moving(Protocol):
+    """A coefficient that moves after every step.
 
     Attributes:
         state: all it remembers; saved in checkpoints.
