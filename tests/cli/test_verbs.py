@@ -320,7 +320,7 @@ def expected_metrics(data, framework):
     kinds = POINT_METRICS if data == "toy" else IMAGE_METRICS
     reconstructions = {f"{metric}_{kind}" for metric in kinds for kind in KINDS[framework]}
     reconstructions |= {"manifold_distance"} if data == "toy" else set()
-    scale = {"latent_consistency", "latent_consistency_posterior"}
+    scale = {f"latent_consistency{end}" for end in ("", "_reconstructed", "_posterior")}
     others = {"manifold_distance_floor", "energy_distance"} if data == "toy" else set()
     return reconstructions | scale | others | {"xi_use"}, reconstructions, scale
 

@@ -52,13 +52,17 @@ def test_points_without_reconstructions_still_have_samples(monkeypatch):
 
 
 def test_codes_without_a_posterior_scale():
-    assert dict(code_metrics(_subject("no sigma", blind="it is blind"), 10)) == {
+    items = np.zeros((4, D), np.float32)
+    assert dict(code_metrics(_subject("no sigma", blind="it is blind"), items, 10)) == {
         "latent_consistency": "no sigma",
+        "latent_consistency_reconstructed": "no sigma",
         "latent_consistency_posterior": "no sigma",
         "xi_use": "the model has no xi",
     }
-    with_scale = dict(code_metrics(_subject(torch.full((D,), 0.5), blind="it is blind"), 10))
+    off = _subject(torch.full((D,), 0.5), off_by_two_sigma=lambda x, rows: x + 1)
+    with_scale = dict(code_metrics(off, items, 10))
     assert with_scale["latent_consistency"] == 0
+    assert with_scale["latent_consistency_reconstructed"] == 4
     assert with_scale["latent_consistency_posterior"] == 1
 
 

@@ -18,7 +18,7 @@ from avae.networks.mlp import MLP
 from avae.recipes.config import Config, parse_weighting, sigma_lr_multiplier
 from avae.recipes.own import check_networks
 
-INTEGRAL_GAIN, PROPORTIONAL_GAIN = 2.5, 2.0
+INTEGRAL_GAIN, PROPORTIONAL_GAIN = 10.0, 4.0
 """Of the control of beta: the integral's per unit of sigma's learning rate."""
 
 ANNEALED_TO = 0.14

@@ -74,7 +74,7 @@ def _metrics(subject: Subject, data: DataSet, test: NDArray[Any], samples: int) 
         yield from image_metrics(subject, test)
     else:
         yield from point_metrics(subject, data.train, test, data.test)
-    yield from code_metrics(subject, samples)
+    yield from code_metrics(subject, test, samples)
 
 
 def _reconstructions(model: Model, seed: int) -> Iterator[tuple[str, Reconstruct | str]]:
