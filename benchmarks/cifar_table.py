@@ -83,6 +83,7 @@ COLUMNS = {
     "MSE generator": "mse_generator",
     "MSE generator, calibrated": "mse_generator_calibrated",
     "latent consistency": "latent_consistency",
+    "of reconstructions": "latent_consistency_reconstructed",
     "posterior's": "latent_consistency_posterior",
 }
 
