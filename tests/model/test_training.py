@@ -131,8 +131,8 @@ def test_an_average_of_the_drawer_is_saved(framework, drawer, tiny, tmp_path):
         ("gan", "digits-bigan", {}, ["generator"], ["critic"]),
         ("vaegan", "digits-vae", {}, ["encoder", "decoder"], ["critic"]),
         ("vaegan", "digits-avae", {}, ["encoder", "decoder", "critic"], []),
-        ("bigan", "digits-bigan", {}, ["encoder", "generator", "critic"], []),
-        ("bigan", "digits-gan", {}, ["generator"], ["encoder", "critic"]),
+        ("bigan", "digits-bigan", {}, ["generator", "critic", "encoder"], []),
+        ("bigan", "digits-gan", {}, ["generator"], ["critic", "encoder"]),
         ("avae", "digits-gan", {"xi_dim": 0}, ["generator", "critic"], ["encoder", "decoder"]),
     ],
 )
