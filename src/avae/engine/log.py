@@ -31,7 +31,7 @@ class Means:
     def add(self, terms: dict[str, Tensor]) -> None:
         """Count in one step's terms."""
         for name, term in terms.items():
-            self._sums[name] = self._sums[name].to(term.device) + term if name in self._sums else term.clone()
+            self._sums[name] = self._sums[name].to(term.device) + term if name in self._sums else term
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def take(self) -> dict[str, float]:
