@@ -2,28 +2,48 @@
 
 Nothing is ever extracted: members of archives are read in memory, so that a name such as `../x` or `/x`
 can write nothing. A file counts as a picture by its extension (`SUFFIXES`, in any case) and is then read by
-its content. Passed over: hidden files and folders, `__MACOSX`, whatever is no regular file, links inside
-archives and links to folders. A folder's links to files are read: they are its owner's own.
+its content. Passed over: hidden files and folders, `__MACOSX`, links to folders, archives inside archives.
+Rejected, with a reason: what has a picture's name and is no regular file, links inside archives among them.
+A folder's links to files are read: they are its owner's own.
+
+Names are fit to be printed: control characters, and bytes that are not text, are written as `\\x1b`. Of two
+members of the same name the last counts, as tar has it.
 """
 
 import os
+import re
 import stat
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
+from avae.data import tarball
 from avae.data.decoding import UnreadableError, one_line
+from avae.data.source import Rejected
 from avae.errors import UserError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 MAX_BYTES = 256 * 2**20
+
+_PIECE = 4096  # that of LZMA hands out all that a piece holds, up to 7000 times its size; bzip2's, a million
+_ENCRYPTED = 1  # among the flags of a zip's member
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_LINK = "a link; archives are read without following any"
+_IRREGULAR = "not a regular file"
+_FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
+_KINDS = {
+    tarfile.LNKTYPE: _LINK,
+    tarfile.SYMTYPE: _LINK,
+    tarfile.GNUTYPE_SPARSE: "a sparse file; pack it again without holes",
+}
 
 _DAMAGE = (
     tarfile.TarError,
@@ -34,10 +54,12 @@ _DAMAGE = (
     OSError,
     ValueError,
     OverflowError,
-    RuntimeError,  # an encrypted zip; NotImplementedError, an unknown compression, is one too
+    MemoryError,  # a directory that claims terabytes
+    RuntimeError,  # NotImplementedError, a zip of a later version, is one too
 )
 
 Content = bytes | Path | UnreadableError  # a picture's bytes, where to read them, or why there are none
+Place = TypeVar("Place")
 
 
 @dataclass(frozen=True)
@@ -47,12 +69,16 @@ class Pictures:
     Attributes:
         path: the folder or archive.
         names: relative POSIX names, sorted.
-        read: hands out the contents of the names given, in the order the archive holds them.
+        read: hands out the contents of the names given, in their reading order.
+        reading_order: sorts names as they are read fastest: a tar's by their place in it.
+        rejected: what has a picture's name and is none; not among the names.
     """
 
     path: Path
     names: list[str]
     read: Callable[[Collection[str]], Iterator[tuple[str, Content]]]
+    reading_order: Callable[[Collection[str]], list[str]] = list
+    rejected: tuple[Rejected, ...] = ()
 
 
 def open_pictures(path: Path) -> Pictures:
@@ -63,35 +89,44 @@ def open_pictures(path: Path) -> Pictures:
     """
     pictures = _opened(path)
     if not pictures.names:
+        if pictures.rejected:
+            first = pictures.rejected[0]
+            raise UserError(f"{path}: no picture can be read (the first, {first.name}: {first.reason})")
         raise UserError(f"{path}: holds no pictures; looked for {', '.join(sorted(SUFFIXES))}")
     return pictures
 
 
 def load_content(content: Content) -> bytes:
     """Return a picture's bytes; raises UnreadableError."""
-    if isinstance(content, Path):
-        try:
-            content = _guarded(content.stat().st_size, content.read_bytes)
-        except OSError as error:
-            raise UnreadableError(error.strerror or one_line(error)) from error
     if isinstance(content, UnreadableError):
         raise content
-    return content
+    return _load(content) if isinstance(content, Path) else content
 
 
-def _guarded(count: int, read: Callable[[], bytes]) -> bytes | UnreadableError:
-    """Read a file of `count` bytes, unless it is too large to be a picture."""
+def _load(path: Path) -> bytes:
+    """Read a file, unless it is too large to be a picture, or a pipe, which would make us wait."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise UnreadableError(_IRREGULAR)
+        _check_size(found.st_size)
+        with path.open("rb") as file:
+            return file.read(found.st_size)
+    except OSError as error:
+        raise UnreadableError(error.strerror or one_line(error)) from error
+
+
+def _check_size(count: int) -> None:
     if count > MAX_BYTES:
-        return UnreadableError(f"a file of {count >> 20} MiB, more than the {MAX_BYTES >> 20} allowed")
-    return read()
+        raise UnreadableError(f"a file of {count >> 20} MiB, more than the {MAX_BYTES >> 20} allowed")
 
 
 def _opened(path: Path) -> Pictures:
     """Open whatever the path is; the extension tells an archive."""
     name = path.name.lower()
-    if path.is_dir():
+    if os.path.isdir(path):
         return _folder(path)
-    if not path.exists():
+    if not os.path.isfile(path):  # unlike Path.exists, never raises
         raise UserError(f"{path}: no such file or folder; check the path")
     if name.endswith(".zip"):
         return _zip(path)
@@ -106,31 +141,81 @@ def _opened(path: Path) -> Pictures:
 
 def _counts(name: str) -> bool:
     """Whether a relative name is a visible picture's."""
-    parts = name.split("/")
-    hidden = any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
-    return not hidden and PurePosixPath(name).suffix.lower() in SUFFIXES
+    return _is_picture(name) and not any(_is_hidden(part) for part in name.split("/"))
+
+
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def _is_hidden(part: str) -> bool:
+    """Whether to pass over a file or folder; `..` opens nothing."""
+    return part == "__MACOSX" or (part.startswith(".") and part != "..")
 
 
 def _tidy(name: str) -> str:
-    """Return a member's name without `./`, `//` and the like; `..` stays, it opens nothing."""
-    return PurePosixPath(name).as_posix()
+    """Return a member's name without `./`, `//` and the like, fit to be printed."""
+    return _printable(PurePosixPath(name).as_posix())
+
+
+def _printable(name: str) -> str:
+    """Write control characters, and the surrogates that stand for bytes, as `\\x1b`."""
+    return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", name)
 
 
 def _folder(path: Path) -> Pictures:
     """List a folder; files are read when they are decoded."""
-    found = []
-    for parent, _, files in os.walk(path, onerror=partial(_cannot_list, path)):
-        inside = Path(parent).relative_to(path)
-        found += [name for name in ((inside / file).as_posix() for file in files) if _counts(name)]
-    names = sorted(name for name in found if (path / name).is_file())
-    return Pictures(path, names, lambda names: ((name, path / name) for name in names))
+    names, rejected = set(), []
+    written: dict[str, str] = {}  # where that is not the name
+    for file, entry in _files(path):
+        name = _printable(file)
+        if name != file:
+            written[name] = file
+        if (reason := _why_not(entry)) is None:
+            names.add(name)
+        else:
+            rejected.append(Rejected(name, reason))
+    return Pictures(
+        path,
+        sorted(names),
+        lambda names: ((name, path / written.get(name, name)) for name in names),
+        rejected=_sorted(rejected),
+    )
 
 
-def _cannot_list(path: Path, error: OSError) -> None:
+def _files(path: Path) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """Walk the visible folders; hand out whatever else has a picture's name. What it is, listing tells."""
+    waiting = [""]
+    while waiting:
+        inside = waiting.pop()
+        try:
+            with os.scandir(path / inside) as found:
+                entries = list(found)
+        except OSError as error:
+            raise _cannot_list(path, error) from error
+        for entry in entries:
+            if _is_hidden(entry.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(f"{inside}{entry.name}/")
+            elif _is_picture(entry.name):
+                yield f"{inside}{entry.name}", entry
+
+
+def _why_not(entry: "os.DirEntry[str]") -> str | None:
+    """Return why an entry of a folder is not to be opened."""
+    if entry.is_symlink():
+        return None if os.path.isfile(entry.path) else "a broken link, or one to no regular file"
+    return None if entry.is_file(follow_symlinks=False) else _IRREGULAR
+
+
+def _sorted(rejected: list[Rejected]) -> tuple[Rejected, ...]:
+    return tuple(sorted(rejected, key=lambda item: item.name))
+
+
+def _cannot_list(path: Path, error: OSError) -> UserError:
     """Say so, rather than train on a part."""
-    raise UserError(
-        f"{path}: cannot list {error.filename} ({error.strerror}); change its permissions"
-    ) from error
+    return UserError(f"{path}: cannot list {error.filename} ({error.strerror}); change its permissions")
 
 
 @contextmanager
@@ -142,19 +227,34 @@ def _archive(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: damaged archive ({one_line(error)}); make or download it again") from error
 
 
+def _divided(found: Mapping[str, Place | str]) -> tuple[dict[str, Place], tuple[Rejected, ...]]:
+    """Tell the pictures, with their places, from what is rejected, with its reason."""
+    members = {name: place for name, place in found.items() if not isinstance(place, str)}
+    return members, _sorted([Rejected(name, why) for name, why in found.items() if isinstance(why, str)])
+
+
 def _zip(path: Path) -> Pictures:
     """List a zip; each member stands for itself, so that one damaged member spoils no other."""
+    found: dict[str, zipfile.ZipInfo | str] = {}
     with _archive(path), zipfile.ZipFile(path) as archive:
-        # Some programs of Windows write backslashes.
-        named = [(_tidy(info.filename.replace("\\", "/")), info) for info in archive.infolist()]
-    members = {name: info for name, info in named if _is_file(info) and _counts(name)}
-    return Pictures(path, sorted(members), partial(_read_zip, path, members))
+        for info in archive.infolist():
+            name = _tidy(info.filename.replace("\\", "/"))  # some programs of Windows write backslashes
+            if _counts(name) and not _is_folder(info):
+                found[name] = _irregular(info) or info
+    members, rejected = _divided(found)
+    return Pictures(path, sorted(members), partial(_read_zip, path, members), rejected=rejected)
 
 
-def _is_file(info: zipfile.ZipInfo) -> bool:
-    """Whether a member is a regular file; archives made elsewhere than on Unix do not say."""
+def _is_folder(info: zipfile.ZipInfo) -> bool:
+    return info.is_dir() or stat.S_ISDIR(info.external_attr >> 16)
+
+
+def _irregular(info: zipfile.ZipInfo) -> str | None:
+    """Return why a member is no file; archives made elsewhere than on Unix do not say what it is."""
     kind = stat.S_IFMT(info.external_attr >> 16)
-    return not info.is_dir() and kind in (0, stat.S_IFREG)
+    if kind in (0, stat.S_IFREG):
+        return None
+    return _LINK if kind == stat.S_IFLNK else _IRREGULAR
 
 
 def _read_zip(
@@ -165,49 +265,45 @@ def _read_zip(
             yield name, _member(archive, members[name])
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes | UnreadableError:
-    """Read one member of a zip."""
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Content:
+    """Read one member of a zip; zipfile ends at the size declared, but must be read in pieces for that."""
+    if info.flag_bits & _ENCRYPTED:
+        return UnreadableError("encrypted; unpack the archive with its password")
+    if info.compress_type == zipfile.ZIP_BZIP2:
+        return UnreadableError("compressed by bzip2; make the archive again by another method")
     try:
-        return _guarded(info.file_size, partial(archive.read, info))
-    except _DAMAGE as error:
+        _check_size(info.file_size)
+        with archive.open(info) as stream:
+            return b"".join(iter(partial(stream.read, _PIECE), b""))
+    except Exception as error:  # each compression fails in ways of its own
         return UnreadableError(one_line(error))
 
 
 def _tar(path: Path) -> Pictures:
     """List a tar, keeping only where each member starts, so that reading it is one pass without headers."""
-    members: dict[str, tuple[int, int]] = {}
-    with _archive(path), tarfile.open(path, "r:*") as archive:
-        while (info := archive.next()) is not None:
-            archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep every header
-            name = _tidy(info.name)
-            if info.isreg() and not info.issparse() and _counts(name):
-                members[name] = (info.offset_data, info.size)
-        _check_end(archive)
-    return Pictures(path, sorted(members), partial(_read_tar, path, members))
-
-
-def _check_end(archive: tarfile.TarFile) -> None:
-    """Refuse a tar broken off by a bad header, which tarfile takes for its end, or with a bad checksum."""
-    stream = archive.fileobj
-    assert stream is not None
-    stream.seek(archive.offset)
-    if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
-        raise tarfile.ReadError("bad header")
-    while stream.read(2**20):
-        pass
+    found: dict[str, tuple[int, int] | str] = {}
+    with _archive(path):
+        for member in tarball.members(path):
+            name = _tidy(member.name)
+            if _counts(name) and member.kind != tarfile.DIRTYPE:
+                place = (member.start, member.size)
+                found[name] = place if member.kind in _FILES else _KINDS.get(member.kind, _IRREGULAR)
+    members, rejected = _divided(found)
+    order = partial(sorted, key=members.__getitem__)
+    return Pictures(path, sorted(members), partial(_read_tar, path, members), order, rejected)
 
 
 def _read_tar(
     path: Path, members: dict[str, tuple[int, int]], names: Collection[str]
 ) -> Iterator[tuple[str, Content]]:
     """Read in the order of the file: a compressed tar can only be read forwards."""
-    with _archive(path), tarfile.open(path, "r:*") as archive:
-        stream = archive.fileobj
-        assert stream is not None
+    with _archive(path), tarball.open_stream(path) as stream:
         for name in sorted(names, key=members.__getitem__):
             start, length = members[name]
+            try:
+                _check_size(length)
+            except UnreadableError as error:
+                yield name, error
+                continue
             stream.seek(start)
-            content = _guarded(length, partial(stream.read, length))
-            if isinstance(content, bytes) and len(content) < length:
-                raise EOFError("it ends early")
-            yield name, content
+            yield name, tarball.read(stream, length)

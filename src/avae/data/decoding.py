@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from math import ceil
 from typing import IO
 
 import numpy as np
@@ -18,8 +19,13 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from avae.data.preparation import Preparation
+
 MAX_PIXELS = 89_478_485  # Pillow's own default: a gigabyte once in memory
+MAX_REPEATS = 1000
 _FINER = 4  # a JPEG is decoded at the smallest scale that leaves so many pixels for one of the result
+
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323  # tags of TIFF
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -48,20 +54,21 @@ class UnreadableError(ValueError):
     """A picture that cannot be used; the message is a short reason, fit for `Rejected`."""
 
 
-def decode(data: bytes, size: int, channels: int) -> NDArray[np.uint8]:
+def decode(data: bytes, to: Preparation) -> NDArray[np.uint8]:
     """Decode one picture to uint8 (size, size, channels).
 
-    It is set upright (EXIF), put on white where transparent, reduced to 8 bits, cropped to the central
-    square and resized without aliasing; of several frames the first counts. A picture that already has
-    the size comes back as it is.
+    It is set upright (EXIF), cropped, put on white where transparent, reduced to 8 bits, made to fit and
+    resized without aliasing; of several frames the first counts. A picture that already has the size, and
+    of which all is kept, comes back as it is.
 
     Raises:
         UnreadableError: whatever is wrong with the file.
     """
     with _declared(), _reader(data) as image:
         _check_extent(image)
-        image.draft(None, (_FINER * size, _FINER * size))
-        return fit(image, size, channels)
+        finer = ceil(_FINER * to.size / to.crop)
+        image.draft(None, (finer, finer))
+        return fit(image, to)
 
 
 def probe(data: bytes) -> tuple[int, bool]:
@@ -71,18 +78,21 @@ def probe(data: bytes) -> tuple[int, bool]:
         return min(image.size), Image.getmodebase(image.mode) == "L"
 
 
-def fit_image(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
+def fit_image(image: Image.Image, to: Preparation) -> NDArray[np.uint8]:
     """Turn a PIL image of the caller's into uint8 (size, size, channels); raises UnreadableError."""
     with _declared():
-        return fit(image, size, channels)
+        return fit(image, to)
 
 
-def fit(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
+def fit(image: Image.Image, to: Preparation) -> NDArray[np.uint8]:
     """Turn a PIL image into uint8 (size, size, channels); see `decode`."""
-    image = _plain(_square(_upright(image)), channels)
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.LANCZOS)
-    return np.array(image, dtype=np.uint8).reshape(size, size, channels)
+    image = _plain(_kept(_upright(image), to), to.channels)
+    extent = _extent(image, to)
+    if image.size != extent:
+        image = image.resize(extent, Image.Resampling.LANCZOS)
+    if extent != (to.size, to.size):
+        image = _on_black(image, to.size)
+    return np.array(image, dtype=np.uint8).reshape(to.size, to.size, to.channels)
 
 
 @contextmanager
@@ -100,6 +110,7 @@ def _reader(data: bytes) -> Image.Image:
     """Open a picture by its first bytes, without decoding it."""
     if not data:
         raise UnreadableError("the file is empty")
+    _check_repeats(data)
     for start, reader in _READERS:
         if data.startswith(start):
             return reader(BytesIO(data))
@@ -108,9 +119,18 @@ def _reader(data: bytes) -> Image.Image:
 
 def _check_extent(image: Image.Image) -> None:
     """Refuse what would not fit in memory: a few bytes can claim billions of pixels."""
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise UnreadableError(f"{width}x{height} pixels, more than the {MAX_PIXELS:,} allowed")
+    extents = [image.size]
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # a tile is decoded whole, however small the picture
+        extents.append((image.tag_v2.get(_TILE_WIDTH, 1), image.tag_v2.get(_TILE_HEIGHT, 1)))
+    for width, height in extents:
+        if width * height > MAX_PIXELS:
+            raise UnreadableError(f"{width}x{height} pixels, more than the {MAX_PIXELS:,} allowed")
+
+
+def _check_repeats(data: bytes) -> None:
+    """Refuse a JPEG that runs over its pixels, or joins its EXIF blocks, again and again: each is slow."""
+    if data.startswith(b"\xff\xd8") and max(data.count(b"\xff\xda"), data.count(b"\xff\xe1")) > MAX_REPEATS:
+        raise UnreadableError(f"more than {MAX_REPEATS} scans or EXIF blocks")
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -123,14 +143,40 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _square(image: Image.Image) -> Image.Image:
-    """Crop to the central square."""
-    width, height = image.size
-    side = min(width, height)
-    if side < 1:
+def _kept(image: Image.Image, to: Preparation) -> Image.Image:
+    """Crop to the central share asked for, and to the square of it if that is how to fit."""
+    if min(image.size) < 1:
         raise UnreadableError("it has no pixels")
-    left, top = (width - side) // 2, (height - side) // 2
-    return image if width == height else image.crop((left, top, left + side, top + side))
+    if image.size == (to.size, to.size):
+        return image
+    width, height = (max(1, round(to.crop * side)) for side in image.size)
+    image = _central(image, width, height)
+    side = min(width, height)
+    return _central(image, side, side) if to.fit == "crop" else image
+
+
+def _central(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Crop around the centre; half a pixel too much is taken from the right and from below."""
+    if image.size == (width, height):
+        return image
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+def _extent(image: Image.Image, to: Preparation) -> tuple[int, int]:
+    """Return the width and height that a picture takes of the result."""
+    if to.fit != "pad":
+        return to.size, to.size
+    longer = max(image.size)
+    width, height = (max(1, round(to.size * side / longer)) for side in image.size)
+    return width, height
+
+
+def _on_black(image: Image.Image, size: int) -> Image.Image:
+    """Centre a picture on a black square."""
+    square = Image.new(image.mode, (size, size))
+    square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
+    return square
 
 
 def _plain(image: Image.Image, channels: int) -> Image.Image:
@@ -147,7 +193,7 @@ def _plain(image: Image.Image, channels: int) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey to 8 bits, 65535 to 255."""
-    levels = np.asarray(image).astype(np.int64).clip(0, 65535)
+    levels = np.asarray(image).clip(0, 65535).astype(np.uint32)
     return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
 
 

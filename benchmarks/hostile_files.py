@@ -1,0 +1,259 @@
+"""Pack thousands of damaged and hostile files beside good ones, and count what must not happen.
+
+    python benchmarks/hostile_files.py                          # 10,000 files, about a quarter of an hour
+    python benchmarks/hostile_files.py --count 1000 --seed 3 --keep DIR
+
+Everything goes through the public command, `avae data pack SOURCE DEST --size 32`, with a home, a cache and a
+working folder of its own. The sources are made by tests/data/hostile.py and hostile_archives.py:
+
+    groups     folders, zips, tars and tgzs of 80 damaged pictures and 20 good ones each
+    whole      archives of good pictures with bombs, links, doubles, or names that lead away
+    broken     archives cut short or with other bytes; these may be refused as a whole
+
+Each time the exit code must be 0, or 2 with one line of avae's at the end of stderr; no traceback; no hang;
+nothing written or changed outside of the destination; and of every source but the broken ones, all good
+pictures must be in images.npy, bit for bit. Prints a table; exit code 1 if any count is wrong.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "data"))
+
+from hostile import bombs, damaged, samples
+from hostile_archives import broken_ones, whole_ones
+from picture_files import encoded, folder, noise, tarred, zipped
+
+AVAE = Path(sys.executable).with_name("avae")
+SIDE = 32
+HOSTILE, GOOD = 80, 20  # in each group
+MIB = 900  # of a bomb, unpacked: tars of more than a GiB, 200 times as large as packed, are refused
+LIMIT = 300  # seconds, after which a command hangs
+LOSSLESS = (("png", "PNG"), ("bmp", "BMP"), ("tif", "TIFF"), ("webp", "WEBP"))
+
+Snapshot = dict[str, tuple[int, int, int]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to pack.
+
+    Attributes:
+        kind: the row of the table it counts in.
+        path: the folder or archive.
+        hostile: how many of its files are, 1 for an archive that is hostile itself.
+        good: the pixels that must be kept; None where all may be refused.
+    """
+
+    kind: str
+    path: Path
+    hostile: int
+    good: list[bytes] | None
+
+
+@dataclass
+class Count:
+    """What came of the sources of a kind; each of the last five must be 0."""
+
+    sources: int = 0
+    hostile: int = 0
+    refused: int = 0
+    good: int = 0
+    lost: int = 0
+    tracebacks: int = 0
+    hangs: int = 0
+    other_exits: int = 0
+    escapes: int = 0
+
+    @property
+    def wrong(self) -> int:
+        return self.lost + self.tracebacks + self.hangs + self.other_exits + self.escapes
+
+
+class Neighbours:
+    """Makes good pictures, no two alike."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def make(self, count: int) -> tuple[dict[str, bytes], list[bytes]]:
+        """Return files, in formats that lose nothing, and their pixels."""
+        files, pixels = {}, []
+        for (extension, form), _ in zip(cycle(LOSSLESS), range(count), strict=False):
+            image = noise(SIDE, SIDE, 3, seed=self.made)
+            options = {"lossless": True} if form == "WEBP" else {}
+            files[f"good/{self.made:06}.{extension}"] = encoded(image, form, **options)
+            pixels.append(image.tobytes())
+            self.made += 1
+        return files, pixels
+
+
+def groups(path: Path, count: int, chance: Random, neighbours: Neighbours) -> Iterator[Source]:
+    """Damaged pictures beside good ones, in every kind of container by turns."""
+    kinds = cycle((("folder", ""), ("zip", ".zip"), ("tar", ".tar"), ("tgz", ".tgz")))
+    makers: dict[str, Callable[..., Path]] = {"folder": folder, "zip": zipped}
+    sources = samples()
+    for number in range(-(-count // HOSTILE)):
+        files = {f"bomb-{name}": data for name, data in bombs().items()} if number < 4 else {}
+        for place in range(min(HOSTILE, count - number * HOSTILE) - len(files)):
+            extension, data = damaged(chance, sources)
+            files[f"bad-{place:02}.{extension}"] = data
+        hostile = len(files)
+        good, pixels = neighbours.make(GOOD)
+        files |= good
+        names = chance.sample(sorted(files), len(files))
+        kind, ending = next(kinds)
+        source = makers.get(kind, tarred)(
+            path / f"{number:04}{ending}", {name: files[name] for name in names}
+        )
+        if kind == "folder":
+            _litter(source)
+        yield Source(kind, source, hostile, pixels)
+
+
+def _litter(path: Path) -> None:
+    """Add what is no file, and a name that is no text."""
+    os.mkfifo(path / "pipe.png")
+    (path / "broken.png").symlink_to(path / "gone.png")
+    (path / "loop").symlink_to(path)
+    (path / "up.png").symlink_to("..")
+    (path / os.fsdecode(b"\xff\x1b[2J\n.png")).write_bytes(b"x")
+
+
+def archives(path: Path, count: int, chance: Random, neighbours: Neighbours) -> Iterator[Source]:
+    """Archives that are hostile themselves."""
+    good, pixels = neighbours.make(GOOD)
+    for source in whole_ones(path, good, path.parent / "away.png", MIB):
+        yield Source("whole", source, 1, pixels)
+    for source in broken_ones(path, good, chance, count):
+        yield Source("broken", source, 1, None)
+
+
+def pack(source: Source, sandbox: Path, dest: Path) -> tuple[int | None, str]:
+    """Run the command; return its exit code, None if it hangs, and what it says on stderr."""
+    flags = ["--size", str(SIDE), "--channels", "3", "--cache", str(sandbox / "cache")]
+    environment = os.environ | {"HOME": str(sandbox / "home"), "TMPDIR": str(sandbox / "tmp")}
+    command = [str(AVAE), "data", "pack", str(source.path), str(dest), *flags]
+    try:
+        done = subprocess.run(
+            command, env=environment, cwd=sandbox / "here", capture_output=True, timeout=LIMIT
+        )
+    except subprocess.TimeoutExpired:
+        return None, ""
+    return done.returncode, done.stderr.decode(errors="replace")
+
+
+def snapshot(sandbox: Path) -> Snapshot:
+    """Return all that lies beside the destinations and the cache, none of which may change."""
+    found: Snapshot = {}
+    for parent, folders, files in os.walk(sandbox):
+        if Path(parent) == sandbox:
+            folders[:] = [name for name in folders if name not in ("packed", "cache")]
+        for name in (*folders, *files):
+            about = os.lstat(os.path.join(parent, name))
+            changed = 0 if name in folders else about.st_mtime_ns
+            found[os.path.join(parent, name)] = (about.st_mode, about.st_size, changed)
+    return found
+
+
+def judge(source: Source, code: int | None, said: str, dest: Path, count: Count) -> list[str]:
+    """Count what came of a source; return what is wrong."""
+    wrong = []
+    count.sources += 1
+    count.hostile += source.hostile
+    count.refused += code == 2
+    if "Traceback" in said:
+        count.tracebacks += 1
+        wrong.append(said)
+    if code is None:
+        count.hangs += 1
+        wrong.append(f"no end after {LIMIT} s")
+    elif code not in (0, 2) or (code == 2 and not _told(said)):
+        count.other_exits += 1
+        wrong.append(f"exit code {code}: {said}")
+    if source.good is not None:
+        kept = {row.tobytes() for row in np.load(dest / "images.npy")} if code == 0 else set()
+        lost = sum(pixels not in kept for pixels in source.good)
+        count.good += len(source.good)
+        count.lost += lost
+        wrong += [f"{lost} good pictures lost, exit code {code}: {said}"] if lost else []
+    return wrong
+
+
+def _told(said: str) -> bool:
+    """Whether a refusal is told in one line, the last; libtiff may have complained before."""
+    ours = [line.startswith("avae: ") for line in said.strip().splitlines()]
+    return ours.count(True) == 1 and ours[-1]
+
+
+def measure(sandbox: Path, files: int, seed: int) -> dict[str, Count]:
+    """Make the sources, pack each, and return the counts by kind."""
+    for name in ("sources", "archives", "home", "tmp", "here", "packed"):
+        (sandbox / name).mkdir(parents=True)
+    chance, neighbours = Random(seed), Neighbours()
+    sources = list(groups(sandbox / "sources", files, chance, neighbours))
+    sources += archives(sandbox / "archives", files // 100, chance, neighbours)
+    counts = {source.kind: Count() for source in sources}
+    before = snapshot(sandbox)
+    for number, source in enumerate(sources):
+        dest, count = sandbox / "packed" / f"{number:04}" / "set", counts[source.kind]
+        code, said = pack(source, sandbox, dest)
+        wrong = judge(source, code, said, dest, count)
+        after = snapshot(sandbox)
+        changed = sorted({name for name, _ in before.items() ^ after.items()})
+        count.escapes += len(changed)
+        wrong += [f"written outside: {name}" for name in changed]
+        before = after
+        for line in wrong:
+            print(f"WRONG: {source.path.relative_to(sandbox)}: {line}", flush=True)
+    return counts
+
+
+def table(counts: dict[str, Count]) -> str:
+    """Return the counts, a row for each kind."""
+    columns = list(vars(Count()))
+    lines = [["", *(name.replace("_", " ") for name in columns)]]
+    lines += [[kind, *(f"{getattr(count, name):,}" for name in columns)] for kind, count in counts.items()]
+    lines.append(["all", *(f"{sum(getattr(c, name) for c in counts.values()):,}" for name in columns)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
+    )
+
+
+def main() -> int:
+    """Parse the flags, run, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=10_000, help="of damaged pictures")
+    parser.add_argument("--seed", type=int, default=0, help="of the damage")
+    parser.add_argument("--keep", type=Path, help="a new folder for all of it; by default a temporary one")
+    asked = parser.parse_args()
+    if asked.keep and asked.keep.exists():
+        parser.error(f"{asked.keep} exists")
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as temporary:
+        counts = measure((asked.keep or Path(temporary) / "sandbox").absolute(), asked.count, asked.seed)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+    print(table(counts))
+    print(f"most memory of any process {peak:,} MiB; {time.monotonic() - began:,.0f} s")
+    wrong = sum(count.wrong for count in counts.values())
+    print("PASS" if not wrong else f"FAIL: {wrong} wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
