@@ -1,4 +1,7 @@
-"""The form of data: checksums, tensors, and the order of items."""
+"""The form of data: checksums and tensors."""
+
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from picture_files import noise
 
-from avae.data.dataset import ShuffledOrder, as_images, as_tensor, checksum
+from avae.data.dataset import as_images, as_tensor, checksum
 from avae.noise import normal_rows
 
 
@@ -29,6 +32,11 @@ def test_channels_come_first() -> None:
     assert tensor[1, 2, 3, 4].item() == pytest.approx(images[1, 3, 4, 2] / 127.5 - 1)
 
 
+def test_the_values_of_all_runs_to_come() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    assert torch.equal(as_tensor(levels).flatten(), torch.arange(256).float() / 127.5 - 1)
+
+
 def test_as_images_clips_what_overshoots() -> None:
     tensor = torch.tensor([-3.0, -1.0, 0.0, 1.0, 3.0]).reshape(1, 1, 1, 5)
     assert as_images(tensor).ravel().tolist() == [0, 0, 128, 255, 255]
@@ -39,6 +47,15 @@ def test_points_pass_unchanged() -> None:
     assert np.array_equal(as_tensor(points).numpy(), points)
 
 
+def test_a_read_only_map_is_read_without_a_warning(tmp_path: Path) -> None:
+    for items in (noise(5, 4, 4, 3), np.ones((5, 2), np.float32)):
+        np.save(tmp_path / "items.npy", items)
+        mapped = np.load(tmp_path / "items.npy", mmap_mode="r")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert torch.equal(as_tensor(mapped[1:4]), as_tensor(items[1:4]))
+
+
 def test_the_checksum_sees_content_shape_type_and_order() -> None:
     a, b = np.arange(6, dtype=np.uint8), np.arange(6, dtype=np.uint8)[::-1]
     variants = [(a, b), (b, a), (a,), (a.reshape(2, 3), b), (a.view(np.int8), b)]
@@ -46,41 +63,7 @@ def test_the_checksum_sees_content_shape_type_and_order() -> None:
     assert checksum(a, b) == checksum(a.copy(), np.ascontiguousarray(b))
 
 
-counts, sizes, seeds = st.integers(1, 40), st.integers(1, 100), st.integers(0, 2**64 - 1)
-
-
-@settings(max_examples=60, deadline=None)
-@given(count=counts, size=sizes, seed=seeds)
-def test_every_epoch_holds_each_item_once(count: int, size: int, seed: int) -> None:
-    order = ShuffledOrder(count, seed)
-    steps = -(-3 * count // size)
-    drawn = np.concatenate([order.batch(step, size) for step in range(steps)])
-    for epoch in range(3):
-        assert sorted(drawn[epoch * count : (epoch + 1) * count]) == list(range(count))
-
-
-@settings(max_examples=60, deadline=None)
-@given(count=counts, size=sizes, seed=seeds, steps=st.lists(st.integers(0, 50), min_size=1, max_size=5))
-def test_a_batch_is_a_function_of_seed_and_step(count: int, size: int, seed: int, steps: list[int]) -> None:
-    order = ShuffledOrder(count, seed)
-    for step in steps:  # in any order, whatever was asked before
-        batch = order.batch(step, size)
-        assert batch.shape == (size,)
-        assert np.array_equal(batch, ShuffledOrder(count, seed).batch(step, size))
-
-
-@settings(max_examples=30, deadline=None)
-@given(count=counts, size=sizes, seed=seeds)
-def test_batch_sizes_read_one_sequence(count: int, size: int, seed: int) -> None:
-    order = ShuffledOrder(count, seed)
-    halves = np.concatenate([order.batch(2, size), order.batch(3, size)])
-    assert np.array_equal(halves, order.batch(1, 2 * size))
-
-
-def test_epochs_and_seeds_differ() -> None:
-    order = ShuffledOrder(1000, 0)
-    assert not np.array_equal(order.batch(0, 1000), order.batch(1, 1000))
-    assert not np.array_equal(order.batch(0, 1000), ShuffledOrder(1000, 1).batch(0, 1000))
+seeds = st.integers(0, 2**64 - 1)
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,7 +1,7 @@
-"""What training and evaluation read: two arrays and where they came from."""
+"""What training and evaluation read: two arrays, and what they are."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -9,25 +9,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avae.noise import generator
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A picture that could not be used, and why."""
-
-    name: str
-    reason: str
+from avae.data.preparation import FILTER, Preparation
+from avae.data.source import Rejected
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A training and a test split in memory.
+    """A training and a test split, in memory or mapped into it from a packed set.
 
     Attributes:
         name: what to call it in a result file.
         train, test: uint8 images (N, H, W, C), or float32 points (N, F).
         checksum: of both arrays, see `checksum`.
+        preparation: how the images were prepared; None for points.
         rejected: pictures left out of either split.
     """
 
@@ -35,7 +29,13 @@ class DataSet:
     train: NDArray[Any]
     test: NDArray[Any]
     checksum: str
+    preparation: Preparation | None = None
     rejected: tuple[Rejected, ...] = ()
+
+    @property
+    def prepared_by(self) -> dict[str, Any] | None:
+        """How the images were prepared, and by which filter, as result files tell it."""
+        return None if self.preparation is None else {**asdict(self.preparation), "filter": FILTER}
 
     @property
     def holds_images(self) -> bool:
@@ -68,10 +68,15 @@ def as_tensor(items: NDArray[np.generic], device: torch.device | str = "cpu") ->
     Returns:
         float32 (N, C, H, W) in [-1, 1], channels last in memory, or the points unchanged.
     """
-    tensor = torch.from_numpy(np.ascontiguousarray(items)).to(device)
-    if tensor.dtype == torch.uint8:
-        return tensor.permute(0, 3, 1, 2).float() / 127.5 - 1
-    return tensor
+    # "W": PyTorch warns of memory it must not write to, such as a read-only map.
+    return as_floats(torch.from_numpy(np.require(items, requirements=["C", "W"])).to(device))
+
+
+def as_floats(stored: Tensor) -> Tensor:
+    """Convert uint8 images (N, H, W, C) or points as `as_tensor` does; points are returned as they are."""
+    if stored.dtype == torch.uint8:
+        return stored.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return stored
 
 
 def as_images(tensor: Tensor) -> NDArray[np.uint8]:
@@ -79,32 +84,3 @@ def as_images(tensor: Tensor) -> NDArray[np.uint8]:
     levels = ((tensor.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     array: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).cpu().numpy()
     return array
-
-
-class ShuffledOrder:
-    """An endless order of items, shuffled anew every epoch: a function of (seed, step) alone.
-
-    Every run of `count` consecutive draws that starts at an epoch holds each item once; batches run
-    across the border of epochs.
-    """
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count = count
-        self.seed = seed
-        self._epochs: dict[int, NDArray[np.int64]] = {}
-
-    def batch(self, step: int, size: int) -> NDArray[np.int64]:
-        """Return the item numbers of step `step`."""
-        places = np.arange(step * size, (step + 1) * size)
-        epochs, offsets = np.divmod(places, self.count)
-        self._keep(range(int(epochs[0]), int(epochs[-1]) + 1))
-        return np.array([self._epochs[int(e)][o] for e, o in zip(epochs, offsets, strict=True)])
-
-    def _keep(self, epochs: range) -> None:
-        """Hold the permutations of these epochs and forget the others."""
-        self._epochs = {
-            epoch: self._epochs[epoch]
-            if epoch in self._epochs
-            else generator(self.seed, "order", epoch).permutation(self.count)
-            for epoch in epochs
-        }

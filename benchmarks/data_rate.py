@@ -1,0 +1,175 @@
+"""Pictures a second from a packed array, against torchvision's ImageFolder and DataLoader.
+
+    python benchmarks/data_rate.py [--pictures 2048] [--rounds 7] [--out FILE.json]
+
+Needs torchvision. Both give shuffled float batches of 64 in [-1, 1] on the processor, from the same made
+pictures, at 32, 64 and 256 px: `Feed` from a map of images.npy, with and without flips, and a DataLoader
+of two workers from JPEG files of that very size, without flips. They take turns in one process; medians
+over the rounds are printed. Workers and caches are warm: a round's first batches are not timed, and all
+files have been read before. Last comes the share of a training step (AVAE, 64 px, w=32) spent on its batch.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from PIL import Image
+from scipy.ndimage import zoom
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+
+from avae.data.dataset import as_tensor
+from avae.data.feeding import Feed
+from avae.engine.optimizers import adams
+from avae.engine.step import Phase, training_step
+from avae.recipes.build import build_framework
+from avae.recipes.config import Config
+
+SIZES = (32, 64, 256)
+BATCH = 64
+WORKERS = 2
+CLASSES = 8
+WARM_BATCHES = 12
+STEPS = 10
+CPU = torch.device("cpu")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", type=int, default=2048)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    if asked.pictures < 2 * WARM_BATCHES * BATCH:
+        parser.error(f"--pictures {asked.pictures}: bring {2 * WARM_BATCHES * BATCH} or more")
+    machine = {
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "load at the start": round(os.getloadavg()[0], 2),
+    }
+    print(", ".join(f"{name} {value}" for name, value in machine.items()))
+    result = {"machine": machine, "pictures": asked.pictures, "rates": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        for size in SIZES:
+            files, packed = Path(folder, f"files-{size}"), Path(folder, f"images-{size}.npy")
+            make_files(files, size, asked.pictures)
+            pack(files, packed, size, asked.pictures)
+            result["rates"][size] = rates(files, packed, asked.rounds)
+        result["step"] = share_of_a_step(Path(folder, "images-64.npy"))
+    if asked.out:
+        asked.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def make_files(folder: Path, size: int, count: int) -> None:
+    """Write JPEG files in class folders: smooth shades with some grain, as photographs have."""
+    generator = np.random.default_rng(size)
+    for label in range(CLASSES):
+        (folder / f"class-{label}").mkdir(parents=True)
+    for number in range(count):
+        coarse = generator.uniform(0, 255, (size // 8, size // 8, 3)).astype(np.float32)
+        picture = zoom(coarse, (8, 8, 1), order=1) + generator.normal(0, 6, (size, size, 3))
+        levels = picture.clip(0, 255).astype(np.uint8)
+        Image.fromarray(levels).save(folder / f"class-{number % CLASSES}" / f"{number:06}.jpg", quality=90)
+
+
+def pack(folder: Path, path: Path, size: int, count: int) -> None:
+    """Write the files' pixels as one array, in ImageFolder's order, which `avae data pack` need not keep."""
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, (count, size, size, 3))
+    for row, (name, _) in enumerate(ImageFolder(folder).samples):
+        array[row] = Image.open(name)
+    array.flush()
+
+
+def rates(files: Path, packed: Path, rounds: int) -> dict[str, float]:
+    """Print and return pictures a second of each way, and how many times the loader's each is."""
+    loader = image_loader(files)
+    items = np.load(packed, mmap_mode="r")
+    assert torch.allclose(loader.dataset[5][0], as_tensor(items[5:6])[0], atol=1e-6)
+    batches = len(items) // BATCH - WARM_BATCHES
+    ways: dict[str, Callable[[], float]] = {
+        "loader": lambda: rate((x for x, _ in loader), batches),
+        "packed": lambda: rate(fed(Feed(items, CPU, 0, BATCH)), 4 * batches),
+        "packed, flips": lambda: rate(fed(Feed(items, CPU, 0, BATCH, flip=True)), 4 * batches),
+    }
+    seen: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way, measure in ways.items():
+            seen[way].append(measure())
+    medians = {way: statistics.median(values) for way, values in seen.items()}
+    for way, median in medians.items():
+        times, spread = median / medians["loader"], f"{min(seen[way]):.0f} to {max(seen[way]):.0f}"
+        print(f"{items.shape[1]:3} px  {way:13} {median:8.0f} pictures/s ({spread})  x {times:.1f}")
+    return medians | {"ratio": medians["packed"] / medians["loader"]}
+
+
+def image_loader(folder: Path) -> DataLoader:
+    """Return the usual way to read a folder of pictures."""
+    prepared = transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
+    return DataLoader(
+        ImageFolder(folder, prepared),
+        batch_size=BATCH,
+        shuffle=True,
+        drop_last=True,
+        num_workers=WORKERS,
+        persistent_workers=True,
+    )
+
+
+def fed(feed: Feed) -> Iterator[Tensor]:
+    """Yield the batches of step after step."""
+    step = 0
+    while True:
+        yield feed.batch(step, range(BATCH))
+        step += 1
+
+
+def rate(batches: Iterator[Tensor], count: int) -> float:
+    """Return pictures a second over `count` batches, after the first ones."""
+    for _ in range(WARM_BATCHES):
+        next(batches)
+    began = time.perf_counter()
+    for _ in range(count):
+        next(batches)
+    seconds = time.perf_counter() - began
+    return count * BATCH / seconds
+
+
+def share_of_a_step(packed: Path) -> dict[str, float]:
+    """Print and return the seconds a training step takes, and those until it has its batch."""
+    config = Config(recipe="", data="", out="", steps=1, size=64, channels=3, width=32)
+    framework = build_framework(config).to(memory_format=torch.channels_last)
+    optimizers = adams(framework.networks, 2e-4, {})
+    phases = [Phase("main", framework.losses)]
+    feed = Feed(np.load(packed, mmap_mode="r"), CPU, 0, BATCH, flip=True)
+    noise = {name: torch.randn(shape) for name, shape in framework.noise_shapes(BATCH).items()}
+    waiting, whole = [], []
+    for step in range(STEPS + 2):
+        began = time.perf_counter()
+        x = feed.batch(step, range(BATCH))
+        waiting.append(time.perf_counter() - began)
+        training_step(step, phases, framework.networks, optimizers, [(x, noise)])
+        whole.append(time.perf_counter() - began)
+    data, step_time = statistics.median(waiting[2:]), statistics.median(whole[2:])
+    print(
+        f"a training step at 64 px, w=32: {step_time:.3f} s, of which its batch {data * 1000:.2f} ms", end=""
+    )
+    print(f" = {data / step_time:.3%}")
+    return {"seconds": step_time, "batch_seconds": data, "share": data / step_time}
+
+
+if __name__ == "__main__":
+    main()
