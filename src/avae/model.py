@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from avae.data.dataset import as_tensor
 from avae.data.pictures import open_picture
+from avae.data.preparation import Preparation
 from avae.devices import pick_device
 from avae.errors import UserError
 from avae.files import write_json
@@ -70,6 +71,12 @@ class Model:
         """Shape of one item: (C, H, W) or (F,)."""
         channels, size = self.config.channels or 0, self.config.size or 0
         return (channels, size, size) if self.draws_images else (channels,)
+
+    @property
+    def preparation(self) -> Preparation:
+        """How pictures are prepared for it: as those it was trained on."""
+        config = self.config
+        return Preparation(config.size or 0, config.channels or 0, config.crop or 1.0, config.fit or "crop")
 
     def require_encoder(self) -> None:
         """Raise UserError for a GAN, which has none: to be asked before images are read for it."""
@@ -208,7 +215,7 @@ class Model:
     def _picture(self, image: Picture) -> NDArray[np.uint8]:
         if not self.draws_images:
             raise UserError("this model is of points: pass an (N, F) array of floats")
-        return open_picture(image, self.config.size or 0, self.config.channels or 0)
+        return open_picture(image, self.preparation)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         images = array.dtype == np.uint8 and self.draws_images and array.ndim == 4

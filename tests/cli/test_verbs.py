@@ -358,7 +358,7 @@ def test_evaluate_writes_figures_and_where_they_come_from(data, framework, cli, 
     assert result["protocol"] == "standard"
     assert result["framework"] == framework
     assert result["split"] == "test"
-    assert result["data"] == {"name": saved["data"]["name"], "checksum": saved["data"]["checksum"]}
+    assert result["data"] == {key: saved["data"][key] for key in ("name", "checksum", "preparation")}
     assert result["trained_on"] == saved["data"]
     assert result["counts"]["reconstructed"] == (0 if framework == "gan" else 40)
     assert {"feature_extractor", "batch_norm", "code", "seed", "versions"} <= result.keys()

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from picture_files import encoded, folder, noise, pictures, tarred, zipped
 
 from avae.data.dataset import DataSet, checksum
-from avae.data.sources import load_data, split_names
+from avae.data.folders import split_names
+from avae.data.sources import load_data
 from avae.errors import UserError
 
 SPLIT = ["train/cat/1.png", "train/cat/2.png", "train/dog/1.png", "test/cat/1.png", "test/dog/9.png"]
@@ -131,7 +132,7 @@ def test_too_little_is_told(tmp_path: Path, files: dict[str, bytes], message: st
 def test_an_unknown_name_is_told_with_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"digit: .*did you mean digits"):
         load_data("digit", None, None)
-    with pytest.raises(UserError, match="use toy or digits"):
+    with pytest.raises(UserError, match=r"use toy, digits, cifar10, .* or ffhq"):
         load_data(str(tmp_path / "nowhere"), None, None)
 
 

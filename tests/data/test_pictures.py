@@ -15,6 +15,8 @@ from picture_files import encoded, folder, link, noise, pictures, tarred, zipped
 from avae.data import archives as room
 from avae.data.archives import open_pictures
 from avae.data.pictures import read_pictures
+from avae.data.preparation import Preparation
+from avae.data.sources import load_data
 from avae.errors import UserError
 
 NAMES = ["b/2.png", "a/1.png", "c.PNG", "a/deep/er/0.png"]
@@ -30,7 +32,7 @@ def test_every_container_gives_the_same_arrays(tmp_path: Path) -> None:
         tarred(tmp_path / "x.TGZ", dict(reversed(files.items()))),
     ]
     for source in sources:
-        names, images, rejected = read_pictures(source, 16, 3)
+        names, images, rejected = read_pictures(source, Preparation(16, 3))
         assert names == sorted(NAMES) == open_pictures(source).names
         assert rejected == ()
         for name, image in zip(names, images, strict=True):
@@ -39,8 +41,8 @@ def test_every_container_gives_the_same_arrays(tmp_path: Path) -> None:
 
 def test_the_order_of_creation_does_not_matter(tmp_path: Path) -> None:
     files = pictures([f"{number}.png" for number in range(12)])
-    one = read_pictures(folder(tmp_path / "one", files), 16, 3)
-    two = read_pictures(folder(tmp_path / "two", dict(reversed(files.items()))), 16, 3)
+    one = read_pictures(folder(tmp_path / "one", files), Preparation(16, 3))
+    two = read_pictures(folder(tmp_path / "two", dict(reversed(files.items()))), Preparation(16, 3))
     assert one[0] == two[0]
     assert np.array_equal(one[1], two[1])
 
@@ -50,7 +52,9 @@ def test_more_pictures_than_a_batch_keep_their_places(tmp_path: Path) -> None:
     files["050.png"] = files["150.png"] = b"broken"
     calls: list[tuple[int, int | None]] = []
     source = tarred(tmp_path / "x.tar.gz", files)
-    names, images, rejected = read_pictures(source, 4, 1, lambda done, total: calls.append((done, total)))
+    names, images, rejected = read_pictures(
+        source, Preparation(4, 1), lambda done, total: calls.append((done, total))
+    )
     assert [int(name[:3]) for name in names] == images[:, 0, 0, 0].tolist()
     assert [item.name for item in rejected] == ["050.png", "150.png"]
     assert calls[-1] == (200, 200)
@@ -85,7 +89,7 @@ def test_names_that_leave_the_archive_write_nothing(tmp_path: Path) -> None:
     files = pictures(["../up.png", str(target), "../../../../tmp/up.png", "./x//a.png"])
     for source in (zipped(inside / "x.zip", files), tarred(inside / "x.tar.gz", files)):
         before = sorted(tmp_path.rglob("*"))
-        names, images, rejected = read_pictures(source, 16, 3)
+        names, images, rejected = read_pictures(source, Preparation(16, 3))
         assert sorted(tmp_path.rglob("*")) == before
         assert (len(names), len(images), rejected) == (4, 4, ())
         assert "x/a.png" in names
@@ -132,12 +136,12 @@ def test_a_member_appended_again_replaces_the_first(tmp_path: Path) -> None:
     folder(tmp_path, {"a.png": encoded(new)})
     with tarfile.open(source, "a") as archive:
         archive.add(tmp_path / "a.png", "a.png")
-    assert np.array_equal(read_pictures(source, 4, 3)[1], new[None])
+    assert np.array_equal(read_pictures(source, Preparation(4, 3))[1], new[None])
 
 
 def test_a_single_picture_is_a_source(tmp_path: Path) -> None:
     path = folder(tmp_path, pictures(["a.png"])) / "a.png"
-    names, images, _ = read_pictures(path, 16, 3)
+    names, images, _ = read_pictures(path, Preparation(16, 3))
     assert names == ["a.png"]
     assert np.array_equal(images, noise(16, 16, 3)[None])
 
@@ -145,7 +149,7 @@ def test_a_single_picture_is_a_source(tmp_path: Path) -> None:
 def test_unreadable_pictures_are_listed_with_their_reason(tmp_path: Path) -> None:
     whole = encoded(noise(16, 16, 3))
     files = {"a.png": whole, "cut.png": whole[:200], "empty.jpg": b"", "text.gif": b"hello"}
-    names, images, rejected = read_pictures(folder(tmp_path / "x", files), 16, 3)
+    names, images, rejected = read_pictures(folder(tmp_path / "x", files), Preparation(16, 3))
     assert (names, len(images)) == (["a.png"], 1)
     assert [item.name for item in rejected] == ["cut.png", "empty.jpg", "text.gif"]
     assert all(item.reason for item in rejected)
@@ -159,7 +163,7 @@ def test_files_too_large_are_rejected_unread(tmp_path: Path, monkeypatch: pytest
         zipped(tmp_path / "x.zip", files),
         tarred(tmp_path / "x.tgz", files),
     ):
-        (item,) = read_pictures(source, 16, 3)[2]
+        (item,) = read_pictures(source, Preparation(16, 3))[2]
         assert item.name == "big.png"
         assert "4 MiB" in item.reason
 
@@ -169,7 +173,7 @@ def test_one_damaged_member_of_a_zip_spoils_no_other(tmp_path: Path) -> None:
     data = bytearray(source.read_bytes())
     data[200] ^= 0xFF
     source.write_bytes(data)
-    names, _, rejected = read_pictures(source, 16, 3)
+    names, _, rejected = read_pictures(source, Preparation(16, 3))
     assert (names, [item.name for item in rejected]) == (["b.png"], ["a.png"])
 
 
@@ -181,7 +185,7 @@ def test_half_an_archive_is_called_damaged(tmp_path: Path, name: str, share: flo
     data = source.read_bytes()
     source.write_bytes(data[: int(share * len(data))])
     with pytest.raises(UserError, match="damaged archive") as caught:
-        read_pictures(source, 16, 3)
+        read_pictures(source, Preparation(16, 3))
     assert str(source) in str(caught.value)
 
 
@@ -219,7 +223,7 @@ def test_a_corrupted_archive_is_read_or_refused_as_declared(
         data[int(place * (len(data) - 1))] = value
     source.write_bytes(data)
     try:
-        names, images, _ = read_pictures(source, 4, 3)
+        names, images, _ = read_pictures(source, Preparation(4, 3))
     except UserError as error:
         message = str(error)
     else:
@@ -237,11 +241,11 @@ def test_what_cannot_be_a_source_is_told(tmp_path: Path) -> None:
         ("empty", "holds no pictures"),
     ):
         with pytest.raises(UserError, match=message) as caught:
-            read_pictures(tmp_path / name, 16, 3)
+            read_pictures(tmp_path / name, Preparation(16, 3))
         assert str(tmp_path / name) in str(caught.value)
 
 
 @pytest.mark.parametrize(("size", "channels"), [(0, 3), (-1, 1), (16, 2)])
 def test_impossible_shapes_are_told(tmp_path: Path, size: int, channels: int) -> None:
     with pytest.raises(UserError, match=str(size)):
-        read_pictures(folder(tmp_path / "x", pictures(["a.png"])), size, channels)
+        load_data(str(folder(tmp_path / "x", pictures(["a.png"]))), size, channels)

@@ -77,7 +77,7 @@ def test_sigma_is_the_priors_at_the_start_and_independent_of_x():
 # VAE/GAN's features
 
 FEATURES = {16: (4, (16, 4, 4), 1.0), 32: (4, (16, 4, 4), 1.0), 64: (3, (8, 8, 8), 0.5**0.5)}
-FEATURES[128] = (4, (16, 8, 8), 0.5**0.5)
+FEATURES |= {128: (4, (16, 8, 8), 0.5**0.5), 256: (5, (16, 8, 8), 0.5**0.5)}
 """By image size: blocks that make them, their shape at w = 2, and their factor."""
 
 

@@ -9,13 +9,14 @@ from avae.errors import UserError, suggestion
 
 VERBS = {
     "demo": "train on bundled digits and write a report, in minutes",
-    "train": "train a recipe: demo, toy, folder",
+    "train": "train a recipe: on your pictures (folder), or on a data set of the paper",
     "evaluate": "measure a run on its test pictures",
     "sample": "draw new pictures",
     "reconstruct": "encode pictures and draw them again",
     "encode": "turn pictures into codes (.npz)",
     "decode": "turn codes into pictures",
     "interpolate": "draw the way from one picture to another",
+    "data": "pack a data set, or look at one",
 }
 
 USAGE_ERROR = 2

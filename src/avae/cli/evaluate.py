@@ -1,5 +1,6 @@
 """avae evaluate RUN [flags]"""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,6 +31,8 @@ class Evaluate:
     """A run or model folder."""
     data: str | None = None
     """The data set; by default the one the run was trained on."""
+    cache: str | None = None
+    """Where packed sets and downloads are kept; by default where training had them, or ~/.cache/avae."""
     protocol: Literal["standard"] = "standard"
     """How: fixed batch-norm statistics, calibrated mean codes."""
     samples: int = SAMPLES
@@ -54,7 +57,7 @@ def run(arguments: list[str]) -> int:
         raise UserError(f"{asked.run} does not say where its data are: pass --data")
     if asked.out is None and saved is None:
         raise UserError(f"{asked.run} is a model, not a run: name the .json to write with --out")
-    data = load_for(model, source)
+    data = load_for(model, source, asked.cache or (saved.config.cache if saved else None))
     other = model.data["checksum"] != data.checksum
     if other and asked.out is None:
         raise UserError(
@@ -74,10 +77,10 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def load_for(model: Model, source: str) -> DataSet:
+def load_for(model: Model, source: str, cache: str | None = None) -> DataSet:
     """Load data as a model takes them, or raise UserError if they are of another kind."""
-    size, channels = (model.config.size, model.config.channels) if model.draws_images else (None, None)
-    data = load_with_progress(source, size, channels)
+    channels = model.config.channels if model.draws_images else None
+    data = load_with_progress(source, dataclasses.replace(model.config, channels=channels, cache=cache))
     if data.holds_images != model.draws_images:
         kinds = ("points", "images")
         raise UserError(

@@ -31,9 +31,8 @@ def read_items(model: Model, path: Path) -> tuple[list[str], Tensor]:
         raise UserError(
             f"{path}: this model is of points; name a .npy array of floats (N, {model.item_shape[0]})"
         )
-    channels, size, _ = model.item_shape
     with progress(f"reading {path}") as advance:
-        names, images, rejected = read_pictures(path, size, channels, advance)
+        names, images, rejected = read_pictures(path, model.preparation, advance)
     for left_out in rejected:
         print(f"left out {left_out.name}: {left_out.reason}")
     return names, model.items(images)

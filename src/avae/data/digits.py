@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avae.data.dataset import DataSet, checksum
+from avae.data.preparation import Preparation
 from avae.noise import generator
 
 TEST_COUNT = 300
@@ -22,7 +23,7 @@ def digits_data() -> DataSet:
     images = _images()
     order = generator(0, "digits").permutation(len(images))
     test, train = images[np.sort(order[:TEST_COUNT])], images[np.sort(order[TEST_COUNT:])]
-    return DataSet("digits", train, test, checksum(train, test))
+    return DataSet("digits", train, test, checksum(train, test), Preparation(16, 1))
 
 
 def _images() -> NDArray[np.uint8]:

@@ -1,6 +1,6 @@
-"""The paper's convolutional networks (Fig. 5, after DCGAN) for 16, 32, 64 and 128 pixels.
+"""The paper's convolutional networks (Fig. 5, after DCGAN) for 16, 32, 64, 128 and 256 pixels.
 
-Every convolution is 5x5 with 'same' padding. Down: width w, 2w, 4w, 8w (and 8w again at 128 px) to 4x4,
+Every convolution is 5x5 with 'same' padding. Down: width w, 2w, 4w, 8w (and 8w again from 128 px on) to 4x4,
 batch norm except on the first block, leaky ReLU 0.2, one linear layer. Up: the mirror, with ReLU and tanh.
 Weights start at N(0, 0.02) and batch-norm scales at N(1, 0.02).
 """
@@ -10,13 +10,19 @@ import math
 import torch
 from torch import Tensor, nn
 
-STRIDES = {16: (2, 1, 1, 2), 32: (2, 2, 1, 2), 64: (2, 2, 2, 2), 128: (2, 2, 2, 2, 2)}
+STRIDES = {16: (2, 1, 1, 2), 32: (2, 2, 1, 2), 64: (2, 2, 2, 2), 128: (2,) * 5, 256: (2,) * 6}
 """Strides of the down blocks by image size, in pixels; the up blocks run through them backwards."""
 
-_FEATURES = {16: (4, 1.0), 32: (4, 1.0), 64: (3, math.sqrt(0.5)), 128: (4, math.sqrt(0.5))}
+_FEATURES = {
+    16: (4, 1.0),
+    32: (4, 1.0),
+    64: (3, math.sqrt(0.5)),
+    128: (4, math.sqrt(0.5)),
+    256: (5, math.sqrt(0.5)),
+}
 """By image size: down blocks that make VAE/GAN's features (4x4 pixels, 8x8 from 64 px on), and a factor."""
 
-_MULTIPLES = (1, 2, 4, 8, 8)
+_MULTIPLES = (1, 2, 4, 8, 8, 8)
 _LAST = 4  # pixels across at the linear layer
 
 

@@ -40,6 +40,7 @@ def build_framework(config: Config, networks: Mapping[str, nn.Module] | None = N
     Raises:
         UserError: one of your own does not fit the framework; docs/networks.md says what does.
     """
+    check_size(config)
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would seed the caller's GPU too.
         torch.default_generator.manual_seed(config.seed)
@@ -51,6 +52,12 @@ def build_framework(config: Config, networks: Mapping[str, nn.Module] | None = N
         )
     check_networks(config, networks or {})
     return FRAMEWORKS[config.framework](config, named | dict(networks or {}))
+
+
+def check_size(config: Config) -> None:
+    """Raise UserError for a size that no network draws; None is one the data will decide."""
+    if config.network == "dcgan" and config.size not in (None, *STRIDES):
+        raise UserError(f"--size {config.size}: dcgan draws {', '.join(map(str, STRIDES))} pixels")
 
 
 def _vae(config: Config, networks: dict[str, nn.Module]) -> Framework:
@@ -154,8 +161,6 @@ def _mlp(config: Config) -> tuple[Maker, Maker]:
 
 def _dcgan(config: Config) -> tuple[Maker, Maker]:
     size, channels = _known(config, "size"), _known(config, "channels")
-    if size not in STRIDES:
-        raise UserError(f"--size {size}: dcgan draws {', '.join(map(str, STRIDES))} pixels")
     return (
         lambda outputs: Down(size, channels, config.width, outputs),
         lambda inputs: Up(size, channels, config.width, inputs),

@@ -8,9 +8,12 @@ from avae.errors import UserError, suggestion
 from avae.recipes.config import Config, check_fields
 from avae.recipes.demo import demo
 from avae.recipes.folder import folder
+from avae.recipes.paper import bedroom, celeba, cifar10, cifar100, ffhq256, svhn
 from avae.recipes.toy import toy
 
-RECIPES: dict[str, Callable[[], Config]] = {"demo": demo, "toy": toy, "folder": folder}
+RECIPES: dict[str, Callable[[], Config]] = {
+    make.__name__: make for make in (demo, toy, folder, cifar10, cifar100, svhn, celeba, bedroom, ffhq256)
+}
 
 
 def recipe(name: str) -> Config:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
@@ -14,6 +15,8 @@ ARCHITECTURE = (
     "network",
     "size",
     "channels",
+    "crop",
+    "fit",
     "width",
     "code_dim",
     "xi_dim",
@@ -22,7 +25,7 @@ ARCHITECTURE = (
     "latent_codes",
     "beta",
 )
-"""The fields of a Config that a saved model needs to be built again."""
+"""The fields of a Config that a saved model needs to be built again, and to prepare pictures for it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,9 @@ class Config:
     recipe: Annotated[str, tyro.conf.Suppress]
     """Where the defaults came from."""
     data: str
-    """A built-in set (toy, digits), a folder of pictures, or a .zip/.tar(.gz) of them; `folder` needs one."""
+    """A folder of pictures, a .zip or .tar(.gz) of them, a packed set, a data set by name (toy, digits,
+    cifar10, cifar100, svhn, svhn-extra, celeba, bedroom, ffhq; see docs/data.md), or NAME:PATH for one of
+    these that lies elsewhere; `folder` needs one."""
     out: str
     """The run folder."""
     steps: int
@@ -47,9 +52,19 @@ class Config:
     network: Literal["dcgan", "mlp"] = "dcgan"
     """dcgan for images, mlp for points."""
     size: int | None = None
-    """Pixels across: 16, 32, 64 or 128. By default the largest of 16, 32 and 64 that the pictures fill."""
+    """Pixels across: 16, 32, 64, 128 or 256. By default as in the paper, or the largest of 16, 32 and 64 that
+    the pictures fill."""
     channels: int | None = None
     """1 for grey, 3 for colour; by default as the pictures are. For points, their features."""
+    crop: float | None = None
+    """Share of the width and of the height to keep, around the centre; by default all, of CelebA 0.7."""
+    fit: Literal["crop", "pad", "squash"] | None = None
+    """What makes pictures square: crop to the centre, pad with black, or squash; by default crop, of bedroom
+    squash."""
+    flip: bool = False
+    """Mirror each picture, left to right, half of the times it is shown."""
+    cache: str | None = None
+    """Where packed sets and downloads are kept; by default ~/.cache/avae."""
     width: int = 64
     """Channels of the first convolution (w in the paper), or units of a perceptron's hidden layers."""
     code_dim: int = 100
@@ -127,6 +142,8 @@ def validate(config: Config) -> None:
         _require(config.beta > 0, config, "beta", "must be positive for --target-kl to start from")
         has_kl = config.framework in ("vae", "vaegan", "avae")
         _require(has_kl, config, "target_kl", f"a {config.framework} has no KL; leave it out")
+    if config.crop is not None:
+        _require(0 < config.crop <= 1, config, "crop", "must be a share above 0, up to 1")
     if config.network == "dcgan":
         _require(config.channels in (None, 1, 3), config, "channels", "must be 1 (grey) or 3 (colour)")
     _require(config.seed < 2**63, config, "seed", "must be below 2**63")
@@ -136,20 +153,22 @@ def validate(config: Config) -> None:
 def _check_types(config: Config) -> None:
     """Raise UserError for a value that is not of its field's type, as Python callers may pass."""
     for name, hint in get_type_hints(Config).items():
-        value, options = getattr(config, name), get_args(hint) or (hint,)
-        if get_origin(hint) is Literal:
-            _require(value in options, config, name, f"must be one of {', '.join(options)}")
-        else:
-            # An int will do for a float, but True is no number.
-            accepted = (*options, int) if float in options else options
-            _require(
-                isinstance(value, accepted) and not isinstance(value, bool), config, name, _kinds(options)
-            )
+        value = getattr(config, name)
+        parts = (hint,) if get_origin(hint) is Literal else get_args(hint) or (hint,)
+        _require(any(_fits(value, part) for part in parts), config, name, f"must be {_kinds(parts)}")
 
 
-def _kinds(options: tuple[type, ...]) -> str:
-    words = {int: "a whole number", float: "a number", str: "text", type(None): "None"}
-    return f"must be {' or '.join(words[option] for option in options)}"
+def _fits(value: object, part: Any) -> bool:
+    """Whether a value is of one part of a field's type; an int will do for a float, but True is no number."""
+    if get_origin(part) is Literal:
+        return value in get_args(part)
+    accepted = (int, float) if part is float else part
+    return isinstance(value, accepted) and (part is bool or not isinstance(value, bool))
+
+
+def _kinds(parts: tuple[Any, ...]) -> str:
+    words = {int: "a whole number", float: "a number", str: "text", bool: "True or False", NoneType: "None"}
+    return " or ".join(words.get(part) or f"one of {', '.join(get_args(part))}" for part in parts)
 
 
 def learning_rate_factor(config: Config, step: int) -> float:

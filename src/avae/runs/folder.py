@@ -17,7 +17,9 @@ from avae.errors import UserError
 from avae.files import write_atomically, write_json
 from avae.recipes.config import Config, flag, from_dict
 
-FREE = frozenset({"out", "data", "device", "micro_batches", "checkpoint_every", "log_every", "on_collapse"})
+FREE = frozenset(
+    {"out", "data", "cache", "device", "micro_batches", "checkpoint_every", "log_every", "on_collapse"}
+)
 """Fields that may differ when a run is resumed: none changes its course, unless it collapses (data are held
 to their checksum)."""
 
@@ -73,6 +75,7 @@ def describe(data: DataSet) -> dict[str, Any]:
     return {
         "name": data.name,
         "checksum": data.checksum,
+        "preparation": data.prepared_by,
         "train": len(data.train),
         "test": len(data.test),
         "rejected": len(data.rejected),

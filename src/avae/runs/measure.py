@@ -38,7 +38,7 @@ def evaluate(model: Model, data: DataSet, *, samples: int = SAMPLES, seed: int =
     extra = {} if data.holds_images else {"reference": REFERENCE, "energy_distance": SAMPLES_OF_POINTS}
     about = {
         "framework": model.config.framework,
-        "data": {"name": data.name, "checksum": data.checksum},
+        "data": {"name": data.name, "checksum": data.checksum, "preparation": data.prepared_by},
         "trained_on": model.data,
         "split": "test",
         "scale": "pixels in [-1, 1]" if data.holds_images else "the points' own",

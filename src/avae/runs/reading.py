@@ -1,20 +1,51 @@
 """Reading data with something to look at meanwhile."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from avae.data.cache import cache_folder
 from avae.data.dataset import DataSet
+from avae.data.given import packed_from
+from avae.data.preparation import Asked
 from avae.data.sources import load_data
 from avae.distributed import rank
+from avae.recipes.config import Config
 
 
-def load_with_progress(source: str, size: int | None, channels: int | None) -> DataSet:
-    """Load a data set (see `load_data`), its split the same for every run, showing progress on a terminal."""
+def load_with_progress(source: str, config: Config) -> DataSet:
+    """Load a data set (see `load_data`) as a run takes it, its split the same for every run.
+
+    Shows progress on a terminal.
+    """
     with progress(f"reading {source}") as advance:
-        return load_data(source, size, channels, on_progress=advance)
+        return load_data(
+            source,
+            config.size,
+            config.channels,
+            crop=config.crop,
+            fit=config.fit,
+            cache=config.cache,
+            say=say,
+            on_progress=advance,
+        )
+
+
+def pack_given(settings: Mapping[str, Any]) -> str:
+    """Pack pictures given from Python as the settings have it; return where they are, to be named as data."""
+    asked = Asked(*(settings.get(name) for name in ("size", "channels", "crop", "fit")))
+    with progress("packing pictures") as advance:
+        return str(packed_from(settings["data"], asked, cache_folder(settings.get("cache")), advance))
+
+
+def say(text: str) -> None:
+    """Tell the user something that is no result; once, not by every process."""
+    if rank() == 0:
+        print(text, file=sys.stderr)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import dataclasses
 import math
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from avae.data.dataset import DataSet, ShuffledOrder, as_tensor
-from avae.data.sources import BUILT_IN
+from avae.data.dataset import DataSet
+from avae.data.feeding import Feed
+from avae.data.locating import whole
 from avae.devices import pick_device
 from avae.distributed import any_of, barrier, from_rank_0, joined, rank, same_everywhere, share, world_size
 from avae.engine.checkpoint import Checkpoints, NonFiniteError, newest, step_of
@@ -30,7 +30,7 @@ from avae.frameworks.base import Framework, Noise
 from avae.frameworks.recalibrate import recalibrate
 from avae.model import Model, load, load_weights
 from avae.noise import normal
-from avae.recipes.build import build_framework
+from avae.recipes.build import build_framework, check_size
 from avae.recipes.catalogue import changed, recipe
 from avae.recipes.config import Config, learning_rate_factor, sigma_lr_multiplier, validate
 from avae.runs.folder import (
@@ -46,7 +46,7 @@ from avae.runs.folder import (
     write_run,
 )
 from avae.runs.preview import previews
-from avae.runs.reading import load_with_progress
+from avae.runs.reading import load_with_progress, pack_given, say
 from avae.tensorfile import under
 
 RECALIBRATION_ITEMS = 4096
@@ -68,12 +68,15 @@ def train(
         overwrite: replace the run in `out`.
         networks: your own modules instead of the built ones, by name ("encoder", "decoder", "generator",
             "critic"); docs/networks.md says what each framework asks of them.
-        settings: fields of `avae.recipes.config.Config`, such as data, out, steps, width.
+        settings: fields of `avae.recipes.config.Config`, such as data, out, steps, width; data may also be
+            an array or a torch Dataset, see `avae.data.given.packed_from`.
 
     Raises:
         UserError: a setting, the data or the run folder will not do; the message says why.
         KeyboardInterrupt, SystemExit: after Ctrl-C, or SIGTERM, once the state is saved.
     """
+    if not isinstance(settings.get("data", ""), str | os.PathLike):
+        settings |= {"data": pack_given(settings)}
     config = starting_config(name, settings, resume)
     outcome = run(config, resume=resume, overwrite=overwrite, networks=networks)
     if outcome.signal == signal.SIGINT:
@@ -102,6 +105,7 @@ def run(
         raise UserError("--resume goes on with a run and --overwrite replaces it: choose one")
     config = _with_whole_paths(config)
     validate(config)
+    check_size(config)  # before pictures are packed at it
     folder, device = Path(config.out), pick_device(config.device)
     saved = read_run(folder) if resume else None
     if saved:
@@ -112,7 +116,7 @@ def run(
             return Outcome(config.steps, None)
     else:
         check_fresh(folder, overwrite)
-    data = load_with_progress(config.data, config.size, config.channels)
+    data = load_with_progress(config.data, config)
     config = _settled(config, data)
     if saved:
         check_same_data(config.data, data, saved)
@@ -149,7 +153,7 @@ class Training:
         self.framework = framework.to(memory_format=torch.channels_last).to(device).train()
         for control in framework.controls.values():
             control.state = control.state.to(device)
-        self.order = ShuffledOrder(len(data.train), config.seed)
+        self.feed = Feed(data.train, device, config.seed, config.batch_size, config.flip)
         self.optimizers = adams(
             self.framework.networks, config.learning_rate, {"log_sigma": sigma_lr_multiplier(config)}
         )
@@ -230,15 +234,13 @@ class Training:
 
     def batch(self, step: int, rows: range, stream: str = "train") -> tuple[Tensor, Noise]:
         """Return some rows of a step's items and noise, which are functions of (seed, step)."""
-        batch_size = self.config.batch_size
-        items = self.data.train[self.order.batch(step, batch_size)[rows.start : rows.stop]]
         noise = {
             name: torch.from_numpy(
                 normal(shape, self.config.seed, f"{stream}/{name}", step)[rows.start : rows.stop]
             ).to(self.device, self.dtype)
-            for name, shape in self.framework.noise_shapes(batch_size).items()
+            for name, shape in self.framework.noise_shapes(self.config.batch_size).items()
         }
-        return as_tensor(items, self.device).to(self.dtype), noise
+        return self.feed.batch(step, rows).to(self.dtype), noise
 
     def save(self, step: int, healthy: bool) -> None:
         """Write model, pictures and, last, the state, so that a state never outruns its model.
@@ -305,12 +307,6 @@ def in_precision(losses: Losses, device: torch.device, precision: str) -> Losses
     return autocast
 
 
-def say(text: str) -> None:
-    """Tell the user something that is no result; once, not by every process."""
-    if rank() == 0:
-        print(text, file=sys.stderr)
-
-
 def say_what_is_read(data: DataSet) -> None:
     """Tell what was read, and name what was not."""
     kind = f"{data.train.shape[1]} px images" if data.holds_images else "points"
@@ -326,8 +322,7 @@ def _with_whole_paths(config: Config) -> Config:
     init_from = config.init_from and _whole(os.fspath(config.init_from))
     if not data:
         raise UserError("--data is missing: name a folder of pictures, or a .zip or .tar(.gz) of them")
-    if data not in BUILT_IN:
-        data = _whole(data)
+    data = whole(data)
     if init_from and Path(init_from).is_relative_to(_whole(out)):
         raise UserError(
             f"--init-from {init_from} lies in --out, which is about to change: pass another --out"
@@ -346,11 +341,13 @@ def _settled(config: Config, data: DataSet) -> Config:
         raise UserError(f"--network {config.network} does not fit {data.name}, which is made of {kind}")
     if len(data.train) < 2:
         raise UserError(f"--data {config.data}: {len(data.train)} training items; bring 2 or more")
-    size = data.train.shape[1] if data.holds_images else None
+    prepared = data.preparation
     return dataclasses.replace(
         config,
-        size=size,
+        size=prepared.size if prepared else None,
         channels=data.train.shape[-1],
+        crop=prepared.crop if prepared else None,
+        fit=prepared.fit if prepared else None,
         sigma_lr_multiplier=sigma_lr_multiplier(config),
     )
 

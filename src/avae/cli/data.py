@@ -1,0 +1,31 @@
+"""avae data pack | info"""
+
+from avae.errors import UserError, suggestion
+
+HELP = """\
+usage: avae data pack SOURCE DEST [flags]    pack a data set into one array
+       avae data info PATH [flags]           describe one, and draw a contact sheet
+
+examples:
+  avae data pack photos/ packed/photos-64 --size 64
+  avae data info packed/photos-64
+  avae train folder --data packed/photos-64
+
+avae data pack --help and avae data info --help list the flags."""
+
+
+def run(arguments: list[str]) -> int:
+    """Pack a data set, or describe one."""
+    verb, *flags = arguments or ["--help"]
+    if verb in ("-h", "--help"):
+        print(HELP)
+        return 0
+    # Here, for they import torch, which help does not need.
+    from avae.cli.data_info import info
+    from avae.cli.data_pack import pack_set
+
+    verbs = {"pack": pack_set, "info": info}
+    if verb not in verbs:
+        raise UserError(f"no verb 'data {verb}'{suggestion(verb, verbs)}; see avae data --help")
+    verbs[verb](flags)
+    return 0

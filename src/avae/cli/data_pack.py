@@ -1,0 +1,73 @@
+"""avae data pack SOURCE DEST [flags]"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from avae.cli.data_info import packed_rows, show
+from avae.cli.items import fresh
+from avae.cli.parsing import parse
+from avae.data.cache import cache_folder, downloads, locked, prepared_as, unpacked
+from avae.data.locating import locate
+from avae.data.packed import is_packed
+from avae.data.packing import Order, pack
+from avae.data.preparation import Asked
+from avae.errors import UserError
+from avae.runs.reading import progress, say
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Pack a data set into one array that training maps into memory. If it is stopped, the same goes on.
+
+    Example: avae data pack photos/ packed/photos-64 --size 64
+    """
+
+    source: Annotated[str, tyro.conf.Positional]
+    """As --data of avae train: a folder, an archive, a data set's name, or NAME:PATH."""
+    dest: Annotated[Path, tyro.conf.Positional]
+    """The folder to make: images.npy, meta.json, and labels.npy and rejected.jsonl if there are any."""
+    size: int | None = None
+    """Pixels across; by default as in the paper, or the largest of 16, 32 and 64 that the pictures fill."""
+    channels: int | None = None
+    """1 for grey, 3 for colour; by default as the pictures are."""
+    crop: float | None = None
+    """Share of the width and of the height to keep, around the centre; by default all, of CelebA 0.7."""
+    fit: Literal["crop", "pad", "squash"] | None = None
+    """What makes pictures square: crop to the centre, pad with black, or squash; by default crop, of bedroom
+    squash."""
+    seed: int = 0
+    """Of the hold-out, where there is no test split."""
+    cache: str | None = None
+    """Where downloads are put; by default ~/.cache/avae."""
+    overwrite: bool = False
+    """Replace the packed set in DEST."""
+
+
+def pack_set(arguments: list[str]) -> None:
+    """Pack a data set."""
+    asked = parse(Pack, "avae data pack", arguments)
+    dest = asked.dest.expanduser().absolute()
+    if is_packed(Path(asked.source)):
+        raise UserError(f"{asked.source}: it is packed already; give it to --data as it is")
+    _check_dest(dest, asked.overwrite)
+    cache = cache_folder(asked.cache)
+    located = locate(asked.source, downloads(cache))
+    with locked(dest, cache, say), progress(f"packing {asked.source}") as advance:
+        state = located.fingerprint()
+        source = located.open(unpacked(cache), asked.seed)
+        wanted = Asked(asked.size, asked.channels, asked.crop, asked.fit)
+        pack(
+            Order(source, prepared_as(wanted, located, source.survey), located.described, state, dest),
+            advance,
+        )
+    show(packed_rows(dest))
+
+
+def _check_dest(dest: Path, overwrite: bool) -> None:
+    """Raise UserError unless a packed set may be made there and loses nothing."""
+    fresh(dest, overwrite)
+    if dest.is_file() or (dest.exists() and not is_packed(dest) and any(dest.iterdir())):
+        raise UserError(f"{dest} is something other than a packed set: name another folder")
