@@ -73,7 +73,7 @@ def show(rows: Rows) -> None:
     table = Table(box=None, show_header=False)
     for name, value in rows.items():
         table.add_row(name, value)
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)  # a folder may be called "[old]"
 
 
 def packed_rows(path: Path) -> Rows:

@@ -1,5 +1,6 @@
 """avae data pack SOURCE DEST [flags]"""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,11 +8,10 @@ from typing import Annotated, Literal
 import tyro
 
 from avae.cli.data_info import packed_rows, show
-from avae.cli.items import fresh
 from avae.cli.parsing import parse
 from avae.data.cache import cache_folder, downloads, locked, prepared_as, unpacked
 from avae.data.locating import locate
-from avae.data.packed import is_packed
+from avae.data.packed import PARTS, is_packed
 from avae.data.packing import Order, pack
 from avae.data.preparation import Asked
 from avae.errors import UserError
@@ -49,13 +49,14 @@ class Pack:
 def pack_set(arguments: list[str]) -> None:
     """Pack a data set."""
     asked = parse(Pack, "avae data pack", arguments)
-    dest = asked.dest.expanduser().absolute()
+    dest = Path(os.path.realpath(asked.dest.expanduser()))  # of a link to another disk, that disk
     if is_packed(Path(asked.source)):
         raise UserError(f"{asked.source}: it is packed already; give it to --data as it is")
     _check_dest(dest, asked.overwrite)
     cache = cache_folder(asked.cache)
     located = locate(asked.source, downloads(cache))
     with locked(dest, cache, say), progress(f"packing {asked.source}") as advance:
+        _check_dest(dest, asked.overwrite)  # again: it may have been waited for
         state = located.fingerprint()
         source = located.open(unpacked(cache), asked.seed)
         wanted = Asked(asked.size, asked.channels, asked.crop, asked.fit)
@@ -68,6 +69,14 @@ def pack_set(arguments: list[str]) -> None:
 
 def _check_dest(dest: Path, overwrite: bool) -> None:
     """Raise UserError unless a packed set may be made there and loses nothing."""
-    fresh(dest, overwrite)
-    if dest.is_file() or (dest.exists() and not is_packed(dest) and any(dest.iterdir())):
+    if not dest.exists() or (dest.is_dir() and not any(dest.iterdir())):
+        return
+    if not is_packed(dest):
         raise UserError(f"{dest} is something other than a packed set: name another folder")
+    if not overwrite:
+        raise UserError(f"{dest} is there already: name another folder, or pass --overwrite")
+    others = sorted({path.name for path in dest.iterdir()} - PARTS)
+    if others:
+        raise UserError(
+            f"{dest} holds {others[0]}, which is no part of a packed set: move that, or name another folder"
+        )

@@ -61,7 +61,7 @@ def packed_in_cache(
         opened = _Once(lambda: located.open(unpacked(cache), seed))
         to = prepared_as(asked, located, lambda: _survey(shelf / "survey.json", state, opened))
         dest = shelf / folder_name(to)
-        if is_packed(dest) and read_meta(dest).fingerprint == state:
+        if _up_to_date(dest, state):
             return dest
         begun = time.monotonic()
         pack(Order(opened(), to, located.described, state, dest), on_progress)
@@ -71,6 +71,14 @@ def packed_in_cache(
 
 def _hash(text: str) -> str:
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:12]
+
+
+def _up_to_date(dest: Path, state: str) -> bool:
+    """Whether a set is there, in this version's format, of a source that is still as it was."""
+    try:
+        return is_packed(dest) and read_meta(dest).fingerprint == state
+    except UserError:
+        return False
 
 
 class _Once:
@@ -109,7 +117,7 @@ def completed(asked: Asked, survey: Callable[[], tuple[int, int]]) -> Preparatio
 
 def folder_name(to: Preparation) -> str:
     """Return a preparation as part of a path."""
-    crop = f"-crop{to.crop:g}" if to.crop != 1 else ""
+    crop = f"-crop{to.crop}" if to.crop != 1 else ""
     return f"{to.size}px-{to.channels}ch{crop}{f'-{to.fit}' if to.fit != 'crop' else ''}"
 
 

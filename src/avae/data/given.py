@@ -3,12 +3,13 @@
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -39,12 +40,17 @@ def packed_from(data: Any, asked: Asked, cache: Path, on_progress: Progress | No
         UserError: it is none of these.
     """
     parts = [_sequence(part) for part in (data if isinstance(data, tuple) else (data,))]
-    if len(parts) > 2:
+    if len(parts) not in (1, 2):
         raise UserError(f"data: a tuple of {len(parts)}; pass pictures, or the pair (train, test)")
     source = _source(parts)
     to = completed(asked, source.survey)
     making = cache / "packed" / "python" / f"{source.name}-{uuid.uuid4().hex[:12]}"
-    pack(Order(source, to, f"{source.name} (from Python)", "", making), on_progress)
+    order = Order(source, to, f"{source.name} (from Python)", "", making)
+    try:
+        pack(order, on_progress)
+    except BaseException:  # none could go on with it
+        shutil.rmtree(order.partial, ignore_errors=True)
+        raise
     checksum = read_meta(making).checksum.removeprefix("sha256:")
     dest = making.with_name(f"{source.name}-{checksum[:12]}-{folder_name(to)}")
     with locked(dest, cache):
@@ -86,49 +92,59 @@ def _name(part: Any) -> str:
 def _sequence(data: Any) -> Any:
     """Return arrays as uint8 (N, H, W, C) or (N, H, W), other sequences as they are; raise UserError."""
     if isinstance(data, Tensor):
-        data = data.detach().cpu().numpy()
+        data = data.detach().cpu()
+        data = (data.float() if data.is_floating_point() else data).numpy()  # NumPy has no bfloat16
     if not isinstance(data, np.ndarray):
-        if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+        if isinstance(data, Mapping) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
             raise UserError(
-                f"data: a {type(data).__name__} has no length and places; pass a path, an array or a Dataset"
+                f"data: a {type(data).__name__} is no sequence of pictures; pass a path, an array or a Dataset"
             )
-    elif np.issubdtype(data.dtype, np.floating) and data.ndim == 4 and data.shape[1] in (1, 3):
-        data = _levels(data)
-    elif data.dtype != np.uint8 or data.ndim not in (3, 4) or data.shape[3:] not in ((), (1,), (3,), (4,)):
+    elif not (data.dtype == np.uint8 and _is_picture(data.shape[1:])) and not _are_floats(data):
         raise UserError(
             f"data: an array {data.dtype}{data.shape}; pass uint8 (N, H, W) or (N, H, W, C), "
             "or floats (N, C, H, W) in [-1, 1]"
         )
     if len(data) < 1:
         raise UserError("data: it is empty; pass 2 pictures or more")
-    return data
+    return _levels(data) if isinstance(data, np.ndarray) and _are_floats(data) else data
+
+
+def _are_floats(data: NDArray[Any]) -> bool:
+    """Whether an array is of floats (N, C, H, W)."""
+    return np.issubdtype(data.dtype, np.floating) and data.ndim == 4 and data.shape[1] in (1, 3)
 
 
 def _levels(floats: NDArray[Any]) -> NDArray[np.uint8]:
-    import torch
-
     reach = float(np.abs(floats).max(initial=0))
     if not reach <= 1:
         raise UserError(f"data: floats reach {reach:.4g}; they must be in [-1, 1] (or pass uint8 pixels)")
-    return np.concatenate(
-        [as_images(torch.from_numpy(floats[i : i + 1000])) for i in range(0, len(floats), 1000)]
+    parts = (
+        np.require(floats[i : i + 1000], np.float32, ["C", "W"])  # what torch takes without a complaint
+        for i in range(0, len(floats), 1000)
     )
+    return np.concatenate([as_images(torch.from_numpy(part)) for part in parts])
 
 
 def _picture(item: Any) -> NDArray[np.uint8] | Image.Image:
     """Return the picture of a Dataset's item, which may have a label beside it."""
     picture = item[0] if isinstance(item, tuple | list) and item else item
-    if isinstance(picture, Tensor) and picture.ndim == 3:
-        picture = picture.permute(1, 2, 0).numpy(force=True)
     if isinstance(picture, Image.Image):
         return picture
-    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8:
+    found = type(picture).__name__
+    if isinstance(picture, np.ndarray | Tensor):
+        found += f" {str(picture.dtype).removeprefix('torch.')}{tuple(picture.shape)}"
+    if isinstance(picture, Tensor) and picture.dtype == torch.uint8:
+        picture = (picture.permute(1, 2, 0) if picture.ndim == 3 else picture).numpy(force=True)
+    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and _is_picture(picture.shape):
         return picture
-    kind = f"{picture.dtype} " if isinstance(picture, np.ndarray) else ""
     raise UserError(
-        f"data: its items are {kind}{type(picture).__name__}; let them be PIL images or uint8 pixels "
-        "(of floats none could tell whether they are in [0, 1] or [-1, 1])"
+        f"data: its items are {found}; let them be PIL images, uint8 arrays (H, W, C) or uint8 tensors "
+        "(C, H, W) (of floats none could tell whether they are in [0, 1] or [-1, 1])"
     )
+
+
+def _is_picture(shape: tuple[int, ...]) -> bool:
+    return 0 not in shape and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)))
 
 
 def _survey(sample: list[NDArray[np.uint8] | Image.Image]) -> tuple[int, int]:

@@ -76,6 +76,8 @@ def locate(source: str, downloads: Path) -> Located:
     """
     if source == "digits":
         return Located(DIGITS, DIGITS.find(Path()) or ())
+    if source == "toy":
+        raise UserError("toy: made of points, not of pictures; there is nothing to pack or to look at")
     named, place = _divided(source)
     if named is None:
         return _at(Path(place).expanduser().absolute(), source)

@@ -24,6 +24,7 @@ from avae.files import write_json
 
 FORMAT = 1
 IMAGES, META, LABELS, REJECTED = "images.npy", "meta.json", "labels.npy", "rejected.jsonl"
+PARTS = frozenset({IMAGES, META, LABELS, REJECTED})
 
 
 @dataclass(frozen=True)
