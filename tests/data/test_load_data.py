@@ -10,6 +10,7 @@ from picture_files import encoded, folder, noise, pictures, tarred, zipped
 
 from avae.data.dataset import DataSet, checksum
 from avae.data.folders import split_names
+from avae.data.preparation import Preparation
 from avae.data.sources import load_data
 from avae.errors import UserError
 
@@ -142,6 +143,9 @@ def test_digits_come_at_any_size() -> None:
     large = load_data("digits", 24, 3)
     assert (large.train.shape, large.test.shape) == ((1497, 24, 24, 3), (300, 24, 24, 3))
     assert large.checksum == checksum(large.train, large.test)
+    padded = load_data("digits", 24, fit="pad", crop=0.5)
+    assert padded.preparation == Preparation(24, 1, 0.5, "pad")
+    assert padded.checksum != load_data("digits", 24).checksum
     again = load_data("digits", 16, 3)
     assert np.array_equal(again.test, own.test.repeat(3, axis=3))
 

@@ -49,7 +49,7 @@ class Pack:
 def pack_set(arguments: list[str]) -> None:
     """Pack a data set."""
     asked = parse(Pack, "avae data pack", arguments)
-    dest = Path(os.path.realpath(asked.dest.expanduser()))  # of a link to another disk, that disk
+    dest = Path(os.path.realpath(os.path.expanduser(asked.dest)))  # of a link to another disk, that disk
     if is_packed(Path(asked.source)):
         raise UserError(f"{asked.source}: it is packed already; give it to --data as it is")
     _check_dest(dest, asked.overwrite)

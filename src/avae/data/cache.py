@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 def cache_folder(asked: str | None) -> Path:
     """Return the folder asked for, or the user's own."""
     if asked:
-        return Path(asked).expanduser().absolute()
+        return Path(os.path.expanduser(asked)).absolute()
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "avae"
 

@@ -97,7 +97,7 @@ def _sequence(data: Any) -> Any:
     if not isinstance(data, np.ndarray):
         if isinstance(data, Mapping) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
             raise UserError(
-                f"data: a {type(data).__name__} is no sequence of pictures; pass a path, an array or a Dataset"
+                f"data: a {type(data).__name__} is no sequence of pictures; pass a path, array or Dataset"
             )
     elif not (data.dtype == np.uint8 and _is_picture(data.shape[1:])) and not _are_floats(data):
         raise UserError(

@@ -61,7 +61,7 @@ def whole(source: str) -> str:
     if source in BUILT_IN or source in NAMED:
         return source
     named, path = _divided(source)
-    path = str(Path(path).expanduser().absolute())
+    path = str(_absolute(path))
     return f"{named.name}:{path}" if named else path
 
 
@@ -80,8 +80,8 @@ def locate(source: str, downloads: Path) -> Located:
         raise UserError("toy: made of points, not of pictures; there is nothing to pack or to look at")
     named, place = _divided(source)
     if named is None:
-        return _at(Path(place).expanduser().absolute(), source)
-    path = Path(place).expanduser().absolute() if place else downloads / named.name
+        return _at(_absolute(place), source)
+    path = _absolute(place) if place else downloads / named.name
     files = named.find(path)
     if files is None and not place:
         named.fetch(path)
@@ -89,6 +89,11 @@ def locate(source: str, downloads: Path) -> Located:
     if files is None:
         raise UserError(f"{path}: no {named.name} here; looked for {named.wanted} (see docs/data.md)")
     return Located(named, tuple(file.absolute() for file in files))
+
+
+def _absolute(path: str) -> Path:
+    """Return a path from any folder; Path.expanduser raises if ~ is followed by no user's name."""
+    return Path(os.path.expanduser(path)).absolute()
 
 
 def _divided(source: str) -> tuple[NamedSet | None, str]:

@@ -24,7 +24,10 @@ from avae.files import write_json
 
 FORMAT = 1
 IMAGES, META, LABELS, REJECTED = "images.npy", "meta.json", "labels.npy", "rejected.jsonl"
-PARTS = frozenset({IMAGES, META, LABELS, REJECTED})
+JOURNAL = "progress.json"
+"""Of a set that is being made; a kill at the very end may leave it."""
+
+PARTS = frozenset({IMAGES, META, LABELS, REJECTED, JOURNAL})
 
 
 @dataclass(frozen=True)

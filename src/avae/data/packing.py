@@ -8,14 +8,15 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avae.data.packed import IMAGES, LABELS, REJECTED, Meta, Split
-from avae.data.preparation import Preparation
+from avae.data.packed import IMAGES, JOURNAL, LABELS, REJECTED, Meta, Split
+from avae.data.preparation import FILTER, Preparation
 from avae.data.source import Rejected, Source
 from avae.data.workers import prepare_all
 from avae.errors import UserError
@@ -25,7 +26,6 @@ REJECTED_SHARE = 0.9
 """Of the pictures; if more cannot be read, they are not what they were taken for."""
 
 _ROWS = "rows.npy"
-_JOURNAL = "progress.json"
 _SECONDS = 2.0  # between entries of the journal
 _PIECE = 16 * 2**20
 
@@ -63,7 +63,7 @@ class Order:
     def identity(self) -> dict[str, Any]:
         """What must be the same for a packing that was broken off to be gone on with."""
         what = {"source": self.described, "fingerprint": self.fingerprint, "count": self.count}
-        return what | dataclasses.asdict(self.to)
+        return what | dataclasses.asdict(self.to) | {"filter": FILTER, "avae": version("avae")}
 
 
 @dataclass
@@ -100,7 +100,7 @@ def pack(order: Order, on_progress: Progress | None = None) -> None:
 def _resumed(order: Order) -> Journal | None:
     """Return the journal of an earlier attempt at the very same, if there is one."""
     try:
-        said = json.loads((order.partial / _JOURNAL).read_text())
+        said = json.loads((order.partial / JOURNAL).read_text())
         if said["identity"] != order.identity or not any(
             (order.partial / name).exists() for name in (_ROWS, IMAGES)
         ):
@@ -164,7 +164,7 @@ def _note(order: Order, journal: Journal, file: BinaryIO) -> None:
     os.fsync(file.fileno())
     rejected = [(row, item.name, item.reason) for row, item in journal.rejected.items()]
     said = {"identity": order.identity, "done": journal.done, "rejected": rejected}
-    write_atomically(order.partial / _JOURNAL, json.dumps(said).encode())
+    write_atomically(order.partial / JOURNAL, json.dumps(said).encode())
 
 
 def _split(order: Order, journal: Journal, good: NDArray[np.int64]) -> Split:
@@ -249,7 +249,7 @@ def _put_in_place(order: Order) -> None:
     if order.dest.exists():
         os.replace(order.dest, old)
     os.replace(order.partial, order.dest)
-    (order.dest / _JOURNAL).unlink(missing_ok=True)
+    (order.dest / JOURNAL).unlink(missing_ok=True)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -1,12 +1,13 @@
 """From what a user names after `--data` to a data set."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from avae.data.cache import Say, cache_folder, downloads, packed_in_cache
+from avae.data.cache import Say, cache_folder, completed, downloads, packed_in_cache
 from avae.data.dataset import DataSet, checksum
 from avae.data.decoding import fit_image
 from avae.data.digits import digits_data
@@ -53,10 +54,11 @@ def load_data(
     if source == "toy":
         return toy_data(seed)
     if source == "digits":
-        return _fitted(digits_data(), Preparation(size or 16, channels or 1))
+        return _fitted(digits_data(), completed(Asked(size, channels, crop, fit), lambda: (16, 1)))
     asked = Asked(size, channels, crop, fit)
-    if is_packed(Path(source)):
-        data = open_packed(Path(source))
+    path = Path(os.path.expanduser(source))
+    if is_packed(path):
+        data = open_packed(path)
         _check_packed(source, data, asked)
         return data
     on_progress(0, None)

@@ -168,7 +168,7 @@ def _processes(count: int) -> Iterator[loky.ProcessPoolExecutor]:
 
 
 def _start(pool: loky.ProcessPoolExecutor) -> None:
-    """Start its processes deaf to Ctrl-C: it is for this one to end them, and each would print a traceback."""
+    """Start its processes deaf to Ctrl-C: this one ends them, and each would print a traceback."""
     resource_tracker.ensure_running()  # started with them, it would undo the mask
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

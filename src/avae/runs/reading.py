@@ -1,7 +1,7 @@
 """Reading data with something to look at meanwhile."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,11 +35,11 @@ def load_with_progress(source: str, config: Config) -> DataSet:
         )
 
 
-def pack_given(settings: Mapping[str, Any]) -> str:
-    """Pack pictures given from Python as the settings have it; return where they are, to be named as data."""
-    asked = Asked(*(settings.get(name) for name in ("size", "channels", "crop", "fit")))
+def pack_given(pictures: Any, config: Config) -> str:
+    """Pack pictures given from Python as a run takes them; return where they are, to be named as data."""
+    asked = Asked(config.size, config.channels, config.crop, config.fit)
     with progress("packing pictures") as advance:
-        return str(packed_from(settings["data"], asked, cache_folder(settings.get("cache")), advance))
+        return str(packed_from(pictures, asked, cache_folder(config.cache), advance))
 
 
 def say(text: str) -> None:
@@ -52,7 +52,8 @@ def say(text: str) -> None:
 def progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show a bar on a terminal; yields a function of (done, in all, if known)."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    name = TextColumn("{task.description}", markup=False)  # a path may hold brackets
+    columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal or rank() > 0
     ) as bar:

@@ -51,6 +51,8 @@ from avae.tensorfile import under
 
 RECALIBRATION_ITEMS = 4096
 
+_GIVEN = "pictures from Python"
+
 
 def train(
     name: str,
@@ -75,9 +77,14 @@ def train(
         UserError: a setting, the data or the run folder will not do; the message says why.
         KeyboardInterrupt, SystemExit: after Ctrl-C, or SIGTERM, once the state is saved.
     """
-    if not isinstance(settings.get("data", ""), str | os.PathLike):
-        settings |= {"data": pack_given(settings)}
-    config = starting_config(name, settings, resume)
+    data = settings.get("data", "")
+    if isinstance(data, str | os.PathLike):
+        config = starting_config(name, settings, resume)
+    else:
+        config = starting_config(name, settings | {"data": _GIVEN}, resume)
+        validate(config)
+        check_size(config)
+        config = dataclasses.replace(config, data=pack_given(data, config))
     outcome = run(config, resume=resume, overwrite=overwrite, networks=networks)
     if outcome.signal == signal.SIGINT:
         raise KeyboardInterrupt

@@ -1,0 +1,347 @@
+"""avae data pack and info, and training on what they make."""
+
+import json
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import avae
+from avae.cli import data_pack
+from avae.data.dataset import as_tensor
+from avae.data.digits import digits_data
+from avae.data.grids import png, sheet
+from avae.data.packed import is_packed, open_packed, read_labels, read_meta
+from avae.data.pictures import read_pictures
+from avae.data.preparation import Preparation
+from avae.model import load
+from avae.runs.folder import read_run
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch, tmp_path):
+    """Tables are not wrapped, and what goes to the folder one is in goes to the test's own."""
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def colours(tmp_path) -> Path:
+    """24 pictures in colour, of 24 by 30 pixels, in two classes and two splits."""
+    generator = np.random.default_rng(0)
+    for number in range(24):
+        path = tmp_path / "colours" / ("test" if number % 6 == 5 else "train") / "ab"[number % 2]
+        path.mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 256, (24, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path / f"{number:02}.png")
+    return tmp_path / "colours"
+
+
+def contact_sheet(path: Path) -> bytes:
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return image.convert("RGB").tobytes()
+
+
+def drawn(images: np.ndarray) -> bytes:
+    return sheet(images).tobytes()
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load(run, device="cpu").framework.state_dict()
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def flags(tiny, **more):
+    settings = tiny | {"batch_size": 8} | more
+    return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+
+
+# Help
+
+
+@pytest.mark.parametrize("verb", ["data", "data pack", "data info"])
+def test_help_comes_with_an_example(verb, cli):
+    said = cli(*verb.split(), "--help")
+    assert said.code == 0
+    assert "avae data" in said.out
+    assert "xample" in said.out
+
+
+def test_no_verb_is_helped_and_a_wrong_one_is_corrected(cli):
+    assert cli("data").out == cli("data", "-h").out == cli("data", "--help").out
+    cli("data", "pakc").refused("no verb 'data pakc'", "'pack'", "avae data --help")
+    cli("data", "xyzzy", "--help").refused("no verb 'data xyzzy'")
+    cli("data", "pack", "photos").refused("The folder to make", "avae data pack --help")
+    cli("data", "pack", "photos", "packed", "--sise", 64).refused("--size")
+    cli("data", "info").refused("A packed set", "avae data info --help")
+    cli("data", "pack", "photos", "packed", "--fit", "stretch").refused("squash")
+
+
+# Packing
+
+
+def test_a_folder_and_its_zip_are_packed_alike(cli, pictures, tmp_path):
+    shutil.make_archive(str(tmp_path / "zipped"), "zip", pictures)
+    sets = []
+    for source in (pictures, tmp_path / "zipped.zip"):
+        dest = tmp_path / "packed" / source.name
+        said = cli("data", "pack", source, dest)
+        assert said.code == 0
+        for words in (str(dest), "11 to train on, 1 to test on", "16 px, grey, fit crop", "2: even 6, odd 6"):
+            assert words in said.out
+        sets.append(open_packed(dest))
+        assert sets[-1].checksum in said.out
+    assert sets[0].checksum == sets[1].checksum
+    names, images, _ = read_pictures(pictures, Preparation(16, 1))
+    found = {image.tobytes() for image in (*sets[0].train, *sets[0].test)}
+    assert found == {image.tobytes() for image in images}
+    assert len(names) == 12
+    labels = read_labels(tmp_path / "packed" / "zipped.zip")
+    assert labels.tolist() == read_labels(tmp_path / "packed" / pictures.name).tolist()
+
+
+def test_digits_are_packed_and_looked_at(cli, tmp_path):
+    assert cli("data", "pack", "digits", "packed").code == 0
+    assert open_packed(Path("packed")).checksum == digits_data().checksum
+    for source in ("digits", "packed"):
+        assert "1,497 to train on, 300 to test on" in cli("data", "info", source, "--overwrite").out
+    cli("data", "pack", "toy", "points").refused("toy", "points")
+    cli("data", "info", "toy").refused("toy", "points")
+
+
+def test_flags_say_how_to_prepare_and_to_hold_out(cli, colours, tmp_path):
+    asked = ["--size", 20, "--channels", 1, "--crop", 0.7, "--fit", "pad"]
+    assert cli("data", "pack", colours, "one", *asked).code == 0
+    assert read_meta(Path("one")).preparation == Preparation(20, 1, 0.7, "pad")
+    checksums = set()
+    for seed in (0, 0, 1):
+        cli("data", "pack", colours / "train", f"held-out-{seed}", "--seed", seed, "--overwrite")
+        checksums.add(read_meta(Path(f"held-out-{seed}")).checksum)
+    assert len(checksums) == 2
+    cli("data", "pack", colours, "two", "--crop", 0).refused("crop 0")
+    cli("data", "pack", colours, "two", "--channels", 2).refused("channels 2")
+    cli("data", "pack", "nowhere", "two").refused("nowhere")
+    cli("data", "pack", "one", "two").refused("one", "packed already", "--data")
+    assert not Path("two").exists()
+
+
+def test_what_is_there_is_kept_unless_it_is_a_packed_set_and_may_be_replaced(
+    cli, pictures, tmp_path, contents
+):
+    assert cli("data", "pack", pictures, "packed").code == 0
+    before = contents(tmp_path)
+    cli("data", "pack", pictures, "packed", "--size", 32).refused("packed is there already", "--overwrite")
+    assert contents(tmp_path) == before
+    assert cli("data", "pack", pictures, "packed", "--size", 32, "--overwrite").code == 0
+    assert read_meta(Path("packed")).size == 32
+    assert [path.name for path in tmp_path.iterdir()] == ["packed"]
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+@pytest.mark.parametrize("kind", ["a file", "photos", "a run", "a packed set and notes"])
+def test_nothing_else_is_ever_replaced(kind, overwrite, cli, pictures, tmp_path, contents, runs):
+    dest = tmp_path / "dest"
+    if kind == "a file":
+        dest.write_text("mine")
+    elif kind == "photos":
+        shutil.copytree(pictures, dest)
+    elif kind == "a run":
+        shutil.copytree(runs["digits-avae"], dest)
+    else:
+        cli("data", "pack", pictures, dest)
+        (dest / "notes.txt").write_text("mine")
+    before = contents(tmp_path)
+    cli("data", "pack", pictures, dest, *overwrite).refused(str(dest), "name another folder")
+    assert contents(tmp_path) == before
+
+
+def test_an_empty_folder_will_do(cli, pictures, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert cli("data", "pack", pictures, "empty").code == 0
+    assert is_packed(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_is_followed(there, cli, pictures, tmp_path):
+    """To another disk, as may be."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk/packed")
+    if there:
+        assert cli("data", "pack", pictures, "disk/packed", "--size", 32).code == 0
+    assert cli("data", "pack", pictures, "link", "--size", 16, "--overwrite").code == 0
+    assert (tmp_path / "link").is_symlink()
+    assert read_meta(tmp_path / "disk" / "packed").size == 16
+
+
+def test_a_set_made_while_one_waited_is_not_replaced(cli, pictures, tmp_path, monkeypatch):
+    """Two processes with one DEST: the second waits for the first."""
+    cli("data", "pack", pictures, "first")
+    real = data_pack.locked
+
+    @contextmanager
+    def locked(dest, *arguments):
+        with real(dest, *arguments):
+            shutil.copytree("first", dest)
+            yield
+
+    monkeypatch.setattr(data_pack, "locked", locked)
+    cli("data", "pack", pictures, "second", "--size", 32).refused("second is there already")
+    assert read_meta(Path("second")).size == 16
+
+
+def test_pictures_left_out_are_counted(cli, pictures, tmp_path):
+    shutil.copytree(pictures, "set")
+    Path("set/odd/x.png").write_bytes(b"")
+    assert "11 to train on, 1 to test on, 1 left out" in cli("data", "pack", "set", "packed").out
+    said = cli("data", "info", "set")
+    assert "1 of the 64 looked at; odd/x.png: the file is empty" in said.out
+    for path in Path("set").rglob("*.png"):
+        path.write_bytes(b"")
+    cli("data", "pack", "set", "other").refused("set: no picture can be read", "the file is empty")
+    assert not Path("other").exists()
+
+
+# Looking at a set
+
+
+def test_the_contact_sheet_of_a_packed_set_shows_its_training_pictures(cli, colours):
+    cli("data", "pack", colours, "packed")
+    said = cli("data", "info", "packed")
+    assert said.code == 0
+    assert "contact sheet: colours-contact-sheet.png" in said.out
+    assert "20 to train on, 4 to test on" in said.out
+    assert "2: a 12, b 12" in said.out
+    assert contact_sheet(Path("colours-contact-sheet.png")) == drawn(open_packed(Path("packed")).train)
+
+
+def test_the_contact_sheet_of_a_source_shows_how_it_would_be_kept(cli, colours, contents):
+    before = contents(colours)
+    said = cli("data", "info", colours, "--out", "sheets/a.png")
+    assert said.code == 0
+    for words in (str(colours), "(by folder)", "16 px, colour, fit crop", "2: a 12, b 12"):
+        assert words in said.out
+    names = sorted(colours.glob("train/*/*")) + sorted(colours.glob("test/*/*"))
+    # In the order of the rows: the training split by name, then the test split.
+    images = [read_pictures(name, Preparation(16, 3))[1][0] for name in names]
+    assert contact_sheet(Path("sheets/a.png")) == drawn(np.stack(images))
+    assert contents(colours) == before
+    cli("data", "info", colours, "--out", "sheets/a.png").refused("sheets/a.png is there already")
+    assert cli("data", "info", colours, "--out", "sheets/a.png", "--overwrite").code == 0
+
+
+def test_a_contact_sheet_of_many_is_spread_over_them(cli):
+    cli("data", "pack", "digits", "packed")
+    cli("data", "info", "packed", "--out", "packed.png")
+    train = digits_data().train
+    places = np.linspace(0, len(train) - 1, 64).round().astype(int)
+    assert Path("packed.png").read_bytes() == png(sheet(train[places]))
+    cli("data", "info", "digits", "--out", "digits.png")
+    both = np.concatenate([train, digits_data().test])
+    starts = [part * 1797 // 8 for part in range(8)]
+    assert Path("digits.png").read_bytes() == png(sheet(np.concatenate([both[s : s + 8] for s in starts])))
+
+
+def test_names_are_shown_as_they_are(cli, pictures):
+    """In brackets or between colons, some would be taken for styles and pictures."""
+    shutil.copytree(pictures, "[old] x[/b]:smile:")
+    Path("[old] x[", "b]:smile:", "odd").rename(Path("[old] x[", "b]:smile:", "[red]"))
+    source = str(Path("[old] x[").absolute())
+    for arguments in (["info", source], ["pack", source, "[bold]"], ["info", "[bold]", "--overwrite"]):
+        said = cli("data", *arguments)
+        assert said.code == 0
+        assert source in said.out
+        assert "2: [red] 6, even 6" in said.out
+
+
+def test_nothing_to_show_is_told(cli, tmp_path):
+    Path("broken").mkdir()
+    for number in range(3):
+        Path("broken", f"{number}.png").write_bytes(b"")
+    cli("data", "info", "broken").refused("none of the pictures looked at can be read")
+    cli("data", "info", "nowhere").refused("nowhere")
+    assert [path.name for path in tmp_path.iterdir()] == ["broken"]
+
+
+# Training
+
+
+def test_training_on_a_packed_set_is_training_on_its_source(cli, tiny, colours, tmp_path):
+    assert cli("data", "pack", colours, "packed").code == 0
+    for source in (colours, "packed"):
+        out = f"run-{Path(source).name}"
+        assert cli("train", "folder", "--data", source, "--out", out, *flags(tiny)).code == 0
+    assert equal(weights(Path("run-colours")), weights(Path("run-packed")))
+    configs = [json.loads(Path(run, "config.json").read_text()) for run in ("run-colours", "run-packed")]
+    assert configs[0]["data"] == configs[1]["data"]
+
+
+def test_a_mirrored_run_is_resumed_bit_for_bit(cli, tiny, colours):
+    whole = [*flags(tiny), "--flip", "--data", colours]
+    assert cli("train", "folder", "--out", "whole", *whole).code == 0
+    assert cli("train", "folder", "--out", "plain", *whole[:-3], "--data", colours).code == 0
+    assert cli("train", "folder", "--out", "parts", *whole, "--steps", 8).code == 0
+    Path("parts", "state", "step-00000008.safetensors").unlink()
+    shutil.rmtree(Path("parts", "model"))
+    assert cli("train", "folder", "--out", "parts", "--resume").code == 0
+    assert equal(weights(Path("whole")), weights(Path("parts")))
+    assert not equal(weights(Path("whole")), weights(Path("plain")))
+    assert read_run(Path("parts")).config.flip
+    cli("train", "folder", "--out", "plain", "--resume", "--flip").refused("--flip True")
+
+
+def test_pictures_are_encoded_as_they_were_prepared_for_training(cli, tiny, colours):
+    prepared = {"size": 16, "crop": 0.6, "fit": "pad"}
+    assert cli("train", "folder", "--data", colours, "--out", "run", *flags(tiny, **prepared)).code == 0
+    model = load(Path("run"), device="cpu")
+    assert model.preparation == Preparation(16, 3, 0.6, "pad")
+    cli("data", "pack", colours, "packed", "--size", 16, "--crop", 0.6, "--fit", "pad")
+    data = open_packed(Path("packed"))
+    assert model.data["checksum"] == data.checksum
+    assert cli("encode", "run", colours / "train", "--out", "codes.npz").code == 0
+    with np.load("codes.npz") as file:
+        assert len(file["names"]) == 20
+        assert np.array_equal(file["codes"], model.encode(as_tensor(data.train)).numpy())
+    avae.load("run", device="cpu").save("model")
+    assert load("model", device="cpu").preparation == model.preparation
+
+
+def test_a_size_that_no_network_has_is_refused_before_anything_is_packed(cli, colours, tmp_path):
+    cache = tmp_path / "cache"
+    cli("train", "folder", "--data", colours, "--size", 100, "--cache", cache).refused("--size 100", "64")
+    assert [path.name for path in tmp_path.iterdir()] == ["colours"]
+
+
+def test_a_packed_set_is_not_prepared_otherwise(cli, tiny, colours):
+    cli("data", "pack", colours, "packed", "--size", 16)
+    cli("train", "folder", "--data", "packed", "--size", 32, "--out", "run").refused("--size 32", "size 16")
+    cli("train", "folder", "--data", "packed", "--crop", 0.5, "--out", "run").refused("--crop 0.5", "crop 1")
+    assert not Path("run").exists()
+
+
+def test_the_cache_of_a_run_lies_where_it_is_asked_to(cli, tiny, colours, tmp_path):
+    kept = flags(tiny, cache="here")
+    said = cli("train", "folder", "--data", colours, "--out", "run", *kept)
+    assert said.code == 0
+    assert "packed in" in said.err
+    assert is_packed(next((tmp_path / "here").glob("packed/*/16px-3ch")))
+    for again in (
+        ["train", "folder", "--out", "run", "--resume", "--steps", 9],
+        ["evaluate", "run", "--samples", 8],
+    ):
+        said = cli(*again)
+        assert said.code == 0
+        assert "packed in" not in said.err
+
+
+def test_a_path_with_brackets_is_no_markup_to_the_progress_bar(cli, pictures, tmp_path, monkeypatch) -> None:
+    source = shutil.copytree(pictures, tmp_path / "x[" / "b]")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert cli("data", "pack", source, tmp_path / "packed", "--size", 16).code == 0
