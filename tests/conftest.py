@@ -73,6 +73,8 @@ def own_cache(tmp_path_factory) -> Iterator[None]:
     """Keep packed sets out of the user's cache; processes that tests start inherit it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        for name in ("http_proxy", "https_proxy"):  # no test downloads anything
+            patch.setenv(name, "http://127.0.0.1:9")
         yield
 
 

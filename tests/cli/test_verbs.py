@@ -311,18 +311,43 @@ KINDS = {
 }
 """Kinds of reconstructions, by framework."""
 
-IMAGE_METRICS = ("mse", "psnr", "sharpness")
+IMAGE_METRICS = ("mse", "psnr", "ssim", "lpips", "rfid", "sharpness")
 POINT_METRICS = ("mse", "manifold_distance")
+SAMPLE_METRICS = {"fid", "kid", "kid_std", "precision", "recall"}
 
 
 def expected_metrics(data, framework):
-    """All names, those of reconstructions, and those that need a posterior scale."""
+    """All names; those that need an encoder, a posterior scale, features, and larger images than digits."""
     kinds = POINT_METRICS if data == "toy" else IMAGE_METRICS
-    reconstructions = {f"{metric}_{kind}" for metric in kinds for kind in KINDS[framework]}
-    reconstructions |= {"manifold_distance"} if data == "toy" else set()
+    of = {metric: {f"{metric}_{kind}" for kind in KINDS[framework]} for metric in kinds}
+    encoder = set().union(*of.values(), {"active_units", "aggregate_posterior_gap"})
+    encoder |= {"manifold_distance"} if data == "toy" else set()
     scale = {f"latent_consistency{end}" for end in ("", "_reconstructed", "_posterior")}
+    features = SAMPLE_METRICS | of["rfid"] if data == "digits" else set()
     others = {"manifold_distance_floor", "energy_distance"} if data == "toy" else set()
-    return reconstructions | scale | others | {"xi_use"}, reconstructions, scale
+    names = encoder | scale | {"bits_per_dimension", "xi_use"} | features | others
+    return names, encoder, scale, features, of.get("lpips", set())
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """Nothing is downloaded: tests would depend on the network, and CI would fetch 340 MB each time."""
+
+    def download(weights, path, say):
+        raise OSError("no network in tests")
+
+    monkeypatch.setattr("avae.evaluation.weights.download", download)
+
+
+@pytest.fixture
+def features(tmp_path):
+    """A file of features of one's own: means of the quarters of an image."""
+    path = tmp_path / "own_features.py"
+    path.write_text(
+        "from torch import nn\n\n"
+        "def load():\n    return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())\n"
+    )
+    return f"{path}:load"
 
 
 class Sources(html.parser.HTMLParser):
@@ -345,14 +370,22 @@ def test_evaluate_writes_figures_and_where_they_come_from(data, framework, cli, 
     said = cli("evaluate", run, "--samples", 40)
     assert said.code == 0, said
     result = json.loads((run / "evaluation/standard.json").read_text(), parse_constant=pytest.fail)
-    names, reconstructions, scale = expected_metrics(data, framework)
+    names, encoder, scale, features, lpips = expected_metrics(data, framework)
     assert result["metrics"].keys() == names
     reasons = {} if framework == "avae" else {"xi_use": "the model has no xi"}
-    if framework == "gan":
-        reasons |= dict.fromkeys(reconstructions, "the model has no encoder")
+    reasons |= dict.fromkeys(lpips, "images of 16 px are too small for AlexNet, which takes 31 px")
+    missing = {name: result["reasons"].pop(name) for name in features - encoder}
+    for reason in missing.values():
+        assert "no network in tests" in reason
+        assert "--inception-weights FILE" in reason
     if framework in ("gan", "bigan"):
-        reasons |= dict.fromkeys(scale, "the model has no posterior scale")
+        reasons |= dict.fromkeys(scale | {"bits_per_dimension"}, "the model has no posterior scale")
+    if framework == "gan":
+        reasons |= dict.fromkeys(encoder | {"bits_per_dimension"}, "the model has no encoder")
+    else:
+        reasons |= dict.fromkeys(features & encoder, next(iter(missing.values()), ""))
     assert result["reasons"] == reasons
+    reasons |= missing
     assert {metric for metric, value in result["metrics"].items() if value is None} == reasons.keys()
     saved = json.loads((run / "config.json").read_text())
     assert result["protocol"] == "standard"
@@ -361,7 +394,9 @@ def test_evaluate_writes_figures_and_where_they_come_from(data, framework, cli, 
     assert result["data"] == {key: saved["data"][key] for key in ("name", "checksum", "preparation")}
     assert result["trained_on"] == saved["data"]
     assert result["counts"]["reconstructed"] == (0 if framework == "gan" else 40)
-    assert {"feature_extractor", "batch_norm", "code", "seed", "versions"} <= result.keys()
+    assert {"features", "lpips", "batch_norm", "code", "seed", "versions"} <= result.keys()
+    if features:
+        assert said.out.count("no network in tests") == 1
     for metric, value in result["metrics"].items():
         assert metric in said.out
         assert value is None or np.isfinite(value)
@@ -385,7 +420,8 @@ def test_the_report_is_one_page_that_is_true_of_its_framework(data, framework, r
     items = load_for(model, data)
     page = write_report(model, items, evaluate(model, items, samples=40), tmp_path).read_text()
     found = Sources(page).found
-    assert len(found) == (3 if data == "digits" and framework != "gan" else 2)  # the last are curves
+    pictures = {"gan": 1, "avae": 3}.get(framework, 2) if data == "digits" else 1  # an AVAE has a map
+    assert len(found) == pictures + 1  # the last are curves
     assert all(source.startswith("data:image/png;base64,") for source in found)
     assert not re.search(r"https?:|url\(|@import|<script", page)
     assert "latent_consistency" in page
@@ -409,6 +445,69 @@ def test_evaluate_is_a_function_of_its_seed_and_measures_the_default_of_the_mode
     assert figures[0] == figures[1]
     assert figures[0]["mse_generator_calibrated"] != figures[2]["mse_generator_calibrated"]
     assert figures[0]["mse_decoder"] == figures[2]["mse_decoder"]
+
+
+@pytest.mark.parametrize("protocol", ["standard", "paper"])
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_evaluate_in_features_of_ones_own(framework, protocol, cli, runs, features, tmp_path):
+    """Everything that a framework can do is measured, in a file of its own for each protocol."""
+    run = tmp_path / "run"
+    shutil.copytree(runs[f"digits-{framework}"], run)
+    flags = ["--protocol", protocol, "--features", features, "--cache", tmp_path / "cache"]
+    said = cli("evaluate", run, "--samples", 40, *flags)
+    assert said.code == 0, said
+    result = json.loads((run / f"evaluation/{protocol}.json").read_text(), parse_constant=pytest.fail)
+    assert result["protocol"] == protocol
+    assert result["features"]["name"] == "own_features:load"
+    assert str(tmp_path) not in json.dumps(result["features"])
+    assert all(result["metrics"][name] is not None for name in SAMPLE_METRICS)
+    found = {name for name in result["metrics"] if name.startswith("rfid_")}
+    assert {name for name in found if result["metrics"][name] is None} == (
+        {"rfid_generator"} if framework == "gan" else set()
+    )
+    assert len(list((tmp_path / "cache/statistics").iterdir())) == 1
+    assert cli("evaluate", run, "--samples", 40, *flags).code == 0
+    again = json.loads((run / f"evaluation/{protocol}.json").read_text())
+    assert again["metrics"] == result["metrics"]
+
+
+def test_evaluate_is_the_work_of_one_process(cli, runs, features, tmp_path, contents, monkeypatch):
+    """So that figures cannot depend on how many there are."""
+    asked = ("evaluate", runs["digits-vae"], "--samples", 40, "--features", features, "--device", "cpu")
+    assert cli(*asked, "--out", tmp_path / "alone.json").code == 0
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    for rank in (2, 1):
+        monkeypatch.setenv("RANK", str(rank))
+        before = contents(tmp_path)
+        assert cli(*asked, "--out", tmp_path / "together.json").code == 0
+        assert contents(tmp_path) == before
+    monkeypatch.setenv("RANK", "0")
+    assert cli(*asked, "--out", tmp_path / "together.json").code == 0
+    alone, together = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("alone", "together"))
+    assert alone == together
+
+
+def test_evaluate_reconstructs_the_split_asked_for(cli, runs, tmp_path):
+    found = {}
+    for split in ("test", "train"):
+        out = tmp_path / f"{split}.json"
+        asked = ("evaluate", runs["digits-vae"], "--samples", 40, "--split", split, "--out", out)
+        assert cli(*asked).code == 0
+        found[split] = json.loads(out.read_text())
+        assert found[split]["split"] == split
+    assert found["test"]["metrics"]["mse_decoder"] != found["train"]["metrics"]["mse_decoder"]
+
+
+def test_evaluate_refuses_what_names_no_weights_or_features(cli, runs, tmp_path):
+    for flags, words in (
+        (["--features", "inceptoin"], ["--features inceptoin", "FILE.py:attr"]),
+        (["--features", tmp_path / "none.py:load"], ["no such file"]),
+        (["--inception-weights", tmp_path / "none.pth"], ["--inception-weights", "no such file"]),
+        (["--protocol", "papre"], ["protocol"]),
+    ):
+        out = tmp_path / "out.json"
+        cli("evaluate", runs["digits-vae"], *flags, "--out", out).refused(*words)
+        assert not out.exists()
 
 
 def test_evaluate_on_other_data_never_replaces_the_runs_own_figures(cli, runs, pictures, contents, tmp_path):

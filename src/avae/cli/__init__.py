@@ -16,7 +16,9 @@ VERBS = {
     "encode": "turn pictures into codes (.npz)",
     "decode": "turn codes into pictures",
     "interpolate": "draw the way from one picture to another",
+    "figure": "draw a figure of the paper, or rFID against MSE",
     "data": "pack a data set, or look at one",
+    "table1": "rebuild the paper's table: train and measure its models, on one machine or many",
 }
 
 USAGE_ERROR = 2

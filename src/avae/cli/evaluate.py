@@ -10,19 +10,30 @@ from rich.console import Console
 from rich.table import Table
 
 from avae.cli.parsing import parse
+from avae.data.cache import cache_folder
 from avae.data.dataset import DataSet
+from avae.distributed import rank
 from avae.errors import UserError
+from avae.evaluation.features import Extractor
 from avae.figures.report import write_report
 from avae.files import write_json
 from avae.model import Model, load
 from avae.runs.folder import read_run
-from avae.runs.measure import SAMPLES, evaluate
-from avae.runs.reading import load_with_progress
+from avae.runs.measure import (
+    NO_FEATURES,
+    SAMPLES,
+    evaluate,
+    features_or_why_not,
+    lpips_or_why_not,
+)
+from avae.runs.reading import load_with_progress, progress, say
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a model on pictures it was not trained on, and write RUN/evaluation/standard.json and a report.
+    """Measure a model on pictures it was not trained on, and write RUN/evaluation/PROTOCOL.json and a report.
+
+    Metrics whose weights cannot be had are left out, and the result says which file to fetch.
 
     Example: avae evaluate runs/photos
     """
@@ -32,15 +43,26 @@ class Evaluate:
     data: str | None = None
     """The data set; by default the one the run was trained on."""
     cache: str | None = None
-    """Where packed sets and downloads are kept; by default where training had them, or ~/.cache/avae."""
-    protocol: Literal["standard"] = "standard"
-    """How: fixed batch-norm statistics, calibrated mean codes."""
+    """Where packed sets, weights and features of real images are kept; by default where training had them,
+    or ~/.cache/avae."""
+    protocol: Literal["standard", "paper"] = "standard"
+    """standard: fixed batch-norm statistics and calibrated mean codes; paper: statistics of batches of 64 and
+    sampled codes."""
+    split: Literal["test", "train"] = "test"
+    """Whose items are reconstructed. Distances of distributions are to training images, always."""
     samples: int = SAMPLES
-    """Test items and prior draws, at most."""
+    """Prior draws for FID; up to 10,000 items are reconstructed, but no more than this."""
+    features: str = "inception"
+    """What distributions are compared in: inception, or a callable that returns a module from (N, 3, H, W) in
+    [-1, 1] to (N, F), as FILE.py:attr or package.module:attr."""
+    inception_weights: Path | None = None
+    """The 2015 Inception weights as torch-fidelity has them; by default fetched once into the cache."""
+    lpips_weights: Path | None = None
+    """torchvision's AlexNet weights, for LPIPS; by default fetched once into the cache."""
     seed: int = 0
     """Of all noise."""
     out: Path | None = None
-    """A .json to write instead of RUN/evaluation/<protocol>.json and RUN/report.html; replaced if there."""
+    """A .json to write instead of RUN/evaluation/PROTOCOL.json and RUN/report.html; replaced if there."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
 
@@ -50,6 +72,8 @@ def run(arguments: list[str]) -> int:
     asked = parse(Evaluate, "avae evaluate", arguments)
     if asked.samples < 1:
         raise UserError(f"--samples {asked.samples}: measure 1 or more")
+    if rank() > 0:
+        return 0  # the work of one process: figures do not depend on how many there are
     model = load(asked.run, device=asked.device)
     saved = read_run(asked.run)
     source = asked.data or (saved.config.data if saved else None)
@@ -57,15 +81,15 @@ def run(arguments: list[str]) -> int:
         raise UserError(f"{asked.run} does not say where its data are: pass --data")
     if asked.out is None and saved is None:
         raise UserError(f"{asked.run} is a model, not a run: name the .json to write with --out")
-    data = load_for(model, source, asked.cache or (saved.config.cache if saved else None))
+    cache = asked.cache or (saved.config.cache if saved else None)
+    data = load_for(model, source, cache)
     other = model.data["checksum"] != data.checksum
     if other and asked.out is None:
         raise UserError(
             f"--data {source} is not what {asked.run} was trained on ({model.data['name']}, "
             f"{model.data['checksum'][:19]}): name the .json to write with --out"
         )
-    with Console(stderr=True).status("measuring"):
-        outcome = evaluate(model, data, samples=asked.samples, seed=asked.seed)
+    outcome = measured(asked, model, data, cache_folder(cache))
     if other:
         print(f"note: trained on {model.data['name']} {model.data['checksum'][:19]}, measured on other data")
     show(outcome)
@@ -75,6 +99,28 @@ def run(arguments: list[str]) -> int:
         write_json(asked.out, outcome)
         print(f"figures: {asked.out}")
     return 0
+
+
+def measured(asked: Evaluate, model: Model, data: DataSet, cache: Path) -> dict[str, Any]:
+    """Open what is measured with, and measure."""
+    extractor: Extractor | str = NO_FEATURES
+    if model.draws_images:
+        extractor = features_or_why_not(asked.features, asked.inception_weights, model.device, cache, say)
+    lpips = lpips_or_why_not(model, asked.lpips_weights, model.device, cache, say)
+    with progress("measuring") as advance:
+        return evaluate(
+            model,
+            data,
+            protocol=asked.protocol,
+            split=asked.split,
+            samples=asked.samples,
+            seed=asked.seed,
+            extractor=extractor,
+            lpips=lpips,
+            cache=cache,
+            on_progress=advance,
+            say=say,
+        )
 
 
 def load_for(model: Model, source: str, cache: str | None = None) -> DataSet:
@@ -98,9 +144,14 @@ def keep(model: Model, data: DataSet, outcome: dict[str, Any], run: Path) -> Non
 
 
 def show(outcome: dict[str, Any]) -> None:
-    """Print the figures."""
+    """Print the figures, and once for all that have none, why."""
     table = Table("metric", "value", box=None)
+    missing: dict[str, list[str]] = {}
     for name, value in outcome["metrics"].items():
-        shown = f"{value:.4g}" if value is not None else f"- ({outcome['reasons'][name]})"
-        table.add_row(name, shown)
+        if value is None:
+            missing.setdefault(outcome["reasons"][name], []).append(name)
+        else:
+            table.add_row(name, f"{value:.4g}")
     Console().print(table)
+    for reason, names in missing.items():
+        print(f"not measured: {', '.join(names)} ({reason})")

@@ -1,18 +1,26 @@
 """avae reconstruct RUN PICTURES [flags]"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+from PIL import Image
+from torch import Tensor
 
-from avae.cli.items import beside, fresh, read_items, write_items
+from avae.cli.items import beside, fresh, png_names, read_items, write_items
 from avae.cli.parsing import parse
 from avae.data.dataset import as_images
 from avae.data.grids import grid, save_png
 from avae.data.scatter import save_scatter
-from avae.model import load
+from avae.errors import UserError
+from avae.figures.invented import coloured, invented_map, map_sheet, meaning, why_no_map
+from avae.figures.writing import file_of
+from avae.files import write_atomically
+from avae.model import Model, load
 from avae.runs.preview import ROW, reconstruction_rows
+from avae.runs.reading import progress
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,9 @@ class Reconstruct:
     """The posterior's mean, calibrated, or a sample of it."""
     seed: int = 0
     """Of xi and of sampled codes."""
+    map: bool = False
+    """Write NAME.map.png beside each picture, too: where the generator invents, for the code does not say.
+    AVAE only."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     overwrite: bool = False
@@ -45,12 +56,17 @@ def run(arguments: list[str]) -> int:
     asked = parse(Reconstruct, "avae reconstruct", arguments)
     model = load(asked.run, device=asked.device)
     model.require_encoder()
+    if asked.map and (reason := why_no_map(model)):
+        raise UserError(f"--map cannot be drawn: {reason}; leave it out")
     out = fresh(asked.out or asked.run / "reconstructions", asked.overwrite)
     names, items = read_items(model, asked.pictures)
     drawn = model.reconstruct(items, realism=asked.realism, code=asked.code, seed=asked.seed)
     write_items(model, names, drawn, out)
-    comparison = out / beside(names, "comparison")
-    if model.draws_images:
+    maps = map_names(names) if asked.map else []
+    comparison = out / beside([*names, *maps], "comparison")
+    if asked.map:
+        write_maps(model, items, maps, comparison, asked.seed)
+    elif model.draws_images:
         rows = reconstruction_rows(model, as_images(items[:ROW]), seed=asked.seed)
         rows["written"] = as_images(drawn[:ROW])
         save_png(grid(list(rows.values()), list(rows)), comparison)
@@ -60,3 +76,22 @@ def run(arguments: list[str]) -> int:
     mse = float((drawn - items).square().mean())
     print(f"{len(names)} reconstructions in {out}, MSE {mse:.4f}; look at {comparison}")
     return 0
+
+
+def map_names(names: Sequence[str]) -> list[str]:
+    """Return a file's name for each picture's map: a/b.png has a/b.map.png, unless a picture is called so."""
+    paths = png_names(names)
+    wanted = [str(path.with_suffix(".map.png")) for path in paths]
+    return [str(path) for path in png_names([*map(str, paths), *wanted])[len(names) :]]
+
+
+def write_maps(model: Model, items: Tensor, names: Sequence[str], comparison: Path, seed: int) -> None:
+    """Write every map, all on one scale, and the first few beside originals and reconstructions."""
+    with progress("mapping what is invented") as advance:
+        maps = invented_map(model, items, seed, advance)
+    top = float(maps.max())
+    for name, image in zip(names, coloured(maps, top), strict=True):
+        save_png(Image.fromarray(image), comparison.parent / name)
+    sheet = map_sheet(model, as_images(items[:ROW]), maps[:ROW], top, seed)
+    write_atomically(comparison, file_of(sheet, "png"))
+    print(f"maps: {meaning(model)}; black is 0, the lightest {top:.3g}, pixels on [-1, 1]")

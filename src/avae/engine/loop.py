@@ -31,7 +31,8 @@ class Plan:
         checkpoints: what `save` saves to, among other things.
         save: called with the number of steps done, and whether that is a state to go back to, whenever a
             checkpoint is due.
-        steps, batch_size, checkpoint_every, log_every, on_collapse: as in the recipe.
+        evaluate: called with the number of steps done when an evaluation is due.
+        steps, batch_size, evaluate_every, checkpoint_every, log_every, on_collapse: as in the recipe.
         folder: of the run.
         title: for the progress bar.
     """
@@ -45,8 +46,10 @@ class Plan:
     learning_rate: Callable[[int], float]
     checkpoints: Checkpoints
     save: Callable[[int, bool], None]
+    evaluate: Callable[[int], None]
     steps: int
     batch_size: int
+    evaluate_every: int
     checkpoint_every: int
     log_every: int
     on_collapse: OnCollapse
@@ -93,6 +96,8 @@ def _train_from(start: int, plan: Plan, stop: StopRequest, display: Display) -> 
         # A signal adds neither a line nor a state to go back to: both would change the course of the run.
         if planned or done % plan.log_every == 0:
             _report(done, plan, sentinel, stats, display)
+        if plan.evaluate_every and done % plan.evaluate_every == 0:
+            plan.evaluate(done)  # before the checkpoint, or a kill meanwhile would skip it
         if planned or stopping:
             plan.save(done, planned and not sentinel.symptoms)
         display.advance(done)

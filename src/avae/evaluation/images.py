@@ -7,39 +7,111 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from avae.data.dataset import as_tensor
-from avae.evaluation.subject import Figure, Reconstruct, Subject
-from avae.noise import row_ranges
+from avae.evaluation.distances import frechet_distance
+from avae.evaluation.features import Extractor
+from avae.evaluation.perceptual import SMALLEST, Lpips, lpips_of
+from avae.evaluation.subject import Figure, Reconstruct, Subject, Tick, chunks
+from avae.evaluation.summary import Summary, summary
+
+NAMES = ("mse", "psnr", "ssim", "lpips", "rfid", "sharpness")
+
+_WINDOW = 11
+"""Side of SSIM's window, in pixels."""
 
 
-def image_metrics(subject: Subject, images: NDArray[np.uint8]) -> Iterator[Figure]:
-    """Yield MSE on [-1, 1], PSNR (dB) and sharpness of every kind of reconstruction.
+def image_metrics(
+    subject: Subject,
+    images: NDArray[np.uint8],
+    *,
+    lpips: Lpips | str = "not asked for",
+    extractor: Extractor | str = "not asked for",
+    real: Summary | None = None,
+    tick: Tick = lambda count: None,
+) -> Iterator[Figure]:
+    """Yield MSE on [-1, 1], PSNR (dB), SSIM, LPIPS, rFID and sharpness of every kind of reconstruction.
+
+    Every reconstruction is made once.
 
     Args:
         images: uint8 (N, H, W, C), not seen in training.
+        lpips: or why there is none.
+        extractor: of features for rFID, or why there is none.
+        real: of the images that rFID compares with, in these features; None without an extractor.
+        tick: told how many more are reconstructed.
     """
     for name, reconstruct in subject.reconstruct.items():
         if isinstance(reconstruct, str):
-            yield from ((f"{metric}_{name}", reconstruct) for metric in ("mse", "psnr", "sharpness"))
+            yield from ((f"{metric}_{name}", reconstruct) for metric in NAMES)
+            continue
+        sums = _Sums(lpips)
+        drawn = _reconstructions(subject, reconstruct, images, sums)
+        if isinstance(extractor, str) or real is None:
+            for x_hat in drawn:
+                tick(len(x_hat))
+            rfid: float | str = str(extractor)
         else:
-            yield from _reconstruction_metrics(name, reconstruct, images)
+            found = summary(extractor, drawn, len(images), tick)
+            rfid = frechet_distance(found.statistics, real.statistics)
+        values = sums.means() | {"rfid": rfid}
+        yield from ((f"{metric}_{name}", values[metric]) for metric in NAMES)
 
 
-def _reconstruction_metrics(
-    name: str, reconstruct: Reconstruct, images: NDArray[np.uint8]
-) -> Iterator[tuple[str, float]]:
-    error = gradient = original_gradient = 0.0
-    for rows in row_ranges(len(images)):
-        x = as_tensor(images[rows.start : rows.stop])
-        x_hat = reconstruct(x, rows).to(x.device)
-        error += float((x_hat - x).square().flatten(1).mean(1).sum())
-        gradient += float(gradient_magnitude(x_hat).sum())
-        original_gradient += float(gradient_magnitude(x).sum())
-    mse = error / len(images)
-    yield f"mse_{name}", mse
-    yield f"psnr_{name}", 10 * math.log10(4 / mse) if mse else math.inf
-    yield f"sharpness_{name}", gradient / original_gradient if original_gradient else math.nan
+def _reconstructions(
+    subject: Subject, reconstruct: Reconstruct, images: NDArray[np.uint8], sums: "_Sums"
+) -> Iterator[Tensor]:
+    """Yield the reconstructions, measured one by one on the way."""
+    for rows in chunks(len(images)):
+        x = as_tensor(images[rows.start : rows.stop], subject.device)
+        x_hat = reconstruct(x, rows)
+        sums.add(x_hat, x)
+        yield x_hat
+
+
+class _Sums:
+    """Sums over images of what is measured between a reconstruction and its original."""
+
+    def __init__(self, lpips: Lpips | str) -> None:
+        self.lpips = lpips
+        self.count = 0
+        self.error = self.gradient = self.original_gradient = self.similarity = self.distance = 0.0
+        self.side = 0
+
+    def add(self, x_hat: Tensor, x: Tensor) -> None:
+        self.count += len(x)
+        self.side = min(x.shape[-2:])
+        self.error += float((x_hat - x).square().flatten(1).mean(1).double().sum())
+        self.gradient += float(gradient_magnitude(x_hat).double().sum())
+        self.original_gradient += float(gradient_magnitude(x).double().sum())
+        if self.side >= _WINDOW:
+            self.similarity += float(ssim(x_hat, x).double().sum())
+        if isinstance(self.lpips, Lpips) and self.side >= SMALLEST:
+            self.distance += float(lpips_of(self.lpips, x_hat, x).double().sum())
+
+    def means(self) -> dict[str, float | str]:
+        mse = self.error / self.count
+        small = f"images of {self.side} px are too small"
+        lpips: float | str = self.lpips if isinstance(self.lpips, str) else self.distance / self.count
+        return {
+            "mse": mse,
+            "psnr": 10 * math.log10(4 / mse) if mse else math.inf,
+            "ssim": self.similarity / self.count if self.side >= _WINDOW else f"{small} for its window of 11",
+            "lpips": lpips if self.side >= SMALLEST else f"{small} for AlexNet, which takes {SMALLEST} px",
+            "sharpness": self.gradient / self.original_gradient if self.original_gradient else math.nan,
+        }
+
+
+def ssim(x_hat: Tensor, x: Tensor) -> Tensor:
+    """Structural similarity (Wang et al., 2004) of images (N, C, H, W) in [-1, 1], (N,); 1 for the same.
+
+    Gaussian window of 11 px, sigma 1.5, mirrored at the borders; on pixel values from 0 to 1.
+    """
+    unit = ((x_hat.clamp(-1, 1) + 1) / 2, (x + 1) / 2)
+    similarity = structural_similarity_index_measure(*unit, data_range=1.0, reduction="none")
+    assert isinstance(similarity, Tensor)
+    return similarity.reshape(len(x))
 
 
 def gradient_magnitude(x: Tensor) -> Tensor:

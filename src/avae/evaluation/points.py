@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from avae.evaluation.subject import Figure, Subject
-from avae.noise import row_ranges
+from avae.evaluation.subject import Figure, Subject, chunks
 
 REFERENCE = 50_000
 SAMPLES = 20_000
@@ -35,15 +34,14 @@ def point_metrics(subject: Subject, train: Points, test: Points, others: Points)
             for metric in (f"manifold_distance_{name}", "manifold_distance", f"mse_{name}"):
                 yield metric, reconstruct
             continue
-        drawn = torch.cat(
-            [reconstruct(items[rows.start : rows.stop], rows).cpu() for rows in row_ranges(len(items))]
-        )
+        parts = ((items[rows.start : rows.stop].to(subject.device), rows) for rows in chunks(len(items)))
+        drawn = torch.cat([reconstruct(part, rows).cpu() for part, rows in parts])
         distance = manifold_distance(tree, drawn.numpy())
         yield f"manifold_distance_{name}", distance
         if name == subject.default:
             yield "manifold_distance", distance
         yield f"mse_{name}", float((drawn - items).square().mean())
-    samples = torch.cat([subject.draw(subject.prior(r), r, 0).cpu() for r in row_ranges(SAMPLES)])
+    samples = torch.cat([subject.draw(subject.prior(r), r, 0).cpu() for r in chunks(SAMPLES)])
     yield (
         "energy_distance",
         energy_distance(samples, torch.from_numpy(np.ascontiguousarray(others[:SAMPLES]))),

@@ -1,25 +1,65 @@
-"""Result files: figures, and all one must know to compare them."""
+"""The two protocols, and result files: figures, and all one must know to compare them."""
 
 import math
 import platform
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from avae.evaluation.subject import Figure
 
-STANDARD = {
-    "protocol": "standard",
-    "batch_norm": "fixed statistics, recalibrated on training data",
-    "code": "posterior mean, calibrated; '_sampled' figures: a posterior sample",
+ProtocolName = Literal["standard", "paper"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a model is measured.
+
+    Attributes:
+        name: its name.
+        batch_norm: what batch norm normalises with, in words.
+        code: which codes are reconstructed from, in words.
+        batch: images whose own statistics batch norm takes together; None for fixed ones.
+        sampled_codes_only: whether reconstructions are from samples of the posterior, where there is one.
+    """
+
+    name: ProtocolName
+    batch_norm: str
+    code: str
+    batch: int | None
+    sampled_codes_only: bool
+
+    @property
+    def described(self) -> dict[str, str]:
+        """What result files say of it."""
+        return {"protocol": self.name, "batch_norm": self.batch_norm, "code": self.code}
+
+
+PROTOCOLS: dict[ProtocolName, Protocol] = {
+    "standard": Protocol(
+        name="standard",
+        batch_norm="fixed statistics, recalibrated on training data",
+        code="posterior mean, calibrated; '_sampled' figures: a posterior sample",
+        batch=None,
+        sampled_codes_only=False,
+    ),
+    "paper": Protocol(
+        name="paper",
+        batch_norm="statistics of batches of 64, the last of which reaches back to be full",
+        code="a posterior sample; the code itself where there is no posterior scale",
+        batch=64,
+        sampled_codes_only=True,
+    ),
 }
+"""DESIGN section 7; `paper` after the authors' released code, see docs/metrics."""
 
 
-def result(metrics: Iterable[Figure], about: dict[str, Any]) -> dict[str, Any]:
+def result(protocol: Protocol, metrics: Iterable[Figure], about: dict[str, Any]) -> dict[str, Any]:
     """Gather figures into a result; one that has no finite value becomes null, with the reason."""
     values = dict(metrics)
     reasons = {
@@ -28,14 +68,13 @@ def result(metrics: Iterable[Figure], about: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, str) or not math.isfinite(value)
     }
     return {
-        **STANDARD,
+        **protocol.described,
         **about,
-        "feature_extractor": None,
         "metrics": {name: None if name in reasons else value for name, value in values.items()},
         "reasons": reasons,
         "date": date.today().isoformat(),
         "versions": {
-            "avae": version("avae"),
+            **{name: version(name) for name in ("avae", "torchmetrics", "torch-fidelity")},
             "torch": torch.__version__,
             "numpy": np.__version__,
             "python": platform.python_version(),

@@ -1,14 +1,18 @@
 """What is measured: a model as plain callables."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 Reconstruct = Callable[[Tensor, range], Tensor]
 
 Figure = tuple[str, float | str]
 """A metric's name and its value, or why it has none."""
+
+Tick = Callable[[int], None]
+"""Told how many more items are done."""
 
 
 @dataclass(frozen=True)
@@ -19,19 +23,31 @@ class Subject:
         reconstruct: by name of the reconstruction ("decoder", "generator_calibrated", ...):
             (items, rows) -> items, or why it cannot.
         default: the name of the reconstruction it makes unless told otherwise.
-        encode: items -> mean codes (N, d).
+        encode: items -> mean codes (N, d), or why it cannot.
         draw: (z, rows, xi_seed) -> items drawn from prior codes z (N, d).
         prior: rows -> prior codes (N, d).
         code_scale: (d,) s: an item drawn from z should have the mean code s z.
         sigma: (d,) posterior scale, or why there is none.
         has_xi: whether what it draws depends on more than z.
+        device: where all tensors lie, those it takes and those it returns.
     """
 
     reconstruct: Mapping[str, Reconstruct | str]
     default: str
-    encode: Callable[[Tensor], Tensor]
+    encode: Callable[[Tensor], Tensor] | str
     draw: Callable[[Tensor, range, int], Tensor]
     prior: Callable[[range], Tensor]
     code_scale: Tensor
     sigma: Tensor | str
     has_xi: bool
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 - a value
+
+
+def chunks(count: int, size: int = 256) -> Iterator[range]:
+    """Divide `count` rows, one or more, into ranges of `size` or more: what is left over joins the last.
+
+    So a protocol that normalises by batches finds enough items in every range to fill one.
+    """
+    starts = list(range(0, max(count - size, 0) + 1, size))
+    for start, stop in zip(starts, [*starts[1:], count], strict=True):
+        yield range(start, stop)

@@ -4,6 +4,8 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from avae.figures.style import COLOURS, styled
+
 NOT_DRAWN = frozenset(
     {"step", "images", "images_per_second", "learning_rate_factor", "symptoms", "collapsed"}
 )
@@ -17,14 +19,17 @@ def curves_png(stats: Sequence[dict[str, Any]]) -> bytes:
     terms = [name for name in (stats[-1] if stats else {}) if name not in NOT_DRAWN]
     columns = 3
     rows = max(1, -(-len(terms) // columns))
-    figure = Figure(figsize=(4 * columns, 2.4 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axis, name in zip(axes, terms, strict=False):
-        lines = [line for line in stats if line.get(name) is not None]
-        axis.plot([line["step"] for line in lines], [line[name] for line in lines])
-        axis.set_title(name, fontsize=10)
-    for axis in axes[len(terms) :]:
-        axis.set_axis_off()
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=100)
+    with styled():
+        figure = Figure(figsize=(2.4 * columns, 1.5 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).flatten()
+        for axis, name in zip(axes, terms, strict=False):
+            lines = [line for line in stats if line.get(name) is not None]
+            axis.plot([line["step"] for line in lines], [line[name] for line in lines], color=COLOURS[0])
+            axis.set_title(name)
+        for axis in axes[len(terms) :]:
+            axis.set_axis_off()
+        if terms:
+            figure.supxlabel("step", fontsize=8)
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=160)
     return file.getvalue()

@@ -1,17 +1,26 @@
 """A run's report: one self-contained HTML page."""
 
-import base64
 import html
+from dataclasses import asdict
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from avae.data.dataset import DataSet
+from avae.data.dataset import DataSet, spread
 from avae.engine.log import read_stats
 from avae.figures.curves import curves_png
+from avae.figures.invented import meaning, sheet_of, why_no_map
+from avae.figures.tables import inline, metrics_table, results_of, settings_table
+from avae.figures.trained import TITLES
+from avae.figures.writing import file_of
 from avae.files import write_atomically
 from avae.model import Model
+from avae.recipes.config import ARCHITECTURE
+from avae.runs.folder import read_run
 from avae.runs.preview import previews
+
+_MAPPED = 8
+"""Test pictures of which a map is shown."""
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -22,22 +31,27 @@ _PAGE = Template("""<!doctype html>
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
   img { max-width: 100%; image-rendering: auto; }
   table { border-collapse: collapse; }
-  td { padding: .15rem 1.5rem .15rem 0; border-bottom: 1px solid #ddd; }
+  th { text-align: left; font-weight: 600; padding-right: 1.5rem; }
+  td { padding: .15rem 1.5rem .15rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
   td.number { text-align: right; font-variant-numeric: tabular-nums; }
-  .note { color: #666; }
+  .note { color: #666; overflow-wrap: anywhere; }
+  td.value { overflow-wrap: anywhere; }
 </style>
 <h1>$title</h1>
 <p>$about</p>
 $pictures
+$map
 <h2>Figures</h2>
-<table>$figures</table>
+$figures
 <h2>Training</h2>
 <img src="$curves" alt="losses over steps">
+<h2>Data</h2>
+$data
+<h2>Configuration</h2>
+$settings
 <p class="note">$footnote</p>
 </html>
 """)
-
-_TITLES = {"vae": "VAE", "gan": "GAN", "vaegan": "VAE/GAN", "bigan": "BiGAN", "avae": "AVAE"}
 
 _RECONSTRUCTIONS = {
     "vae": "The decoder draws the average of all pictures that share a code.",
@@ -52,20 +66,31 @@ _RECONSTRUCTIONS = {
 
 
 def write_report(model: Model, data: DataSet, result: dict[str, Any], run: Path) -> Path:
-    """Write report.html to a run folder: reconstructions, samples, figures and curves."""
+    """Write report.html to a run folder: pictures, figures, curves, and all that was set.
+
+    Figures are those of `result` and of all other protocols in the run's evaluation folder.
+
+    Args:
+        data: the run's own.
+        result: what was measured last, as `evaluate` returns it.
+        run: the run folder.
+    """
     config = model.config
     page = _PAGE.substitute(
-        title=html.escape(f"{_TITLES[config.framework]} on {data.name}"),
+        title=html.escape(f"{TITLES[config.framework]} on {data.name}"),
         about=html.escape(
             f"Trained on {model.data['train']} items{_measured(result)}. "
             f"Code of {config.code_dim} dimensions, width {config.width}."
         ),
         pictures=_pictures(model, data),
-        figures="".join(_row(name, value, result) for name, value in result["metrics"].items()),
-        curves=_inline(curves_png(read_stats(run / "stats.jsonl"))),
+        map=_map(model, data),
+        figures=metrics_table(results_of(run, result)),
+        curves=inline(curves_png(read_stats(run / "stats.jsonl"))),
+        data=settings_table(_data(data, model)),
+        settings=settings_table(_settings(model, run)),
         footnote=html.escape(
-            f"Protocol {result['protocol']}; data {data.checksum[:19]}; seed {result['seed']}; "
-            f"avae {result['versions']['avae']}, torch {result['versions']['torch']}; {result['date']}"
+            f"Written by avae {result['versions']['avae']}, torch {result['versions']['torch']}; "
+            f"{result['date']}"
         ),
     )
     path = run / "report.html"
@@ -80,9 +105,14 @@ def _measured(result: dict[str, Any]) -> str:
 
 def _pictures(model: Model, data: DataSet) -> str:
     return "\n".join(
-        f'<h2>{kind.capitalize()}</h2>\n<img src="{_inline(picture)}" alt="{kind}">\n'
-        f'<p class="note">{html.escape(_caption(kind, model))}</p>'
-        for kind, picture in previews(model, data).items()
+        _picture(kind, picture, _caption(kind, model)) for kind, picture in previews(model, data).items()
+    )
+
+
+def _picture(kind: str, png: bytes, caption: str) -> str:
+    return (
+        f'<h2>{kind.capitalize()}</h2>\n<img src="{inline(png)}" alt="{kind}">\n'
+        f'<p class="note">{html.escape(caption)}</p>'
     )
 
 
@@ -96,10 +126,30 @@ def _caption(kind: str, model: Model) -> str:
     return "The data, reconstructions of points the model never saw, and samples."
 
 
-def _row(name: str, value: float | None, result: dict[str, Any]) -> str:
-    shown = f"{value:.4g}" if value is not None else f"&ndash; ({html.escape(result['reasons'][name])})"
-    return f'<tr><td>{html.escape(name)}</td><td class="number">{shown}</td></tr>'
+def _map(model: Model, data: DataSet) -> str:
+    """Draw what of a few reconstructions is invented, or say why not."""
+    reason = why_no_map(model)
+    if reason is not None:
+        return f'<p class="note">No map of what is known and what is invented: {html.escape(reason)}.</p>'
+    sheet, top = sheet_of(model, spread(data.test, _MAPPED))
+    caption = (
+        "What the code does not say, decoder and generator cannot know: the one blurs it, the other makes "
+        f"something up, and does so where the map is light ({meaning(model)}; from 0 to {top:.3g}, pixels on "
+        "[-1, 1])."
+    )
+    return _picture("known and invented", file_of(sheet, "png"), caption)
 
 
-def _inline(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def _data(data: DataSet, model: Model) -> dict[str, Any]:
+    counts = {"training items": len(data.train), "test items": len(data.test)}
+    prepared = data.prepared_by or {}
+    left_out = {"pictures left out": len(data.rejected)} if data.rejected else {}
+    trained_on = {} if model.data["checksum"] == data.checksum else {"trained on": model.data["checksum"]}
+    return {"name": data.name, "checksum": data.checksum} | counts | left_out | prepared | trained_on
+
+
+def _settings(model: Model, run: Path) -> dict[str, Any]:
+    """Return all settings of the run; of a model alone, those that its architecture has."""
+    saved = read_run(run)
+    config = asdict(saved.config if saved else model.config)
+    return config if saved else {name: config[name] for name in ARCHITECTURE}

@@ -107,6 +107,15 @@ class Config:
     """Steps between checkpoints: state to resume from, the model, and pictures."""
     log_every: int = 50
     """Steps between lines of stats.jsonl."""
+    evaluate_every: int = 0
+    """Steps between evaluations, as of avae evaluate, to evaluation/steps in the run folder; 0 for none."""
+    evaluation_samples: int = 10_000
+    """Prior draws for FID in these evaluations; no more items are reconstructed, either."""
+    features: str = "inception"
+    """What these evaluations compare distributions in: inception, FILE.py:attr or package.module:attr."""
+    keep_best: str | None = None
+    """Metric by which the best model of these evaluations is kept, in the run's folder best, such as fid or
+    mse_generator_calibrated."""
     on_collapse: Literal["stop", "rollback", "ignore"] = "stop"
     """When the game is dead (critic's loss at zero for long, generated items all alike, logits or gradients
     running away, values not finite): stop; rollback to the last good checkpoint, to go on at half the
@@ -126,6 +135,8 @@ def validate(config: Config) -> None:
         "seed": 0,
         "checkpoint_every": 1,
         "log_every": 1,
+        "evaluate_every": 0,
+        "evaluation_samples": 2,
     }
     _check_types(config)
     for name, least in at_least.items():
@@ -142,6 +153,10 @@ def validate(config: Config) -> None:
         _require(config.beta > 0, config, "beta", "must be positive for --target-kl to start from")
         has_kl = config.framework in ("vae", "vaegan", "avae")
         _require(has_kl, config, "target_kl", f"a {config.framework} has no KL; leave it out")
+    if config.keep_best is not None:
+        _require(
+            config.evaluate_every > 0, config, "keep_best", "tell how often to measure: --evaluate-every"
+        )
     if config.crop is not None:
         _require(0 < config.crop <= 1, config, "crop", "must be a share above 0, up to 1")
     if config.network == "dcgan":

@@ -1,9 +1,21 @@
-"""The paper's image sets, with its networks and its course of learning (section 5)."""
+"""The paper's image sets and the cells of its table, with its networks and course of learning (section 5)."""
 
+import dataclasses
+from typing import Any, Literal, get_args
+
+from avae.errors import UserError, suggestion
 from avae.recipes.config import Config
 
+Row = Literal["vae", "gan", "vaegan", "bigan", "avae-xi-a", "avae-a", "avae-b", "avae-xi-b"]
+"""A row of Table 1. AVAE's name the latent loss and, where there is one, xi; the last is not in the paper."""
 
-def paper(recipe: str, data: str, size: int) -> Config:
+ROWS: tuple[Row, ...] = get_args(Row)
+
+VAEGAN_BETA = {"bedroom": 4.0, "celeba": 5.0, "cifar10": 10.0, "cifar100": 10.0, "svhn": 20.0}
+"""Weight of VAE/GAN's KL term by set, as searched by the authors (section 5.2); it is 1 everywhere else."""
+
+
+def paper(recipe: str, data: str, size: int | None) -> Config:
     """Return the run that all of them share."""
     return Config(
         recipe=recipe,
@@ -45,3 +57,46 @@ def bedroom() -> Config:
 def ffhq256() -> Config:
     """Train on FFHQ at 256 px: name its folder or zip with --data."""
     return paper("ffhq256", "ffhq", 256)
+
+
+SETS = {make.__name__: make for make in (bedroom, celeba, cifar10, cifar100, svhn)}
+"""The columns of Table 1, in its order."""
+
+
+def cell(column: str, row: Row, **settings: Any) -> Config:
+    """Return the run of a cell of Table 1, with the paper's hyper-parameters but for `settings`.
+
+    What only one row has (framework, loss, xi, beta) is the row's own; xi has as many dimensions as the code.
+
+    Args:
+        column: one of `SETS`, or "folder" for pictures that are not the paper's: at their own size, and
+            with beta 1.
+        row: one of `ROWS`.
+        settings: fields of Config, the same for all rows.
+
+    Raises:
+        UserError: there is no such row or column.
+    """
+    if row not in ROWS:
+        raise UserError(f"no row '{row}' in Table 1{suggestion(row, ROWS)}; there are {', '.join(ROWS)}")
+    if column not in (*SETS, "folder"):
+        raise UserError(
+            f"no column '{column}' in Table 1{suggestion(column, SETS)}; there are {', '.join(SETS)}"
+        )
+    base = SETS[column]() if column in SETS else paper("folder", "", None)
+    config = dataclasses.replace(base, **settings)
+    return dataclasses.replace(config, **_own(column, row, config.code_dim))
+
+
+def _own(column: str, row: Row, code_dim: int) -> dict[str, Any]:
+    """Return what tells a row from the others."""
+    framework, *details = row.split("-")
+    if framework == "vaegan":
+        return {"framework": framework, "beta": VAEGAN_BETA.get(column, 1.0)}
+    if framework != "avae":
+        return {"framework": framework}
+    return {
+        "framework": framework,
+        "latent_loss": details[-1],
+        "xi_dim": code_dim if "xi" in details else 0,
+    }

@@ -18,7 +18,10 @@ from avae.files import write_atomically, write_json
 from avae.recipes.config import Config, flag, from_dict
 
 FREE = frozenset(
-    {"out", "data", "cache", "device", "micro_batches", "checkpoint_every", "log_every", "on_collapse"}
+    {
+        *("out", "data", "cache", "device", "micro_batches", "checkpoint_every", "log_every", "on_collapse"),
+        *("evaluate_every", "evaluation_samples", "features", "keep_best"),
+    }
 )
 """Fields that may differ when a run is resumed: none changes its course, unless it collapses (data are held
 to their checksum)."""
@@ -29,6 +32,7 @@ WRITTEN = (
     "state",
     "images",
     "evaluation",
+    "best",
     "stats.jsonl",
     "rejected.jsonl",
     "report.html",

@@ -1,103 +1,276 @@
 """Measure a model on data: from the face to evaluation's plain callables, and the result file."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avae.data.cache import cache_folder
 from avae.data.dataset import DataSet, spread
+from avae.errors import UserError
 from avae.evaluation.codes import code_metrics
+from avae.evaluation.distances import KID_SUBSET_SIZE, kid_subset_size
+from avae.evaluation.features import Extractor, open_features
 from avae.evaluation.images import image_metrics
+from avae.evaluation.perceptual import SMALLEST, Lpips, open_lpips
 from avae.evaluation.points import REFERENCE, point_metrics
 from avae.evaluation.points import SAMPLES as SAMPLES_OF_POINTS
-from avae.evaluation.protocol import result
-from avae.evaluation.subject import Figure, Reconstruct, Subject
-from avae.frameworks.base import CodeMode
+from avae.evaluation.protocol import PROTOCOLS, Protocol, ProtocolName, result
+from avae.evaluation.real import Split, real_summary
+from avae.evaluation.samples import sample_metrics
+from avae.evaluation.subject import Figure, Reconstruct, Subject, Tick
+from avae.evaluation.summary import KEPT, Summary
+from avae.evaluation.weights import MissingWeightsError, Say
+from avae.frameworks.base import CodeMode, Framework
 from avae.model import Model
+from avae.noise import generator
 
-SAMPLES = 10_000
-"""Items reconstructed and codes drawn, at most."""
+SAMPLES = 50_000
+"""Drawn for FID."""
+
+MOST_ITEMS = 10_000
+"""Items reconstructed, and prior draws whose codes are looked at; fewer where fewer samples are asked for."""
 
 NO_ENCODER = "the model has no encoder"
 NO_POSTERIOR_SCALE = "the model has no posterior scale"
+NO_FEATURES = "no features were given to measure it in: see avae evaluate --features"
+NO_LPIPS = "no weights were given to measure it with: see avae evaluate --lpips-weights"
+
+Progress = Callable[[int, int | None], None]
+"""Told how many items are done, and of how many."""
 
 
 @torch.inference_mode()
-def evaluate(model: Model, data: DataSet, *, samples: int = SAMPLES, seed: int = 0) -> dict[str, object]:
-    """Return the `standard` result of a model on the test split: see docs/metrics for every name.
+def evaluate(
+    model: Model,
+    data: DataSet,
+    *,
+    protocol: ProtocolName = "standard",
+    split: Split = "test",
+    samples: int = SAMPLES,
+    seed: int = 0,
+    extractor: Extractor | str = NO_FEATURES,
+    lpips: Lpips | str = NO_LPIPS,
+    cache: Path | None = None,
+    on_progress: Progress = lambda done, total: None,
+    say: Say = lambda text: None,
+) -> dict[str, Any]:
+    """Return the result of a model under a protocol: see docs/metrics for every name.
+
+    It is the work of one process: nothing in it depends on how many there are.
 
     Args:
-        samples: test items reconstructed (evenly spread over the split; all, if there are fewer), and
-            prior codes drawn.
+        protocol: "standard" or "paper".
+        split: whose items are reconstructed, up to 10,000 evenly spread; distances of distributions are to
+            all training images, always.
+        samples: drawn from the prior for FID; no more items are reconstructed than that, either.
         seed: of all noise.
+        extractor: of the features that distributions are compared in, or why there is none.
+        lpips: the network of LPIPS, or why there is none.
+        cache: where features of real images are kept; None is the user's own.
+        on_progress: told what is done of each stage.
+        say: told what takes time.
+
+    Raises:
+        UserError: the split is empty, or the extractor cannot take these images.
     """
-    subject = subject_of(model, seed)
-    test = spread(data.test, samples)
-    extra = {} if data.holds_images else {"reference": REFERENCE, "energy_distance": SAMPLES_OF_POINTS}
+    way = PROTOCOLS[protocol]
+    subject = subject_of(model, seed, way)
+    items = _items(data, split, samples, seed, way)
+    real = None
+    if not data.holds_images:
+        extractor = lpips = "points are no images"
+    elif isinstance(extractor, Extractor):
+        tick = _Counter(len(data.train), on_progress)
+        real = real_summary(data, "train", extractor, cache or cache_folder(None), tick, say)
+    codes = min(samples, MOST_ITEMS) if isinstance(subject.sigma, Tensor) else 0
     about = {
         "framework": model.config.framework,
+        "reconstruction": subject.default,
         "data": {"name": data.name, "checksum": data.checksum, "preparation": data.prepared_by},
         "trained_on": model.data,
-        "split": "test",
+        "split": split,
         "scale": "pixels in [-1, 1]" if data.holds_images else "the points' own",
-        "counts": {"reconstructed": len(test) * model.framework.encodes, "drawn": samples} | extra,
+        "counts": {
+            "reconstructed": len(items) * model.framework.encodes,
+            "codes": codes,
+            **(_counts(samples, real) if data.holds_images else {}),
+            **({} if data.holds_images else {"reference": REFERENCE, "energy_distance": SAMPLES_OF_POINTS}),
+        },
+        "features": _described(extractor),
+        "lpips": _described(lpips),
         "seed": seed,
     }
-    return result(_metrics(subject, data, test, samples), about)
+    kinds = sum(not isinstance(kind, str) for kind in subject.reconstruct.values())
+    tick = _Counter(kinds * len(items) + codes + samples * (real is not None), on_progress)
+    metrics = _metrics(subject, data, items, samples, extractor, lpips, real, tick)
+    return result(way, metrics, about)
 
 
-def subject_of(model: Model, seed: int) -> Subject:
-    """Present a model as plain callables on CPU tensors."""
-    framework, device = model.framework, model.device
+def features_or_why_not(
+    spec: str, inception_weights: Path | None, device: torch.device, cache: Path, say: Say
+) -> Extractor | str:
+    """Open features as `open_features` does; where published weights cannot be had, return why."""
+    try:
+        return open_features(spec, inception_weights, device, cache, say)
+    except MissingWeightsError as error:
+        return str(error)
+
+
+def lpips_or_why_not(
+    model: Model, weights: Path | None, device: torch.device, cache: Path, say: Say
+) -> Lpips | str:
+    """Open LPIPS as `open_lpips` does; where its weights cannot be had, or are of no use, return why."""
+    if not model.draws_images or model.item_shape[-1] < SMALLEST:
+        return f"it takes images of {SMALLEST} px or more"
+    if not model.framework.encodes:
+        return NO_ENCODER
+    try:
+        return open_lpips(weights, device, cache, say)
+    except MissingWeightsError as error:
+        return str(error)
+
+
+def subject_of(model: Model, seed: int, protocol: Protocol = PROTOCOLS["standard"]) -> Subject:
+    """Present a model as plain callables, which treat batch norm as a protocol says."""
+    framework = model.framework
+    if protocol.batch:
+        framework = copy.deepcopy(framework).train()  # a copy, for running statistics move in this mode
+    sigma = framework.sigma()
+    reconstruct = dict(_reconstructions(model, framework, seed, protocol))
 
     def draw(z: Tensor, rows: range, xi_seed: int) -> Tensor:
-        return framework.sample(model.noise(rows, seed + xi_seed) | {"z": z.to(device)}).float().cpu()
+        return _in_batches(
+            lambda z, rows: framework.sample(model.noise(rows, seed + xi_seed) | {"z": z}), protocol
+        )(z, rows)
 
-    sigma = framework.sigma()
-    reconstruct = dict(_reconstructions(model, seed))
+    def encode(x: Tensor) -> Tensor:
+        return _in_batches(lambda x, rows: framework.encode(x), protocol)(x, range(len(x)))
+
     return Subject(
         reconstruct=reconstruct,
         default=next(iter(reconstruct)),
-        encode=lambda x: framework.encode(x.to(device)).float().cpu(),
+        encode=encode if framework.encodes else NO_ENCODER,
         draw=draw,
-        prior=lambda rows: model.noise(rows, seed)["z"].cpu(),
-        code_scale=framework.code_scale().cpu(),
-        sigma=NO_POSTERIOR_SCALE if sigma is None else sigma.cpu(),
+        prior=lambda rows: model.noise(rows, seed)["z"],
+        code_scale=framework.code_scale().to(model.device),
+        sigma=NO_POSTERIOR_SCALE if sigma is None else sigma,
         has_xi="xi" in framework.noise_shapes(1),
+        device=model.device,
     )
 
 
-def _metrics(subject: Subject, data: DataSet, test: NDArray[Any], samples: int) -> Iterator[Figure]:
+class _Counter:
+    """Counts items for a progress bar."""
+
+    def __init__(self, total: int, on_progress: Progress) -> None:
+        self.total, self.on_progress, self.done = total, on_progress, 0
+
+    def __call__(self, count: int) -> None:
+        self.done += count
+        self.on_progress(self.done, self.total)
+
+
+def _items(data: DataSet, split: Split, samples: int, seed: int, protocol: Protocol) -> NDArray[Any]:
+    """Return the items to be reconstructed."""
+    whole = data.test if split == "test" else data.train
+    if not len(whole):
+        raise UserError(f"--split {split}: {data.name} has no {split} items; choose the other split")
+    items = spread(whole, min(samples, MOST_ITEMS))
+    if protocol.batch is None:
+        return items
+    # Many folders hold class by class, and a batch's own statistics should not be those of a class.
+    shuffled: NDArray[Any] = items[generator(seed, "evaluation order").permutation(len(items))]
+    return shuffled
+
+
+def _counts(samples: int, real: Summary | None) -> dict[str, int]:
+    """Return how many images the distances of distributions are from."""
+    if real is None:
+        return {"drawn": 0, "real": 0}
+    kept = np.empty((min(samples, KEPT), 0))
+    return {
+        "drawn": samples,
+        "real": real.statistics.count,
+        "drawn_neighbours": len(kept),
+        "real_neighbours": len(real.features),
+        "kid_subset": min(KID_SUBSET_SIZE, kid_subset_size(kept, real.features)),
+    }
+
+
+def _described(instrument: Extractor | Lpips | str) -> dict[str, str] | None:
+    if isinstance(instrument, str):
+        return None
+    return {"name": instrument.name, "checksum": instrument.checksum}
+
+
+def _metrics(
+    subject: Subject,
+    data: DataSet,
+    items: NDArray[Any],
+    samples: int,
+    extractor: Extractor | str,
+    lpips: Lpips | str,
+    real: Summary | None,
+    tick: Tick,
+) -> Iterator[Figure]:
     if data.holds_images:
-        yield from image_metrics(subject, test)
+        yield from sample_metrics(subject, extractor, real, samples, tick)
+        yield from image_metrics(subject, items, lpips=lpips, extractor=extractor, real=real, tick=tick)
     else:
-        yield from point_metrics(subject, data.train, test, data.test)
-    yield from code_metrics(subject, test, samples)
+        yield from point_metrics(subject, data.train, items, data.test)
+    yield from code_metrics(subject, items, min(samples, MOST_ITEMS), tick)
 
 
-def _reconstructions(model: Model, seed: int) -> Iterator[tuple[str, Reconstruct | str]]:
+def _reconstructions(
+    model: Model, framework: Framework, seed: int, protocol: Protocol
+) -> Iterator[tuple[str, Reconstruct | str]]:
     """Yield the reconstructions of every drawer, its own first, by name.
 
     "decoder" and "generator" are from mean codes, "generator_calibrated" from calibrated ones, and those
     that end in "_sampled" from samples of the posterior, if there is one to sample.
     """
-    framework = model.framework
     for drawer, realism in reversed(list(framework.drawers.items())):
         calibrated = len(framework.drawers) > 1 and drawer == "generator"
         mean_name = f"{drawer}_calibrated" if calibrated else drawer
         if not framework.encodes:
             yield mean_name, NO_ENCODER
             continue
-        yield mean_name, _reconstruct(model, "mean", realism, seed)
-        if framework.sigma() is not None:
-            yield f"{drawer}_sampled", _reconstruct(model, "sample", realism, seed)
+        samples_codes = framework.sigma() is not None
+        if not (samples_codes and protocol.sampled_codes_only):
+            yield mean_name, _reconstruct(model, framework, "mean", realism, seed, protocol)
+        if samples_codes:
+            yield f"{drawer}_sampled", _reconstruct(model, framework, "sample", realism, seed, protocol)
 
 
-def _reconstruct(model: Model, code: CodeMode, realism: float | None, seed: int) -> Reconstruct:
-    def reconstruct(x: Tensor, rows: range) -> Tensor:
-        noise = model.noise(rows, seed)
-        return model.framework.reconstruct(x.to(model.device), code, noise, realism).float().cpu()
+def _reconstruct(
+    model: Model, framework: Framework, code: CodeMode, realism: float | None, seed: int, protocol: Protocol
+) -> Reconstruct:
+    return _in_batches(
+        lambda x, rows: framework.reconstruct(x, code, model.noise(rows, seed), realism), protocol
+    )
 
-    return reconstruct
+
+def _in_batches(function: Reconstruct, protocol: Protocol) -> Reconstruct:
+    """Return a function of (items, rows) that is called with whole batches where a protocol asks for them.
+
+    The last batch reaches back to be full; of fewer items than a batch, there is one of them all.
+    """
+    size = protocol.batch
+    if size is None:
+        return lambda x, rows: function(x, rows).float()
+
+    def by_batches(x: Tensor, rows: range) -> Tensor:
+        parts = []
+        for start in range(0, len(x), size):
+            first = max(min(start, len(x) - size), 0)
+            batch = slice(first, first + size)
+            parts.append(function(x[batch], rows[batch])[start - first :])
+        return torch.cat(parts).float()
+
+    return by_batches

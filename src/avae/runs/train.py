@@ -33,6 +33,7 @@ from avae.noise import normal
 from avae.recipes.build import build_framework, check_size
 from avae.recipes.catalogue import changed, recipe
 from avae.recipes.config import Config, learning_rate_factor, sigma_lr_multiplier, validate
+from avae.runs.evaluations import Evaluations
 from avae.runs.folder import (
     Saved,
     alone,
@@ -167,6 +168,8 @@ class Training:
         self.averages = averages(
             self.framework.networks, self.framework.averaged, config.ema_half_life, config.batch_size
         )
+        measured = config.evaluate_every and rank() == 0
+        self.evaluations = Evaluations(config, self._as_model(), data) if measured else None
         self.checkpoints = Checkpoints(
             self.folder / "state",
             self.framework.networks,
@@ -219,6 +222,8 @@ class Training:
             learning_rate=lambda step: learning_rate_factor(config, step) * self.checkpoints.rate,
             checkpoints=self.checkpoints,
             save=self.save,
+            evaluate=self.evaluate,
+            evaluate_every=config.evaluate_every,
             steps=config.steps,
             batch_size=config.batch_size,
             checkpoint_every=config.checkpoint_every,
@@ -262,6 +267,12 @@ class Training:
         if rank() > 0:
             self.checkpoints.note(step, healthy)
 
+    def evaluate(self, step: int) -> None:
+        """Measure the model; the others wait for rank 0."""
+        if rank() == 0 and self.evaluations is not None:
+            self.evaluations.measure(step, self.model())
+        barrier()
+
     def _write(self, step: int, healthy: bool) -> str | None:
         """Write all that `save` writes, or return why it must not be."""
         model = self.model()
@@ -282,6 +293,10 @@ class Training:
         steps = math.ceil(RECALIBRATION_ITEMS / self.config.batch_size)
         whole = range(self.config.batch_size)
         recalibrate(framework, [self.batch(step, whole, "recalibrate") for step in range(steps)])
+        return self._as_model(framework)
+
+    def _as_model(self, framework: Framework | None = None) -> Model:
+        framework = framework or copy.deepcopy(self.framework)
         return Model(framework.float(), self.config, describe(self.data), self.device)
 
 
@@ -334,7 +349,9 @@ def _with_whole_paths(config: Config) -> Config:
         raise UserError(
             f"--init-from {init_from} lies in --out, which is about to change: pass another --out"
         )
-    return dataclasses.replace(config, data=data, out=out, init_from=init_from)
+    file, colon, name = config.features.partition(":")
+    features = f"{_whole(file)}:{name}" if colon and file.endswith(".py") else config.features
+    return dataclasses.replace(config, data=data, out=out, init_from=init_from, features=features)
 
 
 def _whole(path: str) -> str:

@@ -1,0 +1,169 @@
+"""How long evaluation takes, stage by stage, and beside torch-fidelity on the same features in the same run.
+
+    python benchmarks/evaluation_time.py RUN --features FILE.py:attr [--count 10000] [--out result.json]
+
+Images are samples of the run and the test images of its data. Ours and torch-fidelity's both take the two
+sets of images, as bytes, to FID, KID, precision and recall, with nothing cached; so the ratio is of the same
+work. The other stages have no counterpart there. On a machine that others use too, processor seconds tell
+more than those of the clock.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch_fidelity
+from torch.utils.data import Dataset
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+
+from avae.cli.evaluate import load_for
+from avae.data.dataset import as_images, as_tensor, spread
+from avae.evaluation.codes import code_metrics
+from avae.evaluation.distances import frechet_distance, kernel_distance, precision_recall, statistics_of
+from avae.evaluation.features import Extractor, features_of, open_features
+from avae.evaluation.images import image_metrics
+from avae.model import load
+from avae.runs.folder import read_run
+from avae.runs.measure import subject_of
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--features", default="inception")
+    parser.add_argument("--inception-weights", type=Path)
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    model = load(asked.run, device=asked.device)
+    saved = read_run(asked.run)
+    assert saved is not None
+    data = load_for(model, saved.config.data, saved.config.cache)
+    extractor = open_features(asked.features, asked.inception_weights, model.device)
+    real = spread(data.test, asked.count)
+    seconds: dict[str, float] = {}
+    busy: dict[str, float] = {}
+
+    def timed(stage: str, work: Callable[[], Any]) -> Any:
+        start, used = time.perf_counter(), processor_seconds()
+        with torch.inference_mode():
+            found = work()
+        if model.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds[stage] = round(time.perf_counter() - start, 2)
+        busy[stage] = round(processor_seconds() - used, 2)
+        print(f"{stage:32} {seconds[stage]:8.2f} s, processor {busy[stage]:8.2f} s", flush=True)
+        return found
+
+    drawn = as_images(timed("samples drawn", lambda: model.sample(len(real))))
+    sets = {"samples": drawn, "real images": real}
+    features = {
+        name: timed(f"features of {name}", lambda images=images: features_of(extractor, parts(images)))
+        for name, images in sets.items()
+    }
+    both = [features["samples"], features["real images"]]
+    fid = timed("FID", lambda: frechet_distance(*map(statistics_of, both)))
+    kid, _ = timed("KID", lambda: kernel_distance(*both))
+    precision, recall = timed("precision and recall", lambda: precision_recall(*both))
+    same_work = list(seconds)[1:]
+    subject = subject_of(model, 0)
+    timed("reconstructions, MSE, PSNR, SSIM", lambda: list(image_metrics(subject, real)))
+    timed("codes", lambda: list(code_metrics(subject, real, len(real))))
+    theirs = timed("torch-fidelity", lambda: reference(extractor, sets))
+    ratios = {
+        name: round(sum(times[stage] for stage in same_work) / times["torch-fidelity"], 3)
+        for name, times in (("clock", seconds), ("processor", busy))
+    }
+    print(f"ours over torch-fidelity's, the same work: {ratios}")
+    result = {
+        "command": " ".join(["python", *sys.argv]),
+        "date": date.today().isoformat(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {model.device}",
+        "versions": {name: version(name) for name in ("torch", "torch-fidelity", "torchmetrics", "numpy")},
+        "data": {"name": data.name, "checksum": data.checksum},
+        "features": {"name": extractor.name, "checksum": extractor.checksum},
+        "count": len(real),
+        "seconds": seconds,
+        "processor_seconds": busy,
+        "ratio_to_torch_fidelity": ratios,
+        "ours": {"fid": fid, "kid": kid, "precision": precision, "recall": recall},
+        "torch_fidelity": theirs,
+    }
+    if asked.out:
+        asked.out.write_text(f"{json.dumps(result, indent=2)}\n")
+
+
+def processor_seconds() -> float:
+    """Return those of this process and of the workers it has ended."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+def parts(images: Any) -> Any:
+    """Yield images as evaluation does."""
+    return (as_tensor(images[start : start + 256]) for start in range(0, len(images), 256))
+
+
+class Bytes(Dataset[torch.Tensor]):
+    """Images as torch-fidelity takes them."""
+
+    def __init__(self, images: Any) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, row: int) -> torch.Tensor:
+        image = torch.from_numpy(self.images[row]).permute(2, 0, 1)
+        return image.expand(3, -1, -1).contiguous()
+
+
+def reference(extractor: Extractor, sets: dict[str, Any]) -> dict[str, float]:
+    """Measure by torch-fidelity's own command, with the same features."""
+
+    class Same(FeatureExtractorBase):
+        def __init__(self, name: str, features_list: list[str], **kwargs: Any) -> None:
+            super().__init__(name, features_list)
+
+        @staticmethod
+        def get_provided_features_list() -> tuple[str, ...]:
+            return ("features",)
+
+        @staticmethod
+        def get_default_feature_layer_for_metric(metric: str) -> str:
+            return "features"
+
+        @staticmethod
+        def can_be_compiled() -> bool:
+            return False
+
+        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
+            return (extractor.module(images.float() / 127.5 - 1),)
+
+    torch_fidelity.register_feature_extractor("same", Same)
+    found: dict[str, float] = torch_fidelity.calculate_metrics(
+        input1=Bytes(sets["samples"]),
+        input2=Bytes(sets["real images"]),
+        feature_extractor="same",
+        cuda=extractor.device.type == "cuda",
+        fid=True,
+        kid=True,
+        prc=True,
+        kid_subset_size=min(1000, len(sets["samples"]) // 2),
+        verbose=False,
+    )
+    return found
+
+
+if __name__ == "__main__":
+    main()

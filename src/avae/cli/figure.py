@@ -1,0 +1,323 @@
+"""avae figure 1|6|7|8|9|tradeoff [RUN ...] [flags]"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import tyro
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avae.cli.evaluate import load_for
+from avae.cli.items import read_items
+from avae.cli.parsing import parse
+from avae.data.cache import cache_folder
+from avae.data.dataset import DataSet, as_images, spread
+from avae.errors import UserError, suggestion
+from avae.evaluation.distances import frechet_distance, statistics_of
+from avae.evaluation.features import features_of, open_features
+from avae.evaluation.real import real_statistics
+from avae.figures.edge import CAPTION as EDGE
+from avae.figures.edge import SHOWN, edge_figure
+from avae.figures.rows import CAPTION as ROWS
+from avae.figures.rows import check_both, rows_figure
+from avae.figures.side_by_side import (
+    RECONSTRUCTIONS,
+    SAMPLES,
+    check_encoders,
+    reconstructions_figure,
+    samples_figure,
+)
+from avae.figures.toy import CAPTION as TOY
+from avae.figures.toy import pair, toy_figure
+from avae.figures.tradeoff import CAPTION as TRADEOFF
+from avae.figures.tradeoff import about_points, check_runs, curve_of, tradeoff_figure
+from avae.figures.trained import Trained, check_alike, check_data, open_runs
+from avae.figures.writing import KINDS, caption, check_free, write_figure
+from avae.files import write_json
+from avae.runs.reading import progress, say
+
+HELP = """\
+usage: avae figure 1|6|7|8|9|tradeoff [RUN ...] [flags]
+
+  1         why a decoder trained by mean squared error blurs edges; takes no run
+  6         the toy example: data, and the manifolds of decoder and generator; a run without xi, one with it
+  7         reconstructions, side by side: any runs but GANs
+  8         samples, side by side: any runs
+  9         original, decoder, generator: a run of AVAE
+  tradeoff  rFID against MSE as realism goes from 0 to 1: runs of AVAE
+
+Each is written as PDF and PNG, with a caption that names the runs, to figures/.
+
+example: avae figure 7 runs/vae runs/vaegan runs/avae --out figures
+
+avae figure 7 --help, and so on, list the flags of each."""
+
+
+MOST = 100
+"""Pictures of a figure, of each run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What every figure takes."""
+
+    out: Path = Path("figures")
+    """The folder to write to."""
+    overwrite: bool = False
+    """Write over this figure in --out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge(Written):
+    """Draw Fig. 1: why a decoder trained by mean squared error blurs an edge. It takes no run.
+
+    Example: avae figure 1 --out figures
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfRuns(Written):
+    """What every figure of runs takes."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Run folders (or model folders, for what needs no data)."""
+    data: str | None = None
+    """Where the runs' data are, if no longer where the first run had them."""
+    cache: str | None = None
+    """Where packed sets are kept; by default where the first run had them, or ~/.cache/avae."""
+    seed: int = 0
+    """Of xi and of codes that are drawn."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toy(OfRuns):
+    """Draw Fig. 6: the toy example's data, and the manifolds of decoder and generator.
+
+    Example: avae figure 6 runs/toy-without runs/toy   (avae train toy --xi-dim 0 --out runs/toy-without)
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstructions(OfRuns):
+    """Draw Fig. 7: the same pictures, reconstructed by each run; a row each.
+
+    Example: avae figure 7 runs/vae runs/vaegan runs/bigan runs/avae --images 10
+    """
+
+    images: int = 10
+    """Test pictures, evenly spread over the split."""
+    pictures: tuple[Path, ...] = ()
+    """Pictures of your own instead: files, or folders or archives of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples(OfRuns):
+    """Draw Fig. 8: samples of each run, all of one seed and none chosen.
+
+    Example: avae figure 8 runs/vae runs/gan runs/avae --images 20
+    """
+
+    images: int = 20
+    """Samples of each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows(Reconstructions):
+    """Draw Fig. 9: original, decoder, generator; a row a picture.
+
+    Example: avae figure 9 runs/avae --images 6
+    """
+
+    images: int = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tradeoff(OfRuns):
+    """Draw rFID against MSE as realism goes from 0 to 1; the points are written as JSON, too.
+
+    Example: avae figure tradeoff runs/avae-a runs/avae-b --samples 10000
+    """
+
+    samples: int = 10_000
+    """Test pictures, at most, evenly spread over the split."""
+    features: str = "inception"
+    """Features of the Fréchet distance: inception, or FILE.py:ATTRIBUTE or PACKAGE:ATTRIBUTE for your own."""
+    inception_weights: Path | None = None
+    """The file of Inception's weights, if not to be downloaded."""
+
+
+def edge(flags: list[str]) -> Path:
+    """Draw Fig. 1."""
+    asked = parse(Edge, "avae figure 1", flags)
+    check_free(asked.out, "figure-1", asked.overwrite)
+    text = caption("Figure 1: why the best decoder in MSE blurs", EDGE.format(shown=SHOWN))
+    return write_figure(edge_figure(), text, asked.out, "figure-1")
+
+
+def toy(flags: list[str]) -> Path:
+    """Draw Fig. 6."""
+    asked = parse(Toy, "avae figure 6", flags)
+    check_free(asked.out, "figure-6", asked.overwrite)
+    runs = open_runs(asked.runs, asked.device)
+    without, with_xi = pair(runs)
+    figure = toy_figure(runs, _data(asked, runs), asked.seed)
+    labels = {f"above, {without.title}": without, f"below, {with_xi.title}": with_xi}
+    text = caption("Figure 6: the toy example", TOY, labels, asked.seed)
+    return write_figure(figure, text, asked.out, "figure-6")
+
+
+def reconstructions(flags: list[str]) -> Path:
+    """Draw Fig. 7."""
+    asked = parse(Reconstructions, "avae figure 7", flags)
+    check_free(asked.out, "figure-7", asked.overwrite)
+    runs = open_runs(asked.runs, asked.device)
+    check_encoders(runs)
+    check_alike(runs)
+    pictures, source = _pictures(asked, runs)
+    figure = reconstructions_figure(runs, pictures, asked.seed)
+    shown = RECONSTRUCTIONS.format(source=source)
+    text = caption("Figure 7: reconstructions", shown, _labelled(runs), asked.seed)
+    return write_figure(figure, text, asked.out, "figure-7")
+
+
+def samples(flags: list[str]) -> Path:
+    """Draw Fig. 8."""
+    asked = parse(Samples, "avae figure 8", flags)
+    _check_count("--images", asked.images, most=MOST)
+    check_free(asked.out, "figure-8", asked.overwrite)
+    runs = open_runs(asked.runs, asked.device)
+    figure = samples_figure(runs, asked.images, asked.seed)
+    text = caption("Figure 8: samples", SAMPLES, _labelled(runs), asked.seed)
+    return write_figure(figure, text, asked.out, "figure-8")
+
+
+def rows(flags: list[str]) -> Path:
+    """Draw Fig. 9."""
+    asked = parse(Rows, "avae figure 9", flags)
+    check_free(asked.out, "figure-9", asked.overwrite)
+    runs = open_runs(asked.runs, asked.device)
+    if len(runs) > 1:
+        raise UserError(f"{len(runs)} runs are named: figure 9 shows one")
+    check_both(runs[0])
+    pictures, source = _pictures(asked, runs)
+    figure = rows_figure(runs[0], pictures, asked.seed)
+    shown = ROWS.format(source=source)
+    text = caption("Figure 9: original, decoder, generator", shown, _labelled(runs), asked.seed)
+    return write_figure(figure, text, asked.out, "figure-9")
+
+
+def tradeoff(flags: list[str]) -> Path:
+    """Draw rFID against MSE."""
+    asked = parse(Tradeoff, "avae figure tradeoff", flags)
+    _check_count("--samples", asked.samples, least=2)  # for a covariance
+    check_free(asked.out, "tradeoff", asked.overwrite, (*KINDS, ".json"))
+    runs = open_runs(asked.runs, asked.device)
+    check_runs(runs)
+    cache = cache_folder(_cache(asked, runs))
+    extractor = open_features(asked.features, asked.inception_weights, runs[0].model.device, cache, say)
+    data = _data(asked, runs)
+    images = spread(data.test, asked.samples)
+    with progress(f"features of {data.name}") as advance:
+        real = real_statistics(data, "train", extractor, cache, _ticking(advance, len(data.train)))
+
+    def rfid(drawn: Iterable[Tensor]) -> float:
+        distance = frechet_distance(statistics_of(features_of(extractor, drawn)), real)
+        if not math.isfinite(distance):
+            raise UserError(
+                f"--features {asked.features}: the distance of {len(images)} test pictures is {distance}; "
+                "measure with others, or more"
+            )
+        return distance
+
+    curves = {}
+    for trained in runs:
+        with progress(f"measuring {trained.name}") as advance:
+            curves[trained.label] = curve_of(trained, images, asked.seed, rfid, advance)
+    shown = TRADEOFF.format(count=len(images), features=extractor.name)
+    text = caption("rFID against MSE", shown, _labelled(runs), asked.seed)
+    points = {trained.name: trained.facts() | curves[trained.label].as_json() for trained in runs}
+    about = about_points(data, extractor.name, extractor.checksum, len(images), asked.seed)
+    write_json(asked.out / "tradeoff.json", about | {"runs": points})
+    return write_figure(tradeoff_figure(curves, extractor.name), text, asked.out, "tradeoff")
+
+
+FIGURES: dict[str, Callable[[list[str]], Path]] = {
+    "1": edge,
+    "6": toy,
+    "7": reconstructions,
+    "8": samples,
+    "9": rows,
+    "tradeoff": tradeoff,
+}
+
+
+def run(arguments: list[str]) -> int:
+    """Draw a figure."""
+    name, *flags = arguments or ["--help"]
+    if name in ("-h", "--help"):
+        print(HELP)
+        return 0
+    if name not in FIGURES:
+        raise UserError(f"no figure '{name}'{suggestion(name, FIGURES)}; there are {', '.join(FIGURES)}")
+    written: Path = FIGURES[name](flags)
+    print(f"figure:  {written}, and .pdf beside it\ncaption: {written.with_suffix('.md')}")
+    return 0
+
+
+def _data(asked: OfRuns, runs: Sequence[Trained]) -> DataSet:
+    """Read the data of the first run, or those named, and see that they are what it was trained on."""
+    first = runs[0]
+    source = asked.data or (first.saved.config.data if first.saved else None)
+    if source is None:
+        raise UserError(f"{first.path} does not say where its data are: pass --data")
+    data = load_for(first.model, source, _cache(asked, runs))
+    check_data(first, data)
+    return data
+
+
+def _cache(asked: OfRuns, runs: Sequence[Trained]) -> str | None:
+    saved = runs[0].saved
+    return asked.cache or (saved.config.cache if saved else None)
+
+
+def _pictures(asked: Reconstructions, runs: Sequence[Trained]) -> tuple[NDArray[np.uint8], str]:
+    """Return the pictures asked for, as the runs take them, and what to call them."""
+    if asked.pictures:
+        read = [read_items(runs[0].model, path) for path in asked.pictures]
+        names = [name for names, _ in read for name in names]
+        _check_count("--pictures", len(names), most=MOST)
+        return as_images(torch.cat([items for _, items in read])), ", ".join(names)
+    _check_count("--images", asked.images, most=MOST)
+    data = _data(asked, runs)
+    pictures = spread(data.test, asked.images)
+    return pictures, f"{len(pictures)} test pictures of {data.name}, evenly spread over the split"
+
+
+def _ticking(advance: Callable[[int, int], None], total: int) -> Callable[[int], None]:
+    """Turn a function of (done, in all) into one of how many more are done."""
+    done = 0
+
+    def tick(count: int) -> None:
+        nonlocal done
+        done += count
+        advance(done, total)
+
+    return tick
+
+
+def _labelled(runs: Sequence[Trained]) -> dict[str, Trained]:
+    return {trained.label.replace("\n", ", "): trained for trained in runs}
+
+
+def _check_count(flag: str, count: int, least: int = 1, most: float = math.inf) -> None:
+    if count < least:
+        raise UserError(f"{flag} {count}: ask for {least} or more")
+    if count > most:
+        raise UserError(f"{flag}: {count} pictures are too many for a figure; show {most} at most")

@@ -1,0 +1,228 @@
+"""avae table1 [flags]"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from avae.cli.parsing import parse
+from avae.errors import UserError
+from avae.recipes.paper import ROWS, Row, cell
+
+if TYPE_CHECKING:
+    from avae.sweep.cells import Job
+    from avae.sweep.commands import Measuring
+    from avae.sweep.table import Table
+
+FAILED, ELSEWHERE = 1, 3
+
+PAPER = cell("cifar10", "avae-b")
+SETTINGS = (
+    "steps",
+    "width",
+    "batch_size",
+    "code_dim",
+    "size",
+    "latent_weighting",
+    "latent_codes",
+    "sigma_lr_multiplier",
+    "precision",
+    "checkpoint_every",
+    "device",
+    "cache",
+)
+"""Fields of Config that flags may change, the same for all runs; None leaves a recipe's own."""
+
+
+@dataclass(frozen=True)
+class Table1:
+    """Rebuild the paper's table: train and measure models x data sets x seeds, and write OUT/table.md.
+
+    Give the same command again to go on after a stop, and as often as you like at the same time, on any
+    machines that share OUT: they divide the runs (docs/table1.md has a SLURM script).
+
+    Example: avae table1 --data cifar10 svhn --frameworks vae gan avae-b --seeds 5 --out table
+
+    Exit code: 0 all is measured, 1 a run failed or collapsed (why is in the table), 3 others are still at it.
+    """
+
+    data: tuple[str, ...] = ()
+    """Columns: bedroom, celeba, cifar10, cifar100, svhn; RECIPE=SOURCE for one of these with data from
+    elsewhere (cifar10=cifar10-jpeg.tar.gz); or pictures of your own, as --data of avae train."""
+    out: Path = Path("table1")
+    """Folder of the runs, SET/ROW/seed-N, and of table.md, table.csv and table.json."""
+    frameworks: tuple[Row, ...] = ROWS
+    """Rows, by default all. AVAE's names tell whether there is xi, and the latent loss (Eq. 12 or 16)."""
+    seeds: int = 5
+    """Runs a cell; their seeds are 0, 1, ..."""
+    steps: int = PAPER.steps
+    """Optimizer steps of every run."""
+    width: int = PAPER.width
+    """Channels of the first convolution."""
+    batch_size: int = PAPER.batch_size
+    """Pictures a step."""
+    code_dim: int = PAPER.code_dim
+    """Dimensions of the code, and of xi where there is one."""
+    size: int | None = None
+    """Pixels across; by default as in the paper."""
+    latent_weighting: str = PAPER.latent_weighting
+    """Weight of L_Z, see avae train cifar10 --help."""
+    latent_codes: Literal["prior", "pictures"] = PAPER.latent_codes
+    """Codes that L_Z asks the generator for, see avae train cifar10 --help."""
+    sigma_lr_multiplier: float | None = None
+    """Learning rate of sigma over that of the weights; by default 1 for 50,000 steps, more for fewer."""
+    precision: Literal["fp32", "bf16", "fp64"] = PAPER.precision
+    """Arithmetic of the networks."""
+    checkpoint_every: int = PAPER.checkpoint_every
+    """Steps between checkpoints: what a kill may cost."""
+    protocol: Literal["paper", "standard"] = "paper"
+    """How to measure, see docs/metrics.md."""
+    features: str | None = None
+    """Of FID, as avae evaluate takes them: inception, FILE.py:attr or package:attr."""
+    inception_weights: Path | None = None
+    """The weights of inception, where they are not to be downloaded."""
+    lpips_weights: Path | None = None
+    """AlexNet's weights for LPIPS, where they are not to be downloaded."""
+    samples: int | None = None
+    """Pictures to measure and to draw; by default the protocol's."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train and measure."""
+    cache: str | None = None
+    """Where packed sets and downloads are kept; by default ~/.cache/avae."""
+    table_only: bool = False
+    """Only write the table of what lies in OUT."""
+    dry_run: bool = False
+    """Only tell what would be done."""
+
+
+def run(arguments: list[str]) -> int:
+    """Make what is missing of the table, and the table."""
+    asked = parse(Table1, "avae table1", arguments)
+    if asked.table_only:
+        from avae.sweep.writing import write_table
+
+        made = write_table(asked.out, asked.protocol)
+        show(made, asked.out)
+        return FAILED if made.failed else 0
+    # Here, for they import torch, which help does not need.
+    from avae.distributed import world_size
+    from avae.sweep import cells, commands
+    from avae.sweep.state import check_settings
+
+    if world_size() > 1:
+        raise UserError("table1 is one process: instead of torchrun, give the command several times")
+    check(asked)
+    columns = cells.columns(asked.data, asked.cache)
+    settings = {name: value for name in SETTINGS if (value := getattr(asked, name)) is not None}
+    jobs = cells.jobs(columns, asked.frameworks, asked.seeds, asked.out.absolute(), settings)
+    how = commands.Measuring(
+        protocol=asked.protocol,
+        features=asked.features,
+        inception_weights=asked.inception_weights,
+        lpips_weights=asked.lpips_weights,
+        samples=asked.samples,
+        device=None if asked.device == "auto" else asked.device,
+        cache=asked.cache,
+    )
+    check_settings(jobs)
+    if asked.dry_run:
+        tell(jobs, how)
+        return 0
+    return make(asked, jobs, how)
+
+
+def check(asked: Table1) -> None:
+    """Raise UserError for what would only show after hours."""
+    if not asked.data:
+        raise UserError("--data is missing: name the columns, such as cifar10, or RECIPE=SOURCE")
+    if asked.seeds < 1:
+        raise UserError(f"--seeds {asked.seeds}: train 1 or more")
+    if asked.samples is not None and asked.samples < 1:
+        raise UserError(f"--samples {asked.samples}: measure 1 or more")
+    if len(set(asked.frameworks)) < len(asked.frameworks) or not asked.frameworks:
+        raise UserError(f"--frameworks {' '.join(asked.frameworks)}: name each row once")
+    for name in ("inception_weights", "lpips_weights"):
+        path = getattr(asked, name)
+        if path is not None and not path.is_file():
+            raise UserError(f"--{name.replace('_', '-')} {path}: no such file")
+
+
+def tell(jobs: "list[Job]", how: "Measuring") -> None:
+    """Print what would be done for each run, as commands."""
+    from avae.sweep import commands, state
+    from avae.sweep.claims import is_claimed
+
+    for job in jobs:
+        failure = state.failure_of(job.run)
+        if failure:
+            print(f"# {job.name}: {failure.kind}, stays so until {job.run / state.FAILED} is deleted")
+        elif state.is_measured(job, how):
+            print(f"# {job.name}: done")
+        else:
+            note = ", claimed by another worker" if is_claimed(job.run) else ""
+            print(f"# {job.name}: {state.reached(job.run)} of {job.config.steps} steps done{note}")
+            if not state.is_trained(job):
+                print("avae", *commands.training(job))
+            print("avae", *commands.measuring(job, how))
+
+
+def make(asked: Table1, jobs: "list[Job]", how: "Measuring") -> int:
+    """Do what is left of the runs, and write the table after each."""
+    from avae.runs.reading import load_with_progress, say
+    from avae.sweep import state
+    from avae.sweep.found import read_runs
+    from avae.sweep.work import work
+    from avae.sweep.writing import write_table
+
+    due = [job for job in jobs if state.is_due(job, how)]
+    for column in dict.fromkeys(job.column for job in due):
+        ours = [job for job in jobs if job.column == column]
+        data = load_with_progress(column.source, ours[0].config)
+        for job in ours:
+            state.check_data(job, data.checksum)
+    features = features_asked_for(asked) if due else None
+    for job in jobs:
+        state.check_measured(job, how, features)
+    say(f"{len(jobs)} runs, {len(due)} of them to be made or measured")
+    read_runs(asked.out, how.protocol)  # refuses now what cannot stand in one table
+    tally = work(jobs, how, lambda: write_table(asked.out, how.protocol))
+    if tally.signal is not None:
+        say("stopped, all saved; give the same command to go on")
+        return 128 + tally.signal
+    show(write_table(asked.out, how.protocol), asked.out)
+    if tally.elsewhere:
+        say(f"in the hands of others: {', '.join(tally.elsewhere)}")
+    if tally.failed or any(state.failure_of(job.run) for job in jobs):
+        return FAILED
+    return ELSEWHERE if tally.elsewhere else 0
+
+
+def features_asked_for(asked: Table1) -> str | None:
+    """Return the checksum of `--features`, opened now, for after a training would be late; None without any.
+
+    Raises:
+        UserError: they are none.
+    """
+    from avae.data.cache import cache_folder
+    from avae.evaluation.features import open_features
+    from avae.evaluation.weights import MissingWeightsError
+    from avae.runs.reading import say
+
+    spec, weights = asked.features or "inception", asked.inception_weights
+    try:
+        return open_features(spec, weights, "cpu", cache_folder(asked.cache), say).checksum
+    except MissingWeightsError as missing:
+        say(f"note: there will be no FID: {missing}")
+        return None
+
+
+def show(made: "Table", out: Path) -> None:
+    """Print where the table is, what failed, and whether models stand in the published order."""
+    from avae.sweep.orderings import count
+
+    for run, why in made.failed.items():
+        print(f"{run}: {why}")
+    for column in made.columns:
+        if column.checks:
+            answers = ", ".join(f"{answer} {number}" for answer, number in count(column.checks).items())
+            print(f"{column.data}: the published order of models: {answers}")
+    print(f"table: {out / 'table.md'}")

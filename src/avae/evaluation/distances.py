@@ -1,0 +1,122 @@
+"""Distances of two sets of images, from their features."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
+from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
+from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
+
+Features = NDArray[np.float64]
+
+KID_SUBSETS, KID_SUBSET_SIZE, KID_SEED = 100, 1000, 2020
+NEIGHBOURHOOD = 3
+
+_MANY = 500
+"""Rows of distances at a time, for the sake of memory."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a Fréchet distance knows of a set: mean (F,) and covariance (F, F) of its features."""
+
+    mean: Features
+    covariance: Features
+    count: int
+
+
+class Moments:
+    """Mean and covariance of features that come bit by bit, in float64 (Chan, Golub, LeVeque, 1979)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean: Features = np.zeros(0)
+        self.scatter: Features = np.zeros((0, 0))
+
+    def add(self, features: Features) -> None:
+        """Take more rows, (n, F)."""
+        features = np.asarray(features, np.float64)
+        mean = features.mean(0)
+        centred = features - mean
+        if self.count == 0:
+            self.count, self.mean, self.scatter = len(features), mean, centred.T @ centred
+            return
+        total = self.count + len(features)
+        step = mean - self.mean
+        self.scatter += centred.T @ centred + np.outer(step, step) * (self.count * len(features) / total)
+        self.mean = self.mean + step * (len(features) / total)
+        self.count = total
+
+    def statistics(self) -> Statistics:
+        """Return those of all rows so far; the covariance is the unbiased one, NaN of a single row."""
+        with np.errstate(invalid="ignore"):
+            return Statistics(self.mean, np.divide(self.scatter, self.count - 1), self.count)
+
+
+def statistics_of(features: Features) -> Statistics:
+    """Return mean and unbiased covariance of features (N, F)."""
+    moments = Moments()
+    moments.add(features)
+    return moments.statistics()
+
+
+def frechet_distance(a: Statistics, b: Statistics) -> float:
+    """Fréchet distance |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^1/2) of two Gaussians: FID, in features
+    of Inception (Heusel et al., 2017).
+
+    Returns:
+        0 for the same; NaN if either is not finite, as that of a single image. From few images it is
+        biased upwards.
+    """
+    both = [{"mu": s.mean, "sigma": s.covariance} for s in (a, b)]
+    if not all(np.isfinite(array).all() for s in both for array in s.values()):
+        return float("nan")
+    return float(fid_statistics_to_metric(*both, verbose=False)[KEY_METRIC_FID])
+
+
+def kernel_distance(generated: Features, real: Features) -> tuple[float, float]:
+    """KID (Binkowski et al., 2018): unbiased squared MMD under the kernel (x y / F + 1)^3.
+
+    Args:
+        generated, real: (N, F), (M, F); 4 rows or more.
+
+    Returns:
+        Mean and standard deviation over 100 pairs of subsets drawn with a fixed seed, of 1,000 rows or, of
+        fewer than 2,000, of half of them. A mean below 0 is possible: it estimates one near 0.
+    """
+    found = kid_features_to_metric(
+        torch.from_numpy(generated),
+        torch.from_numpy(real),
+        kid_subsets=KID_SUBSETS,
+        kid_subset_size=kid_subset_size(generated, real),
+        rng_seed=KID_SEED,
+        verbose=False,
+    )
+    return float(found[KEY_METRIC_KID_MEAN]), float(found[KEY_METRIC_KID_STD])
+
+
+def kid_subset_size(generated: Features, real: Features) -> int:
+    """Return how many rows of each a subset has."""
+    return min(KID_SUBSET_SIZE, len(generated) // 2, len(real) // 2)
+
+
+def precision_recall(generated: Features, real: Features) -> tuple[float, float]:
+    """Improved precision and recall (Kynkäänniemi et al., 2019), with balls to the 3rd neighbour.
+
+    Args:
+        generated, real: (N, F), (M, F); 4 rows or more.
+
+    Returns:
+        The share of generated rows in a real one's ball, and of real rows in a generated one's.
+    """
+    found = prc_features_to_metric(
+        torch.from_numpy(generated),
+        torch.from_numpy(real),
+        prc_neighborhood=NEIGHBOURHOOD,
+        prc_batch_size=_MANY,
+        save_cpu_ram=True,
+        verbose=False,
+    )
+    return float(found[KEY_METRIC_PRECISION]), float(found[KEY_METRIC_RECALL])

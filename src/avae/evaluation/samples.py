@@ -1,0 +1,44 @@
+"""Metrics of samples: how far their distribution is from that of real images."""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from avae.evaluation.distances import NEIGHBOURHOOD, frechet_distance, kernel_distance, precision_recall
+from avae.evaluation.features import Extractor
+from avae.evaluation.subject import Figure, Subject, Tick, chunks
+from avae.evaluation.summary import Summary, summary
+
+NAMES = ("fid", "kid", "kid_std", "precision", "recall")
+
+
+def sample_metrics(
+    subject: Subject,
+    extractor: Extractor | str,
+    real: Summary | None,
+    count: int,
+    tick: Tick = lambda count: None,
+) -> Iterator[Figure]:
+    """Yield FID, KID and its standard deviation, precision and recall of `count` samples.
+
+    Args:
+        extractor: of features, or why there is none.
+        real: of real images, in the same features; None without an extractor.
+    """
+    if isinstance(extractor, str) or real is None:
+        yield from ((name, str(extractor)) for name in NAMES)
+        return
+    drawn = summary(extractor, _samples(subject, count), count, tick)
+    yield "fid", frechet_distance(drawn.statistics, real.statistics)
+    few = min(len(drawn.features), len(real.features))
+    if few <= NEIGHBOURHOOD:
+        yield from ((name, f"{few} images are too few: 4 or more are needed") for name in NAMES[1:])
+        return
+    kid, kid_std = kernel_distance(drawn.features, real.features)
+    precision, recall = precision_recall(drawn.features, real.features)
+    yield from zip(NAMES[1:], (kid, kid_std, precision, recall), strict=True)
+
+
+def _samples(subject: Subject, count: int) -> Iterator[Tensor]:
+    for rows in chunks(count):
+        yield subject.draw(subject.prior(rows), rows, 0)

@@ -1,0 +1,45 @@
+"""What distances need to know of a set of images, gathered in one pass."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avae.evaluation.distances import Features, Moments, Statistics
+from avae.evaluation.features import Extractor, feature_blocks
+from avae.evaluation.subject import Tick
+
+KEPT = 10_000
+"""Rows of features kept, at most: for KID, precision and recall."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Statistics of all images of a set, and the features (K, F) of up to 10,000, evenly spread."""
+
+    statistics: Statistics
+    features: Features
+
+
+def summary(
+    extractor: Extractor, images: Iterable[Tensor], count: int, on_progress: Tick = lambda count: None
+) -> Summary:
+    """Look at images once.
+
+    Args:
+        images: float (n, C, H, W) in [-1, 1]; `count` in all.
+    """
+    moments, kept = Moments(), []
+    places = kept_places(count)
+    for block in feature_blocks(extractor, images, on_progress):
+        here = places[(places >= moments.count) & (places < moments.count + len(block))]
+        kept.append(block[here - moments.count])
+        moments.add(block)
+    return Summary(moments.statistics(), np.concatenate(kept))
+
+
+def kept_places(count: int) -> NDArray[np.int64]:
+    """Return which of `count` images have their features kept."""
+    return np.linspace(0, count - 1, min(KEPT, count)).round().astype(np.int64)

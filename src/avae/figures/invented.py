@@ -1,0 +1,125 @@
+"""What of a reconstruction the code knows, and what the generator has invented: a map of every picture."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avae.data.dataset import as_tensor
+from avae.errors import UserError
+from avae.figures.panels import Scale, picture_figure
+from avae.figures.trained import TITLES
+from avae.model import Model
+from avae.noise import row_ranges
+from avae.runs.preview import reconstruction_rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DRAWS = 32
+"""Draws of xi; the standard deviation over so many is right to an eighth, pixel by pixel."""
+
+COLOURS = "magma"
+
+_BATCH = 16
+
+
+def why_no_map(model: Model) -> str | None:
+    """Return why a model has no map, if it has none."""
+    if not model.draws_images:
+        return "it is of pictures, and this model is of points"
+    if len(model.framework.drawers) < 2:
+        title = TITLES[model.config.framework]
+        return f"it takes xi, or two networks that draw from one code, and a {title} has neither"
+    return None
+
+
+def meaning(model: Model) -> str:
+    """Return what the map's values are."""
+    if _has_xi(model):
+        return f"standard deviation over {DRAWS} draws of xi at one code, mean over channels"
+    return "difference of decoder and generator at one code, absolute, mean over channels"
+
+
+@torch.inference_mode()
+def invented_map(
+    model: Model,
+    images: Tensor,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Tensor:
+    """Return how much of each pixel's value is invented, (N, H, W), in units of pixels on [-1, 1].
+
+    With xi: the standard deviation of G(z, xi) over xi at the picture's code (n - 1 in the denominator).
+    Without: |D - G| at that code. Both are means over channels.
+
+    Args:
+        images: (N, C, H, W) in [-1, 1].
+        seed: of the first draw of xi, that of `Model.reconstruct`; the others are of the seeds that follow.
+        on_progress: called with (images done, images in all).
+
+    Raises:
+        UserError: the model has neither xi nor two drawers.
+    """
+    reason = why_no_map(model)
+    if reason is not None:
+        raise UserError(f"there is no map of what is invented: {reason}")
+    of_rows = _over_xi if _has_xi(model) else _between_drawers
+    parts = []
+    for rows in row_ranges(len(images), _BATCH):
+        x = images[rows.start : rows.stop].to(model.device)
+        parts.append(of_rows(model, x, rows, seed).cpu())
+        on_progress(rows.stop, len(images))
+    return torch.cat(parts)
+
+
+def coloured(maps: Tensor, top: float) -> NDArray[np.uint8]:
+    """Return maps (N, H, W) in colour, uint8 (N, H, W, 3): black at 0, light at `top`."""
+    from matplotlib import colormaps
+
+    shades = colormaps[COLOURS](np.asarray(maps) / (top or 1.0), bytes=True)
+    rgb: NDArray[np.uint8] = shades[..., :3]
+    return rgb
+
+
+def map_sheet(model: Model, images: NDArray[np.uint8], maps: Tensor, top: float, seed: int = 0) -> "Figure":
+    """Draw original | decoder | generator | map, a row each, with the map's colour scale.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        maps: (N, H, W), of these images.
+        top: the value at the light end of the scale.
+        seed: of xi.
+    """
+    rows = reconstruction_rows(model, images, seed=seed) | {"invented": coloured(maps, top)}
+    title = "std over ξ" if _has_xi(model) else "|decoder − generator|"
+    return picture_figure(list(rows.values()), list(rows), scale=Scale(top or 1.0, title, COLOURS))
+
+
+def sheet_of(model: Model, images: NDArray[np.uint8], seed: int = 0) -> tuple["Figure", float]:
+    """Return the sheet of these images, and the greatest value of their maps."""
+    maps = invented_map(model, as_tensor(images), seed)
+    top = float(maps.max())
+    return map_sheet(model, images, maps, top, seed), top
+
+
+def _has_xi(model: Model) -> bool:
+    return "xi" in model.framework.noise_shapes(1)
+
+
+def _over_xi(model: Model, x: Tensor, rows: range, seed: int) -> Tensor:
+    mu, noise = model.framework.encode(x), model.noise(rows, seed)
+    draws = [
+        model.framework.decode(mu, noise | {"xi": model.noise(rows, seed + k)["xi"]}, 1.0)
+        for k in range(DRAWS)
+    ]
+    return torch.stack(draws).float().std(0).mean(1)
+
+
+def _between_drawers(model: Model, x: Tensor, rows: range, seed: int) -> Tensor:
+    mu, noise = model.framework.encode(x), model.noise(rows, seed)
+    decoder, generator = (model.framework.decode(mu, noise, realism).float() for realism in (0.0, 1.0))
+    return (decoder - generator).abs().mean(1)

@@ -1,0 +1,35 @@
+"""How every figure looks: plain, readable, and told apart without colour vision."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Of Okabe and Ito (2008), to be told apart by everybody."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+GREY = "#767676"
+
+DPI = 200
+
+_STYLE: Any = {
+    "font.size": 8.0,
+    "axes.titlesize": 9.0,
+    "axes.labelsize": 8.0,
+    "legend.fontsize": 7.0,
+    "legend.frameon": False,
+    "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "pdf.fonttype": 42,  # text stays text
+}
+
+
+def styled() -> AbstractContextManager[None]:
+    """Draw what is made inside in the house's style."""
+    import matplotlib as mpl  # slow to import, and wanted for drawing only
+
+    return mpl.rc_context(_STYLE)

@@ -1,0 +1,191 @@
+"""The trade between likeness and realism: rFID against MSE as `realism` goes from decoder to generator."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avae.data.dataset import DataSet, as_tensor
+from avae.evaluation.protocol import PROTOCOLS
+from avae.figures.rows import check_both
+from avae.figures.style import COLOURS, MARKERS, styled
+from avae.figures.trained import Trained, check_alike
+from avae.frameworks.base import CodeMode
+from avae.noise import row_ranges
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+REALISM = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+Rfid = Callable[[Iterable[Tensor]], float]
+"""From batches of images (N, C, H, W) in [-1, 1] to their distance from real ones."""
+
+Said = Callable[[int, int], None]
+
+CAPTION = (
+    "How far reconstructions of {count} test pictures are from their originals (MSE on [−1, 1]) and from "
+    "looking real (rFID, to all training pictures, features {features}), as realism t goes from 0, the "
+    "decoder, to 1, the generator: (1 − t) D + t G of one calibrated mean code. Lower is better in both. "
+    "Dotted: the MSE of the decoder from sampled codes; dash-dotted: twice that. A straight line from the "
+    "reconstruction that is best in MSE to the best perfectly realistic one would be the best trade of all "
+    "(Freirich, Michaeli and Meir, NeurIPS 2021); these curves are upper bounds of it. Values of t between "
+    "the ends may show ghosts."
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of `realism`: MSE on [-1, 1], and rFID."""
+
+    realism: float
+    mse: float
+    rfid: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A run's points, by rising realism, and the MSE of its decoder from sampled codes."""
+
+    points: tuple[Point, ...]
+    mse_decoder_sampled: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "points": [vars(point) for point in self.points],
+            "mse_decoder_sampled": self.mse_decoder_sampled,
+            "twice_mse_decoder_sampled": 2 * self.mse_decoder_sampled,
+        }
+
+
+def check_runs(runs: Sequence[Trained]) -> None:
+    """Raise UserError unless all runs have decoder and generator, and are of one size and data set."""
+    for run in runs:
+        check_both(run)
+    check_alike(runs)
+
+
+def curve_of(run: Trained, images: NDArray[np.uint8], seed: int, rfid: Rfid, said: Said) -> Curve:
+    """Measure a run's reconstructions as `realism` grows.
+
+    Its ends are what `avae evaluate` calls `mse_decoder` and `mse_generator_calibrated` for the same items
+    and seed, and the line is `mse_decoder_sampled`.
+
+    Args:
+        images: uint8 (N, H, W, C), not seen in training.
+        seed: of xi and of sampled codes.
+        said: called with (images drawn, images in all).
+    """
+    passes = len(REALISM) + 1
+    points = []
+    for done, t in enumerate(REALISM):
+        drawn = Reconstructions(run, images, "mean", t, seed)
+        distance = rfid(_counted(drawn, done * len(images), passes * len(images), said))
+        points.append(Point(t, drawn.mse, distance))
+    sampled = Reconstructions(run, images, "sample", 0.0, seed)
+    for _ in _counted(sampled, (passes - 1) * len(images), passes * len(images), said):
+        pass
+    return Curve(tuple(points), sampled.mse)
+
+
+class Reconstructions:
+    """Batches of reconstructions (N, C, H, W), whose error adds up as they are drawn, once."""
+
+    def __init__(
+        self, run: Trained, images: NDArray[np.uint8], code: CodeMode, realism: float, seed: int
+    ) -> None:
+        self._run, self._images, self._code, self._realism, self._seed = run, images, code, realism, seed
+        self._error = 0.0
+
+    def __iter__(self) -> Iterator[Tensor]:
+        model = self._run.model
+        for rows in row_ranges(len(self._images)):
+            x = as_tensor(self._images[rows.start : rows.stop], model.device)
+            with torch.inference_mode():
+                noise = model.noise(rows, self._seed)
+                drawn = model.framework.reconstruct(x, self._code, noise, self._realism).float()
+                self._error += float((drawn - x).square().flatten(1).mean(1).sum())
+            yield drawn
+
+    @property
+    def mse(self) -> float:
+        """Mean squared error on [-1, 1], of all that has been drawn."""
+        return self._error / len(self._images)
+
+
+def tradeoff_figure(curves: Mapping[str, Curve], features: str) -> "Figure":
+    """Draw each run's curve, by label, with lines at its decoder's MSE for sampled codes and at twice it."""
+    from matplotlib.figure import Figure
+
+    with styled():
+        figure = Figure(figsize=(4.8, 3.4), layout="constrained")
+        axis = figure.add_subplot()
+        for place, (label, curve) in enumerate(curves.items()):
+            colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+            mse, rfid = zip(*((point.mse, point.rfid) for point in curve.points), strict=True)
+            axis.plot(mse, rfid, color=colour, marker=marker, markersize=4, label=label.replace("\n", ", "))
+            for line, style in ((1, "dotted"), (2, "dashdot")):
+                axis.axvline(line * curve.mse_decoder_sampled, color=colour, linestyle=style, linewidth=0.8)
+        for point in next(iter(curves.values())).points:
+            _name(axis, point)
+        axis.plot([], [], color="black", linestyle="dotted", linewidth=0.8, label="decoder, sampled codes")
+        axis.plot([], [], color="black", linestyle="dashdot", linewidth=0.8, label="twice that")
+        axis.set_xlabel("MSE on [−1, 1]")
+        axis.set_ylabel(f"rFID [{features}]")
+        highest = max(point.rfid for curve in curves.values() for point in curve.points)
+        axis.set_ylim(0, 1.12 * highest)
+        axis.set_xlim(0)
+        axis.legend(loc="best")
+        return figure
+
+
+def _name(axis: "Axes", point: Point) -> None:
+    """Write a point's realism above it, readable over lines."""
+    from matplotlib.patheffects import withStroke
+
+    axis.annotate(
+        {0.0: "decoder", 1.0: "generator"}.get(point.realism, f"{point.realism:g}"),
+        (point.mse, point.rfid),
+        (0, 5),
+        textcoords="offset points",
+        ha="center",
+        fontsize=6,
+        zorder=1.9,  # never over a point of another curve
+        path_effects=[withStroke(linewidth=1.5, foreground="white")],
+    )
+
+
+def about_points(
+    data: DataSet, features: str, features_checksum: str, count: int, seed: int
+) -> dict[str, Any]:
+    """Return what a file of points says of how they were measured."""
+    protocol = PROTOCOLS["standard"]
+    return {
+        "protocol": protocol.name,
+        "batch_norm": protocol.batch_norm,
+        "code": protocol.code,
+        "data": {"name": data.name, "checksum": data.checksum, "preparation": data.prepared_by},
+        "split": "test",  # whose pictures are reconstructed
+        "scale": "pixels in [-1, 1]",
+        "counts": {"reconstructed": count},
+        "features": {"name": features, "checksum": features_checksum},
+        "seed": seed,
+        "versions": {"avae": version("avae"), "torch": torch.__version__},
+        "date": date.today().isoformat(),
+    }
+
+
+def _counted(drawn: Iterable[Tensor], before: int, total: int, said: Said) -> Iterator[Tensor]:
+    done = before
+    for batch in drawn:
+        yield batch
+        done += len(batch)
+        said(done, total)

@@ -1,0 +1,121 @@
+"""Distances of sets against closed forms, and what they must not depend on."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from made_features import projection
+
+from avae.data.digits import digits_data
+from avae.evaluation.distances import (
+    Moments,
+    Statistics,
+    frechet_distance,
+    kernel_distance,
+    precision_recall,
+    statistics_of,
+)
+from avae.evaluation.features import features_of
+
+RANDOM = np.random.default_rng(0)
+
+
+def gaussian(count, dimension=6, seed=0):
+    return np.random.default_rng(seed).normal(size=(count, dimension))
+
+
+def test_a_known_shift_and_scaling_give_the_analytic_frechet_distance():
+    """x -> a x + b: |(a - 1) m + b|^2 + (a - 1)^2 tr C, exactly, with the very moments of x."""
+    mixing = RANDOM.normal(size=(6, 6))
+    x = gaussian(500) @ mixing + 3
+    a, b = 1.7, RANDOM.normal(size=6)
+    s = statistics_of(x)
+    expected = ((a - 1) * s.mean + b) @ ((a - 1) * s.mean + b) + (a - 1) ** 2 * np.trace(s.covariance)
+    assert frechet_distance(s, statistics_of(a * x + b)) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(s, s) == pytest.approx(0, abs=1e-6)
+
+
+def test_scales_that_differ_by_dimension():
+    """Diagonal Gaussians: sum of (m - m')^2 + (s - s')^2."""
+    a = Statistics(np.zeros(3), np.diag([1.0, 4.0, 0.0]), 10)
+    b = Statistics(np.array([1.0, 0, 2]), np.diag([9.0, 1.0, 4.0]), 10)
+    assert frechet_distance(a, b) == pytest.approx((1 + 4) + (4 + 1 + 4))
+
+
+def test_two_halves_of_one_set_are_as_far_apart_as_chance_has_it():
+    """As two samples of a Gaussian with the set's own moments are, in the mean; far less than another set."""
+    images = torch.from_numpy(digits_data().train).permute(0, 3, 1, 2) / 127.5 - 1
+    features = features_of(projection(), [images])
+    order = RANDOM.permutation(len(features))
+    half = len(features) // 2
+    halves = [statistics_of(features[part]) for part in (order[:half], order[half:])]
+    whole = statistics_of(features)
+    root = np.linalg.cholesky(whole.covariance)
+    chance = [
+        frechet_distance(*(statistics_of(gaussian(half, 8, 2 * i + j) @ root.T + whole.mean) for j in (0, 1)))
+        for i in range(50)
+    ]
+    found = frechet_distance(*halves)
+    assert 0.4 * np.mean(chance) < found < 2.5 * np.mean(chance)
+    upside_down = statistics_of(features_of(projection(), [images.flip(2)]))
+    assert frechet_distance(whole, upside_down) > 5 * found
+
+
+def test_order_and_division_make_no_difference():
+    x = gaussian(1000) * 5 + 100
+    expected = np.cov(x, rowvar=False)
+    moments = Moments()
+    for part in np.array_split(RANDOM.permutation(x), [1, 7, 300]):
+        moments.add(part)
+    found = moments.statistics()
+    assert found.count == 1000
+    np.testing.assert_allclose(found.mean, x.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(found.covariance, expected, rtol=1e-9, atol=1e-9)
+    other = statistics_of(gaussian(1000, seed=1))
+    assert frechet_distance(found, other) == pytest.approx(
+        frechet_distance(statistics_of(x), other), rel=1e-9
+    )
+
+
+def test_what_is_not_finite_or_of_one_image_has_no_frechet_distance():
+    good = statistics_of(gaussian(10))
+    assert math.isnan(frechet_distance(good, statistics_of(np.full((10, 6), np.nan))))
+    assert math.isnan(frechet_distance(good, statistics_of(gaussian(1))))
+
+
+def test_kid_is_nil_within_its_own_deviation_for_one_distribution_and_not_for_two():
+    x, y = gaussian(500), gaussian(500, seed=1)
+    mean, deviation = kernel_distance(x, y)
+    assert deviation > 0
+    assert abs(mean) < deviation
+    shifted, _ = kernel_distance(x, y + 0.5)
+    assert shifted > 3 * deviation
+    again = kernel_distance(RANDOM.permutation(x), y)
+    assert abs(again[0] - mean) < deviation
+    assert kernel_distance(x, y) == (mean, deviation)
+
+
+def test_kid_of_a_known_shift():
+    """E k(x, y) of the kernel (x y / F + 1)^3 in one dimension: x, x' ~ N(0, 1), y, y' ~ N(a, 1).
+
+    With u = x x' the cube is 1 + 3 u + 3 u^2 + u^3, so that E k is 1 + 3 m m' + 3 q q' + c c' with the
+    moments m = a, q = 1 + a^2, c = a^3 + 3 a, and the distance is 3 m^2 + 3 (q - 1)^2 + c^2.
+    """
+    a = 0.5
+    expected = 3 * a**2 + 3 * a**4 + (a**3 + 3 * a) ** 2
+    found, deviation = kernel_distance(gaussian(600, 1), gaussian(600, 1, seed=1) + a)
+    assert abs(found - expected) < deviation
+    assert found == pytest.approx(expected, rel=0.2)
+
+
+def test_precision_is_of_samples_near_data_and_recall_of_data_near_samples():
+    x, y = gaussian(400, 2), gaussian(400, 2, seed=1)
+    precision, recall = precision_recall(y, x)
+    assert precision > 0.9
+    assert recall > 0.9
+    beyond = np.concatenate([y[:200], y[200:] + 100])
+    assert precision_recall(beyond, x) == pytest.approx((precision / 2, recall), abs=0.05)
+    one_mode = precision_recall(0.05 * y, x)
+    assert one_mode[0] > 0.9
+    assert one_mode[1] < 0.1

@@ -1,0 +1,196 @@
+"""The two protocols end to end, on tiny models of digits."""
+
+import copy
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from made_features import projection
+
+import avae
+from avae.data.dataset import as_tensor
+from avae.data.digits import digits_data
+from avae.errors import UserError
+from avae.evaluation.protocol import PROTOCOLS
+from avae.evaluation.subject import chunks
+from avae.runs.measure import evaluate, subject_of
+
+DATA = digits_data()
+MANY = 100
+"""Not a multiple of 64."""
+
+
+def measured(model, data=DATA, samples=MANY, **how):
+    return evaluate(model, data, samples=samples, extractor=projection(), **how)
+
+
+def figures(model, **how):
+    return {name: value for name, value in measured(model, **how)["metrics"].items() if value is not None}
+
+
+def load(runs, framework):
+    return avae.load(runs[f"digits-{framework}"], device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """Features of the digits, measured once for all tests here."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "features-of-digits"))
+
+
+def test_paper_normalises_by_batches_of_64_the_last_of_which_reaches_back(runs):
+    model = load(runs, "vae")
+    x = as_tensor(DATA.test[:MANY])
+    subject = subject_of(model, 0, PROTOCOLS["paper"])
+    assert list(subject.reconstruct) == ["decoder_sampled"]
+    with torch.inference_mode():
+        found = subject.reconstruct["decoder_sampled"](x, range(MANY))
+        framework, noise = copy.deepcopy(model.framework).train(), model.noise(range(MANY), 0)
+        parts = [
+            framework.reconstruct(x[a:b], "sample", {name: t[a:b] for name, t in noise.items()})
+            for a, b in ((0, 64), (MANY - 64, MANY))
+        ]
+        assert torch.equal(found, torch.cat([parts[0], parts[1][128 - MANY :]]))
+        few = subject.encode(x[:5])
+        torch.testing.assert_close(few, framework.encode(x[:5]))
+
+
+def test_standard_gives_an_image_one_code_whatever_comes_with_it(runs):
+    model = load(runs, "vae")
+    subject = subject_of(model, 0)
+    x = as_tensor(DATA.test[:MANY])
+    with torch.inference_mode():
+        torch.testing.assert_close(subject.encode(x)[3:9], subject.encode(x[3:9]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("protocol", ["standard", "paper"])
+@pytest.mark.parametrize("framework", ["vae", "gan", "vaegan", "bigan", "avae"])
+def test_a_model_is_as_it_was_before(framework, protocol, runs):
+    model = load(runs, framework)
+    before = copy.deepcopy(model.framework.state_dict())
+    measured(model, protocol=protocol)
+    assert not model.framework.training
+    after = model.framework.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+
+
+RECONSTRUCTIONS = {
+    "vae": {"decoder_sampled"},
+    "vaegan": {"decoder_sampled"},
+    "bigan": {"generator"},
+    "avae": {"generator_sampled", "decoder_sampled"},
+}
+
+
+@pytest.mark.parametrize("framework", RECONSTRUCTIONS)
+def test_paper_reconstructs_from_sampled_codes_but_bigan(framework, runs):
+    found = measured(load(runs, framework), protocol="paper")
+    metrics = found["metrics"]
+    kinds = {name.removeprefix("mse_") for name in metrics if name.startswith("mse_")}
+    assert kinds == RECONSTRUCTIONS[framework]
+    assert found["reconstruction"] in kinds
+    assert metrics["fid"] > 0
+    assert all(metrics[f"rfid_{kind}"] > 0 for kind in kinds)
+    assert found["protocol"] == "paper"
+    assert "64" in found["batch_norm"]
+
+
+def test_paper_shuffles_what_folders_hold_class_by_class(runs):
+    """The statistics of a batch of one class are not those of a batch of all."""
+    model = load(runs, "vae")
+    order = DATA.test.mean((1, 2, 3)).argsort()
+    by_brightness = replace(DATA, test=DATA.test[order])
+    items = subject_of(model, 0, PROTOCOLS["paper"]).reconstruct["decoder_sampled"]
+    with torch.inference_mode():
+        x = as_tensor(by_brightness.test)
+        unshuffled = float((items(x, range(len(x))) - x).square().mean())
+    found = measured(model, by_brightness, len(DATA.test), protocol="paper")["metrics"]["mse_decoder_sampled"]
+    expected = measured(model, DATA, len(DATA.test), protocol="paper")["metrics"]["mse_decoder_sampled"]
+    assert abs(found - expected) < 0.2 * abs(unshuffled - expected)
+
+
+def test_figures_do_not_depend_on_how_rows_are_divided(runs, monkeypatch):
+    model = load(runs, "avae")
+    expected = figures(model)
+    for room in ("images", "samples", "codes"):
+        monkeypatch.setattr(f"avae.evaluation.{room}.chunks", lambda count: chunks(count, 7))
+    found = figures(model)
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_paper_does_not_depend_on_how_rows_are_divided_into_whole_batches(runs, monkeypatch):
+    model = load(runs, "avae")
+    expected = figures(model, samples=200, protocol="paper")
+    for room in ("images", "samples", "codes"):
+        monkeypatch.setattr(f"avae.evaluation.{room}.chunks", lambda count: chunks(count, 64))
+    found = figures(model, samples=200, protocol="paper")
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_figures_of_mean_codes_do_not_depend_on_the_order_of_images(runs):
+    model = load(runs, "vae")
+    backwards = replace(DATA, train=DATA.train[::-1], test=DATA.test[::-1])
+    expected, found = (measured(model, data)["metrics"] for data in (DATA, backwards))
+    for name in ("mse_decoder", "psnr_decoder", "ssim_decoder", "rfid_decoder", "sharpness_decoder", "fid"):
+        assert found[name] == pytest.approx(expected[name], rel=1e-5), name
+    assert abs(found["kid"] - expected["kid"]) < expected["kid_std"]
+
+
+def test_distances_are_to_training_images_whichever_split_is_reconstructed(runs):
+    model = load(runs, "vae")
+    test, train = (measured(model, split=split) for split in ("test", "train"))
+    assert (test["split"], train["split"]) == ("test", "train")
+    assert test["counts"] == train["counts"]
+    assert test["counts"]["real"] == len(DATA.train)
+    assert test["metrics"]["fid"] == train["metrics"]["fid"]
+    assert test["metrics"]["mse_decoder"] != train["metrics"]["mse_decoder"]
+
+
+def test_a_split_without_items_is_refused(runs):
+    empty = replace(DATA, test=DATA.test[:0])
+    with pytest.raises(UserError, match="--split test"):
+        measured(load(runs, "vae"), empty)
+
+
+def test_counts_are_those_asked_for_and_the_result_is_plain_data(runs):
+    found = measured(load(runs, "avae"), samples=30)
+    assert found["counts"] == {
+        "reconstructed": 30,
+        "codes": 30,
+        "drawn": 30,
+        "real": len(DATA.train),
+        "drawn_neighbours": 30,
+        "real_neighbours": len(DATA.train),
+        "kid_subset": 15,
+    }
+    assert found["features"].keys() == {"name", "checksum"}
+    assert found["lpips"] is None
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert {"torchmetrics", "torch-fidelity", "torch", "avae"} <= found["versions"].keys()
+
+
+def test_of_too_few_samples_what_can_be_measured_is(runs):
+    found = measured(load(runs, "vae"), samples=2)
+    assert found["metrics"]["fid"] > 0
+    assert found["metrics"]["kid"] is None
+    assert "too few" in found["reasons"]["kid"]
+    one = measured(load(runs, "vae"), samples=1)
+    assert one["metrics"]["fid"] is None
+    assert one["metrics"]["mse_decoder"] > 0
+
+
+def test_progress_ends_where_it_should(runs):
+    said = []
+    measured(load(runs, "avae"), on_progress=lambda done, total: said.append((done, total)))
+    done, total = said[-1]
+    assert done == total
+    assert all(done <= total for done, total in said)
+
+
+@pytest.mark.parametrize("count", [1, 5, 63, 64, 100, 255, 256, 300, 511, 512, 1000])
+def test_rows_are_divided_into_ranges_that_fill_a_batch(count):
+    ranges = list(chunks(count))
+    assert [row for rows in ranges for row in rows] == list(range(count))
+    assert all(len(rows) >= min(count, 256) for rows in ranges)
+    assert max(map(len, ranges)) < 512

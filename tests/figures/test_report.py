@@ -1,0 +1,110 @@
+"""A run's report holds every protocol's figures, or why there are none, and all that was set."""
+
+import html
+import json
+import re
+
+import pytest
+
+import avae
+from avae.cli.evaluate import load_for
+from avae.figures.report import write_report
+from avae.figures.tables import metrics_table, results_of, settings_table
+from avae.runs.measure import evaluate
+
+
+def prose(page):
+    return html.unescape(re.sub(r'"data:[^"]*"', "", page))
+
+
+@pytest.fixture
+def report(copied, runs):
+    """Return a function from a run's name to its report's text, and the run's copy."""
+
+    def make(name, *others):
+        run = copied(runs[name], name)
+        model = avae.load(run, device="cpu")
+        data = load_for(model, name.split("-")[0])
+        (run / "evaluation").mkdir(exist_ok=True)
+        for path, content in others:
+            (run / "evaluation" / path).write_text(content)
+        return write_report(model, data, evaluate(model, data, samples=20), run).read_text(), run
+
+    return make
+
+
+def test_figures_of_all_protocols_stand_side_by_side(report):
+    paper = {
+        "protocol": "paper",
+        "metrics": {"mse_decoder_sampled": 0.123456, "fid": None, "of_old": 2},
+        "reasons": {"fid": "no <weights> & no network"},
+        "seed": 3,
+    }
+    old = {"protocol": "standard", "metrics": {"mse_decoder": 77.25}, "reasons": {}}
+    page, _ = report(
+        "digits-avae",
+        ("paper.json", json.dumps(paper)),
+        ("standard.json", json.dumps(old)),
+        ("notes.json", "[1, 2"),
+        ("other.json", "[]"),
+    )
+    assert "<th>paper</th><th>standard</th>" in page
+    assert "0.1235" in page
+    assert "77.25" not in page  # measured anew
+    assert "no &lt;weights&gt; &amp; no network" in page
+    assert "not measured" in page  # by the other protocol
+    assert page.index("<td>mse_decoder_sampled</td>") < page.index("<td>seed</td>")
+
+
+def test_every_setting_and_the_data_are_told(report):
+    page, run = report("digits-vae")
+    saved = json.loads((run / "config.json").read_text())
+    for name in saved["config"]:
+        assert f"<tr><td>{name}</td>" in page
+    assert saved["data"]["checksum"] in page
+    assert "lanczos" in page
+    assert f'<td>learning_rate</td><td class="value">{saved["config"]["learning_rate"]:g}</td>' in page
+
+
+def test_the_map_is_shown_or_it_is_said_why_not(report):
+    assert "standard deviation over 32 draws of xi" in prose(report("digits-avae")[0])
+    page = prose(report("digits-vae")[0])
+    assert "a VAE has neither" in page
+    assert "standard deviation over" not in page
+
+
+def test_the_map_without_xi(copied, without_xi):
+    run = copied(without_xi("demo"), "run")
+    model = avae.load(run, device="cpu")
+    data = load_for(model, "digits")
+    page = write_report(model, data, evaluate(model, data, samples=20), run).read_text()
+    assert "difference of decoder and generator" in prose(page)
+
+
+def test_a_reason_is_told_once_however_many_figures_it_is_of():
+    reasons = dict.fromkeys("abc", "too dark") | {"d": "too light"}
+    result = {"protocol": "standard", "metrics": {**dict.fromkeys("abcd"), "e": 0.5}, "reasons": reasons}
+    page = metrics_table({"standard": result})
+    assert page.count("too dark") == 1
+    assert page.count("<sup>1</sup>") == 3
+    assert page.count("<sup>2</sup>") == 1
+    assert "0.5" in page
+
+
+def test_results_are_named_by_protocol_and_a_second_of_one_by_its_file(tmp_path):
+    (tmp_path / "evaluation").mkdir()
+    for name, protocol in (("paper", "paper"), ("step-100", "standard")):
+        result = {"protocol": protocol, "metrics": {}, "reasons": {}}
+        (tmp_path / f"evaluation/{name}.json").write_text(json.dumps(result))
+    latest = {"protocol": "standard", "metrics": {"x": 1.0}, "reasons": {}}
+    found = results_of(tmp_path, latest)
+    assert list(found) == ["paper", "step-100", "standard"]
+    assert found["standard"] is latest
+
+
+def test_settings_are_plain_and_escaped():
+    page = settings_table({"a<b": True, "c": None, "d": {"x": 0.5, "y": None}})
+    assert "a&lt;b" in page
+    assert ">yes<" in page
+    assert "&ndash;" in page
+    assert "x 0.5, y –" in page

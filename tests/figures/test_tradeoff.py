@@ -1,0 +1,115 @@
+"""The trade-off's points are those that `avae evaluate` measures, and go where the dial says."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from test_figures import written
+
+import avae
+from avae.cli.evaluate import load_for
+from avae.data.dataset import as_tensor, spread
+from avae.figures.tradeoff import REALISM, Curve, Point, curve_of, tradeoff_figure
+from avae.figures.trained import open_runs
+
+
+def test_its_ends_are_what_evaluate_measures(cli, runs, without_xi, features, tmp_path):
+    named = {"digits-avae": runs["digits-avae"], "demo": without_xi("demo")}
+    flags = ("--samples", 60, "--seed", 2, "--features", features)
+    said = cli("figure", "tradeoff", *named.values(), *flags, "--out", tmp_path)
+    assert said.code == 0, said
+    caption = written(tmp_path, "tradeoff", *named.values())
+    assert "own_features:Coarse" in caption
+    result = json.loads((tmp_path / "tradeoff.json").read_text())
+    assert result["protocol"] == "standard"
+    assert result["features"]["name"] == "own_features:Coarse"
+    assert result["features"]["checksum"].startswith("sha256:")
+    assert result["counts"]["reconstructed"] == 60
+    assert len(result["runs"]) == 2
+    for place, (run, found) in enumerate(zip(named.values(), result["runs"].values(), strict=True)):
+        assert found["run"] == str(run)
+        out = tmp_path / f"{place}.json"
+        assert cli("evaluate", run, *flags, "--out", out).code == 0
+        expected = json.loads(out.read_text())["metrics"]
+        assert [point["realism"] for point in found["points"]] == [0, 0.25, 0.5, 0.75, 1]
+        for point, kind in ((found["points"][0], "decoder"), (found["points"][-1], "generator_calibrated")):
+            assert point["mse"] == pytest.approx(expected[f"mse_{kind}"], rel=1e-5)
+            assert point["rfid"] == pytest.approx(expected[f"rfid_{kind}"], rel=1e-4)
+        assert found["mse_decoder_sampled"] == pytest.approx(expected["mse_decoder_sampled"], rel=1e-5)
+        assert found["twice_mse_decoder_sampled"] == 2 * found["mse_decoder_sampled"]
+
+
+def test_mixing_is_linear_so_its_error_is_a_parabola(runs):
+    """MSE of (1 - t) D + t G is quadratic in t: three points tell the others."""
+    run = open_runs([runs["digits-avae"]], "cpu")[0]
+    images = spread(load_for(run.model, "digits").test, 30)
+    counted = []
+    curve = curve_of(
+        run, images, 0, lambda drawn: float(sum(len(x) for x in drawn)), lambda *n: counted.append(n)
+    )
+    assert [point.rfid for point in curve.points] == [30.0] * 5
+    parabola = np.polyfit(REALISM[::2], [point.mse for point in curve.points[::2]], 2)
+    assert [point.mse for point in curve.points] == pytest.approx(np.polyval(parabola, REALISM), rel=1e-4)
+    middle = run.model.reconstruct(as_tensor(images), realism=0.5)
+    assert curve.points[2].mse == pytest.approx(float((middle - as_tensor(images)).square().mean()), rel=1e-5)
+    assert counted[-1] == (180, 180)
+
+
+def test_what_is_measured_is_what_the_model_reconstructs(runs):
+    """Also where there are more images than are drawn at a time."""
+    run = open_runs([runs["digits-avae"]], "cpu")[0]
+    images = load_for(run.model, "digits").train[:300]
+    seen = []
+    curve_of(
+        run, images, 4, lambda drawn: float(len(seen.append(torch.cat(list(drawn))) or "")), lambda *n: None
+    )
+    model = avae.load(runs["digits-avae"], device="cpu")
+    for t, drawn in zip(REALISM, seen, strict=True):
+        assert torch.allclose(drawn, model.reconstruct(as_tensor(images), realism=t, seed=4), atol=1e-5)
+
+
+def test_the_figure_has_a_curve_and_two_lines_for_each_run():
+    curves = {
+        name: Curve(tuple(Point(t, 0.1 + t * slope, 100 - 50 * t) for t in REALISM), 0.12)
+        for name, slope in (("a\nx", 0.1), ("b", 0.05))
+    }
+    (axis,) = tradeoff_figure(curves, "some").axes
+    lines = {line.get_label(): line.get_xydata() for line in axis.lines}
+    assert np.allclose(lines["a, x"], [(point.mse, point.rfid) for point in curves["a\nx"].points])
+    upright = sorted(x[0] for line in axis.lines if len(x := line.get_xdata()) == 2 and x[0] == x[1])
+    assert upright == pytest.approx([0.12, 0.12, 0.24, 0.24])
+
+
+def test_data_changed_since_are_refused(cli, runs, pictures, features, tmp_path):
+    said = cli(
+        "figure",
+        "tradeoff",
+        runs["digits-avae"],
+        "--data",
+        pictures,
+        "--features",
+        features,
+        "--out",
+        tmp_path,
+    )
+    said.refused("trained on digits")
+
+
+def test_distances_that_are_no_numbers_are_refused(cli, runs, tmp_path):
+    own = tmp_path / "dark.py"
+    own.write_text(
+        "import torch\nclass Dark(torch.nn.Module):\n    forward = lambda self, x: x[:, 0, 0, :4].log()"
+    )
+    out = tmp_path / "out"
+    flags = ("--features", f"{own}:Dark", "--samples", 5, "--out", out)
+    cli("figure", "tradeoff", runs["digits-avae"], *flags).refused("--features", "nan")
+    assert not out.exists()
+
+
+def test_nothing_is_written_where_features_cannot_be_had(cli, runs, tmp_path):
+    out = tmp_path / "out"
+    missing = tmp_path / "weights.pth"
+    said = cli("figure", "tradeoff", runs["digits-avae"], "--inception-weights", missing, "--out", out)
+    said.refused("--inception-weights")
+    assert not out.exists()
