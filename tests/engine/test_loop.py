@@ -37,7 +37,7 @@ def _plan(tmp_path, network, saved, steps=6, **changes):
         "folder": tmp_path,
         "title": "one weight",
     }
-    return Plan(**settings | changes)
+    return Plan(**settings | {"evaluate": lambda step: None, "evaluate_every": 0} | changes)
 
 
 def test_each_step_uses_its_own_learning_rate_and_checkpoints_fall_due(tmp_path):
