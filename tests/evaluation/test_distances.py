@@ -119,3 +119,9 @@ def test_precision_is_of_samples_near_data_and_recall_of_data_near_samples():
     one_mode = precision_recall(0.05 * y, x)
     assert one_mode[0] > 0.9
     assert one_mode[1] < 0.1
+
+
+def test_features_that_are_not_finite_have_no_precision_and_no_recall():
+    x, broken = gaussian(20), np.full((20, 6), np.nan)
+    for pair in ((x, broken), (broken, x)):
+        assert all(math.isnan(value) for value in precision_recall(*pair))

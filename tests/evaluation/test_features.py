@@ -154,6 +154,14 @@ class Broken(torch.nn.Module):
     def forward(self, images):
         return images @ torch.zeros(7, 7)
 
+class Demanding(torch.nn.Module):
+    def forward(self, images):
+        assert images.shape[-1] == 224, "only 224 px"
+
+class Remembering(Means):
+    def get_extra_state(self):
+        return {"seen": 3}
+
 def nothing():
     return None
 
@@ -201,10 +209,18 @@ def test_a_spec_that_names_no_module_is_refused(spec, words, own):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("attribute", "words"), [("Wrong", "returns"), ("Broken", "fails on images")])
+@pytest.mark.parametrize(
+    ("attribute", "words"),
+    [("Wrong", "returns"), ("Broken", "fails on images"), ("Demanding", "AssertionError: only 224 px")],
+)
 def test_a_module_that_gives_no_features_is_refused(attribute, words, own):
     with pytest.raises(UserError, match=words):
         features_of(open_features(f"{own}:{attribute}", None, "cpu"), [torch.zeros(2, 3, 8, 8)])
+
+
+def test_what_a_module_keeps_beside_tensors_is_no_weight(own):
+    extractor = open_features(f"{own}:Remembering", None, "cpu")
+    assert extractor.checksum == open_features(f"{own}:Means", None, "cpu").checksum
 
 
 def test_how_images_are_divided_makes_no_difference():

@@ -109,8 +109,11 @@ def precision_recall(generated: Features, real: Features) -> tuple[float, float]
         generated, real: (N, F), (M, F); 4 rows or more.
 
     Returns:
-        The share of generated rows in a real one's ball, and of real rows in a generated one's.
+        The share of generated rows in a real one's ball, and of real rows in a generated one's; NaN if a
+        feature is not finite.
     """
+    if not (np.isfinite(generated).all() and np.isfinite(real).all()):
+        return float("nan"), float("nan")  # it would be in nobody's ball, and count as 0
     found = prc_features_to_metric(
         torch.from_numpy(generated),
         torch.from_numpy(real),

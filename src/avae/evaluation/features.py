@@ -133,10 +133,10 @@ def _features(extractor: Extractor, images: Tensor) -> Tensor:
         images = images.expand(-1, 3, -1, -1)
     try:
         features = extractor.module(images)
-    except (RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        reason = str(error).strip().splitlines()[0][:200]
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # whatever somebody's code may raise
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise UserError(
             f"--features {extractor.name} fails on images of shape {tuple(images.shape)}: {reason}"
         ) from error

@@ -4,7 +4,7 @@ import hashlib
 import os
 import pickle
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -124,10 +124,12 @@ def read_weights(path: Path, flag: str) -> dict[str, Tensor]:
     return dict(state)
 
 
-def checksum_of(state: dict[str, Tensor]) -> str:
-    """Return "sha256:..." of names, types, shapes and values of tensors."""
+def checksum_of(state: Mapping[str, object]) -> str:
+    """Return "sha256:..." of names, types, shapes and values of tensors; what else a module keeps is no weight."""
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
+        if not isinstance(tensor, Tensor):
+            continue
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return f"sha256:{digest.hexdigest()}"
