@@ -231,6 +231,11 @@ def test_wrong_values(command, words, cli, runs, pictures, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_where_a_file_should_be_is_refused_before_measuring(cli, runs, tmp_path, monkeypatch):
+    monkeypatch.delattr("avae.cli.evaluate.evaluate")
+    cli("evaluate", runs["digits-avae"], "--out", tmp_path).refused(str(tmp_path), "name a .json")
+
+
 def test_a_file_where_a_folder_should_be(cli, runs, tmp_path):
     (tmp_path / "file").write_text("kept")
     cli("sample", runs["digits-avae"], "--out", tmp_path / "file").refused("file", "--overwrite")

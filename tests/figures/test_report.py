@@ -56,6 +56,16 @@ def test_figures_of_all_protocols_stand_side_by_side(report):
     assert page.index("<td>mse_decoder_sampled</td>") < page.index("<td>seed</td>")
 
 
+def test_whose_items_were_measured(report, runs):
+    page, run = report("digits-vae")
+    assert "it was not trained on" in page
+    model = avae.load(run, device="cpu")
+    data = load_for(model, "digits")
+    page = write_report(model, data, evaluate(model, data, samples=20, split="train"), run).read_text()
+    assert "measured on 20 of these" in page
+    assert "it was not trained on" not in page
+
+
 def test_every_setting_and_the_data_are_told(report):
     page, run = report("digits-vae")
     saved = json.loads((run / "config.json").read_text())

@@ -72,6 +72,8 @@ def run(arguments: list[str]) -> int:
     asked = parse(Evaluate, "avae evaluate", arguments)
     if asked.samples < 1:
         raise UserError(f"--samples {asked.samples}: measure 1 or more")
+    if asked.out is not None and asked.out.is_dir():
+        raise UserError(f"--out {asked.out} is a folder: name a .json to write")
     if rank() > 0:
         return 0  # the work of one process: figures do not depend on how many there are
     model = load(asked.run, device=asked.device)

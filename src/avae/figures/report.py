@@ -100,7 +100,8 @@ def write_report(model: Model, data: DataSet, result: dict[str, Any], run: Path)
 
 def _measured(result: dict[str, Any]) -> str:
     count = result["counts"]["reconstructed"]
-    return f"; measured on {count} it was not trained on" if count else ""
+    whose = "it was not trained on" if result["split"] == "test" else "of these"
+    return f"; measured on {count} {whose}" if count else ""
 
 
 def _pictures(model: Model, data: DataSet) -> str:
