@@ -82,6 +82,9 @@ def test_a_resumed_run_measures_as_one_that_was_not_interrupted(settings, tmp_pa
         ({"keep_best": "sharpness_decoder"}, "no metric to be the best by"),
         ({"keep_best": "fidd", "evaluate_every": 0}, "--evaluate-every"),
         ({"keep_best": "lpips_decoder"}, "images of"),
+        ({"keep_best": "mse"}, "it has mse_generator_calibrated"),
+        ({"keep_best": "mse_generator", "framework": "gan"}, "the model has no encoder"),
+        ({"keep_best": "latent_consistency", "framework": "bigan"}, "no posterior scale"),
         ({"keep_best": "fid", "features": "inception"}, "2015"),
         ({"features": "nowhere.py:load"}, "nowhere"),
     ],
@@ -97,6 +100,14 @@ def test_what_cannot_be_measured_is_refused_before_training(settings, monkeypatc
 def test_a_metric_the_model_lacks_is_told_with_those_it_has(settings):
     with pytest.raises(UserError, match="mse_generator_calibrated"):
         avae.train("demo", **settings, keep_best="mse_generator")
+
+
+def test_a_damaged_evaluation_is_named_with_the_remedy(settings):
+    run = Path(settings["out"])
+    avae.train("demo", **settings, keep_best="mse_decoder")
+    (run / "evaluation" / "steps" / "00000002.json").write_text("{")
+    with pytest.raises(UserError, match=r"00000002\.json is damaged .*--resume"):
+        avae.train("demo", **settings | {"steps": 10}, keep_best="mse_decoder", resume=True)
 
 
 def test_a_kill_while_measuring_measures_again(settings, monkeypatch):

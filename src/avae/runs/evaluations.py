@@ -11,11 +11,12 @@ from avae.data.cache import cache_folder
 from avae.data.dataset import DataSet
 from avae.errors import UserError, suggestion
 from avae.evaluation.features import Extractor
+from avae.evaluation.images import NAMES as OF_RECONSTRUCTIONS
 from avae.evaluation.perceptual import Lpips
 from avae.files import write_json
 from avae.model import Model
 from avae.recipes.config import Config
-from avae.runs.measure import evaluate, features_or_why_not, lpips_or_why_not
+from avae.runs.measure import evaluate, features_or_why_not, lpips_or_why_not, subject_of
 from avae.runs.reading import say
 
 LOWER_IS_BETTER = (
@@ -50,6 +51,7 @@ class Evaluations:
         self.cache = cache_folder(config.cache)
         self.extractor, self.lpips = _opened(config, model, self.cache)
         _check_metric(config.keep_best, {"fid": self.extractor, "lpips": self.lpips})
+        _check_kind(config.keep_best, model)
 
     def measure(self, step: int, model: Model) -> None:
         """Measure the model after so many steps, and keep it if it is the best so far."""
@@ -70,10 +72,7 @@ class Evaluations:
 
     def _best(self, metric: str, last: int) -> int | None:
         """Return the step of the best evaluation up to `last`, the first one of equals."""
-        found = [
-            json.loads(path.read_text())
-            for path in sorted((self.folder / "evaluation" / "steps").glob("*.json"))
-        ]
+        found = [_read(path) for path in sorted((self.folder / "evaluation" / "steps").glob("*.json"))]
         values = {result["step"]: _value(metric, result) for result in found if result["step"] <= last}
         known = {step: value for step, value in values.items() if value is not None}
         sign = -1 if metric.startswith(HIGHER_IS_BETTER) else 1
@@ -103,6 +102,31 @@ def _check_metric(metric: str | None, tools: Mapping[str, Extractor | Lpips | st
     of_features = metric.startswith(("lpips", "fid", "kid", "rfid", "precision", "recall"))
     if of_features and isinstance(missing, str):
         raise UserError(f"--keep-best {metric}: {missing}")
+
+
+def _check_kind(metric: str | None, model: Model) -> None:
+    """Raise UserError for a metric of reconstructions or codes that this model has none of."""
+    if metric is None:
+        return
+    subject = subject_of(model, 0)
+    name, _, kind = metric.partition("_")
+    why = subject.sigma if metric.startswith("latent_consistency") else None
+    if name in OF_RECONSTRUCTIONS:
+        there = ", ".join(f"{name}_{kind}" for kind in subject.reconstruct)
+        why = subject.reconstruct.get(kind, f"this model has no such metric; it has {there}")
+    if isinstance(why, str):
+        raise UserError(f"--keep-best {metric}: {why}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read an evaluation's result; raise UserError if it is damaged."""
+    try:
+        result: dict[str, Any] = json.loads(path.read_text())
+        if not {"step", "metrics"} <= result.keys():
+            raise ValueError("it is no result")
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"{path} is damaged ({error}): delete it, and go on with --resume") from None
+    return result
 
 
 def _value(metric: str, result: dict[str, Any]) -> float | None:
