@@ -253,11 +253,21 @@ def test_a_run_in_the_wrong_place_is_refused(small, cli):
     cli("table1", "--table-only", "--out", small).refused("cifar10/avae-a/seed-0", "--latent-loss b")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "{}", '{"metrics": {}, "counts": {}, "protocol": "paper", "reconstruction": "x", "data": {}}'],
+)
 def test_a_damaged_result_is_named(text, small, cli):
     path = small / "cifar10/vae/seed-0/evaluation/paper.json"
     path.write_text(text)
     cli("table1", "--table-only", "--out", small).refused(str(path), "damaged", "delete it")
+
+
+def test_a_table_is_not_replaced_by_an_empty_one_of_the_other_protocol(small, cli):
+    write_table(small, "paper")
+    before = (small / "table.md").read_bytes()
+    cli("table1", "--table-only", "--out", small, "--protocol", "standard").refused("--protocol paper")
+    assert (small / "table.md").read_bytes() == before
 
 
 def test_the_table_is_rebuilt_from_the_folder_alone(small, cli):

@@ -92,6 +92,14 @@ def test_a_training_that_fails_is_shown_and_the_others_are_made(digits, tmp_path
     assert (out / "cifar10/bigan/seed-0/notes.txt").read_text() == "mine"
 
 
+def test_weights_that_are_none_are_refused_before_any_training(digits, tmp_path, cli):
+    (tmp_path / "text.pth").write_text("no weights")
+    data = ("--data", f"cifar10={digits}", "--features", f"{FEATURES}:load", "--out", tmp_path / "table")
+    said = cli("table1", *data, *TINY, "--lpips-weights", tmp_path / "text.pth")
+    said.refused("--lpips-weights", "not a file of weights")
+    assert not (tmp_path / "table").exists()
+
+
 def documented() -> list[str]:
     docs = Path(__file__).parents[2] / "docs"
     text = (docs / "table1.md").read_text() + (docs / "table1.slurm").read_text()

@@ -166,6 +166,17 @@ def test_stopped_it_saves_and_goes_on_when_started_again(number, tmp_path):
     assert set(fake_work(tmp_path, "avae-b").measured) == all_runs("avae-b")
 
 
+def test_a_training_that_is_killed_while_it_stops_has_not_failed(tmp_path):
+    """As when a machine's time is up before all is saved."""
+    with held(tmp_path, "bigan-seed-0"):
+        worker = begin(tmp_path, "bigan")
+        wait_for(tmp_path, 1)
+        worker.send_signal(signal.SIGTERM)
+        tally = finish(worker)
+    assert (tally["failed"], tally["signal"]) == ({}, signal.SIGTERM)
+    assert not (tmp_path / "out/cifar10/bigan/seed-0/failed.json").exists()
+
+
 def test_after_kill_nine_another_goes_on_and_never_beside_what_was_left_running(tmp_path):
     """The training outlives its worker for a while; it is waited for."""
     run = tmp_path / "out/cifar10/avae-b/seed-0"

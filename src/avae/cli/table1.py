@@ -100,6 +100,7 @@ def run(arguments: list[str]) -> int:
     if asked.table_only:
         from avae.sweep.writing import write_table
 
+        check_protocol(asked.out, asked.protocol)
         made = write_table(asked.out, asked.protocol)
         show(made, asked.out)
         return FAILED if made.failed else 0
@@ -146,6 +147,14 @@ def check(asked: Table1) -> None:
             raise UserError(f"--{name.replace('_', '-')} {path}: no such file")
 
 
+def check_protocol(out: Path, protocol: str) -> None:
+    """Raise UserError if the other protocol measured all there is: its table is not to be emptied."""
+    other = "standard" if protocol == "paper" else "paper"
+    ours, theirs = (list(out.glob(f"*/*/seed-*/evaluation/{name}.json")) for name in (protocol, other))
+    if theirs and not ours:
+        raise UserError(f"--protocol {protocol}: {theirs[0]} is what there is, so pass --protocol {other}")
+
+
 def tell(jobs: "list[Job]", how: "Measuring") -> None:
     """Print what would be done for each run, as commands."""
     from avae.sweep import commands, state
@@ -167,6 +176,7 @@ def tell(jobs: "list[Job]", how: "Measuring") -> None:
 
 def make(asked: Table1, jobs: "list[Job]", how: "Measuring") -> int:
     """Do what is left of the runs, and write the table after each."""
+    from avae.evaluation.perceptual import open_lpips
     from avae.runs.reading import load_with_progress, say
     from avae.sweep import state
     from avae.sweep.found import read_runs
@@ -180,6 +190,8 @@ def make(asked: Table1, jobs: "list[Job]", how: "Measuring") -> int:
         for job in ours:
             state.check_data(job, data.checksum)
     features = features_asked_for(asked) if due else None
+    if due and asked.lpips_weights:
+        open_lpips(asked.lpips_weights, "cpu")  # now, for after a training would be late
     for job in jobs:
         state.check_measured(job, how, features)
     say(f"{len(jobs)} runs, {len(due)} of them to be made or measured")

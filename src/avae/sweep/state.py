@@ -90,9 +90,11 @@ def read_result(run: Path, protocol: str) -> dict[str, Any] | None:
         return None
     try:
         result: dict[str, Any] = json.loads(path.read_text())
-        if not {"metrics", "data", "counts", "protocol"} <= result.keys():
+        if not {"metrics", "counts", "protocol", "reconstruction"} <= result.keys():
             raise ValueError("it is no result")
-    except (ValueError, AttributeError) as error:
+        if not result["data"]["checksum"]:
+            raise ValueError("it tells no data")
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}): delete it to measure the run again") from None
     if result["protocol"] != protocol:
         raise UserError(f"{path} is of the protocol {result['protocol']}, not {protocol}: move it away")

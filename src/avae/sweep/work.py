@@ -112,7 +112,8 @@ class _Worker:
         ended = self._run(commands.training(job), job, claim, "training")
         if ended.code == 0:
             return True
-        if not ended.interrupted and not is_locked(job.run):
+        # What was told to stop and is killed before it has, as when a machine's time is up, has not failed.
+        if not ended.interrupted and self.stop.signal is None and not is_locked(job.run):
             failure = state.note_failure(job.run, ended.reason)
             self._fail(job, f"{failure.kind} at step {failure.step}: {failure.reason}")
         return False
