@@ -25,7 +25,8 @@ def test_its_ends_are_what_evaluate_measures(cli, runs, without_xi, features, tm
     assert result["protocol"] == "standard"
     assert result["features"]["name"] == "own_features:Coarse"
     assert result["features"]["checksum"].startswith("sha256:")
-    assert result["counts"]["reconstructed"] == 60
+    assert result["counts"] == {"reconstructed": 60, "real": 1497}
+    assert {"torch", "torch-fidelity", "numpy"} <= result["versions"].keys()
     assert len(result["runs"]) == 2
     for place, (run, found) in enumerate(zip(named.values(), result["runs"].values(), strict=True)):
         assert found["run"] == str(run)

@@ -61,8 +61,12 @@ def evaluate() -> int:
     (RUN / "evaluation/paper.json").write_text(
         json.dumps(
             {
-                **{"protocol": "paper", "metrics": {}, "counts": {}, "features": {}},
-                **{"data": {"checksum": "sha256:c"}, "reconstruction": "decoder_sampled"},
+                "protocol": "paper",
+                "metrics": {},
+                "data": {"checksum": "sha256:c"},
+                "counts": {},
+                "features": {},
+                "reconstruction": "decoder_sampled",
             }
         )
     )

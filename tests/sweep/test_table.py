@@ -129,6 +129,27 @@ def test_the_head_tells_how_all_runs_were_made_and_measured(small):
     assert "another length or width" in (small / "table.md").read_text()
 
 
+def test_the_table_tells_all_that_its_results_tell(tmp_path):
+    """Batch norm, codes, split, seed, preparation and versions, in table.json and in the head."""
+    told = {"batch_norm": "as it was", "code": "a sample", "split": "train", "seed": 3}
+    run = write_run(tmp_path, "cifar10", "vae", 0, **SHORT)
+    saved = json.loads((run / "config.json").read_text())
+    saved["data"]["preparation"] = {"size": 32, "filter": "lanczos"}
+    (run / "config.json").write_text(json.dumps(saved))
+    write_result(run, figures(1, 1, 1), **told, versions={"torch": "2.1"})
+    made = written(tmp_path)
+    assert made["measured"] == told
+    assert made["versions"] == [{"torch": "2.1"}]
+    assert made["columns"][0]["preparation"] == {"size": 32, "filter": "lanczos"}
+    head = (tmp_path / "table.md").read_text().partition("\n|")[0]
+    for words in (
+        "measured: batch norm as it was, code a sample, split train, seed 3",
+        "sha256:cifar10; prepared: size 32, filter lanczos; counts:",
+        "measured by: torch 2.1",
+    ):
+        assert words in head
+
+
 def test_orderings_by_hand(small):
     """Published on CIFAR-10: VAE .05 < VAE/GAN .14 in MSE, .08 < .26 in LPIPS; FID 32 < 39 < 137.
 
@@ -168,6 +189,11 @@ def test_the_csv_has_a_line_for_every_cell(small):
     assert float(line["mean"]) == pytest.approx(0.85)
     assert (line["seeds"], line["published_mean"], line["published_std"]) == ("2", "0.14", "0.02")
     assert {one["mean"] for one in lines if (one["set"], one["row"]) == ("mine", "gan")} == {""}
+    assert line["published_comparable"] == "False"
+    (line,) = [one for one in lines if (one["set"], one["row"], one["metric"]) == ("cifar10", "gan", "fid")]
+    assert line["features"] == "resnet:load"
+    assert "TF-Hub" in line["published_features"]
+    assert line["published_comparable"] == "False"
 
 
 def test_runs_without_figures_are_told_with_the_reason(small):
@@ -255,7 +281,12 @@ def test_a_run_in_the_wrong_place_is_refused(small, cli):
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "[]", "{}", '{"metrics": {}, "counts": {}, "protocol": "paper", "reconstruction": "x", "data": {}}'],
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"metrics": {}, "counts": {}, "protocol": "paper", "reconstruction": "x", "data": {}}',
+    ],
 )
 def test_a_damaged_result_is_named(text, small, cli):
     path = small / "cifar10/vae/seed-0/evaluation/paper.json"

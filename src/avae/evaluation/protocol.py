@@ -73,10 +73,15 @@ def result(protocol: Protocol, metrics: Iterable[Figure], about: dict[str, Any])
         "metrics": {name: None if name in reasons else value for name, value in values.items()},
         "reasons": reasons,
         "date": date.today().isoformat(),
-        "versions": {
-            **{name: version(name) for name in ("avae", "torchmetrics", "torch-fidelity")},
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return what a result file says of the software."""
+    return {
+        **{name: version(name) for name in ("avae", "torchmetrics", "torch-fidelity")},
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
     }

@@ -125,7 +125,7 @@ def read_weights(path: Path, flag: str) -> dict[str, Tensor]:
 
 
 def checksum_of(state: Mapping[str, object]) -> str:
-    """Return "sha256:..." of names, types, shapes and values of tensors; what else a module keeps is no weight."""
+    """Return "sha256:..." of names, types, shapes and values of tensors, and of nothing else."""
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         if not isinstance(tensor, Tensor):

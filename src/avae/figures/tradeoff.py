@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avae.data.dataset import DataSet, as_tensor
-from avae.evaluation.protocol import PROTOCOLS
+from avae.evaluation.protocol import PROTOCOLS, versions
 from avae.figures.rows import check_both
 from avae.figures.style import COLOURS, MARKERS, styled
 from avae.figures.trained import Trained, check_alike
@@ -175,10 +174,10 @@ def about_points(
         "data": {"name": data.name, "checksum": data.checksum, "preparation": data.prepared_by},
         "split": "test",  # whose pictures are reconstructed
         "scale": "pixels in [-1, 1]",
-        "counts": {"reconstructed": count},
+        "counts": {"reconstructed": count, "real": len(data.train)},
         "features": {"name": features, "checksum": features_checksum},
         "seed": seed,
-        "versions": {"avae": version("avae"), "torch": torch.__version__},
+        "versions": versions(),
         "date": date.today().isoformat(),
     }
 

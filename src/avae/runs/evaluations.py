@@ -110,7 +110,7 @@ def _check_kind(metric: str | None, model: Model) -> None:
         return
     subject = subject_of(model, 0)
     name, _, kind = metric.partition("_")
-    why = subject.sigma if metric.startswith("latent_consistency") else None
+    why: object = subject.sigma if metric.startswith("latent_consistency") else None
     if name in OF_RECONSTRUCTIONS:
         there = ", ".join(f"{name}_{kind}" for kind in subject.reconstruct)
         why = subject.reconstruct.get(kind, f"this model has no such metric; it has {there}")

@@ -14,6 +14,8 @@ from avae.sweep.summary import Summary, certainly_below, summary
 METRICS = ("mse", "lpips", "fid")
 """Of the table; lower is better for all."""
 
+MEASURED = ("batch_norm", "code", "split", "seed")
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -42,7 +44,7 @@ class Column:
 
     Attributes:
         name: of its folder.
-        data: the name the data call themselves; checksum: theirs.
+        data: the name the data call themselves; checksum: theirs; preparation: to what size, and how.
         published: the paper's set that stands beside it, None for others' pictures.
         counts: of pictures measured and drawn.
         cells: by (row, metric), all rows of the table.
@@ -52,6 +54,7 @@ class Column:
     name: str
     data: str
     checksum: str
+    preparation: dict[str, Any] | None
     published: str | None
     counts: dict[str, int]
     cells: dict[tuple[Row, str], Cell]
@@ -68,7 +71,8 @@ class Table:
     """Table 1 of a folder.
 
     Attributes:
-        protocol: of all results.
+        protocol: of all results; measured: what else they share, as result files call it.
+        versions: of the software that measured, all that there are.
         features: what FID is of, by name and checksum, None where it was not measured; lpips: likewise.
         reconstructions: which MSE and LPIPS are of, by row, as result files call them.
         settings: what all runs share.
@@ -80,6 +84,8 @@ class Table:
     """
 
     protocol: str
+    measured: dict[str, Any]
+    versions: list[dict[str, str]]
     features: dict[str, str] | None
     lpips: dict[str, str] | None
     reconstructions: dict[Row, str]
@@ -108,6 +114,8 @@ def table(runs: Sequence[Run], protocol: str) -> Table:
     saved = next((run.saved.config for run in runs if run.saved), None)
     return Table(
         protocol=protocol,
+        measured={key: value for key in MEASURED if (value := _first(runs, key)) is not None},
+        versions=_versions(runs),
         features=_first(runs, "features"),
         lpips=_first(runs, "lpips"),
         reconstructions={
@@ -133,6 +141,14 @@ def _first(runs: Sequence[Run], key: str) -> Any:
     return next((run.result[key] for run in runs if run.result and run.result.get(key) is not None), None)
 
 
+def _versions(runs: Sequence[Run]) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    for run in runs:
+        if run.result and (versions := run.result.get("versions")) and versions not in found:
+            found.append(versions)
+    return found
+
+
 def _column(name: str, runs: Sequence[Run], rows: Sequence[Row]) -> Column:
     recipe = runs[0].recipe
     theirs = {
@@ -146,11 +162,12 @@ def _column(name: str, runs: Sequence[Run], rows: Sequence[Row]) -> Column:
         for metric in METRICS
         if (figure := summary(_values(runs, row, metric).values())) is not None
     }
-    data = next((run.saved.data for run in runs if run.saved), {"name": name, "checksum": ""})
+    data: dict[str, Any] = next((run.saved.data for run in runs if run.saved), {"name": name, "checksum": ""})
     return Column(
         name=name,
         data=data["name"],
         checksum=data["checksum"],
+        preparation=data.get("preparation"),
         published=recipe if recipe in SETS else None,
         counts=_counts(runs),
         cells={

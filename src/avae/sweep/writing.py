@@ -72,28 +72,34 @@ def _head(made: Table) -> str:
         "seeds (number of seeds), bold where it is below every other row by more than 2 standard errors.",
         "",
         f"- protocol: {made.protocol}; MSE and LPIPS are of: {kinds or 'nothing yet'}",
+        *([f"- measured: {_described(made.measured)}"] if made.measured else []),
         f"- FID features: {_described(made.features)}",
         *([f"- LPIPS: {_described(made.lpips)}"] if made.lpips else []),
         f"- all runs: {settings}",
         *(f"- {_about(column)}" for column in made.columns),
         f"- published: {theirs.source}; 5 runs of {theirs.steps:,} steps at w = {theirs.width}",
+        *(f"- measured by: {_described(versions)}" for versions in made.versions),
         f"- made: {made.made}",
     ]
     return "\n".join(lines)
 
 
 def _described(features: Any) -> str:
-    """Return an extractor's name and checksum, as result files have them."""
+    """Return in words what result files have by name, such as an extractor's name and checksum."""
     if features is None:
         return "none"
     if isinstance(features, dict):
-        return ", ".join(f"{name} {value}" for name, value in features.items())
+        return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in features.items())
     return str(features)
 
 
 def _about(column: Column) -> str:
     counts = ", ".join(f"{name} {number:,}" for name, number in column.counts.items())
-    return f"{column.name}: data {column.data}, {column.checksum}; counts: {counts or 'nothing measured yet'}"
+    prepared = f"; prepared: {_described(column.preparation)}" if column.preparation else ""
+    return (
+        f"{column.name}: data {column.data}, {column.checksum}{prepared}; "
+        f"counts: {counts or 'nothing measured yet'}"
+    )
 
 
 def _grid(made: Table) -> str:
@@ -204,7 +210,9 @@ def as_csv(made: Table) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     heads = ("set", "data", "row", "metric", "mean", "std", "seeds", "best")
-    writer.writerow([*heads, "published_mean", "published_std", "published_set", "protocol"])
+    theirs = ("published_mean", "published_std", "published_set")
+    notes = ("protocol", "features", "published_features", "published_comparable")
+    writer.writerow([*heads, *theirs, *notes])
     for column in made.columns:
         for cell in column.cells.values():
             writer.writerow(
@@ -212,9 +220,18 @@ def as_csv(made: Table) -> str:
                     *(column.name, column.data, cell.row, cell.metric),
                     *(*_figures(cell.ours), int(cell.best)),
                     *(*_figures(cell.published)[:2], column.published, made.protocol),
+                    *(*_fid_features(cell, made), _comparable(cell, column, made)),
                 ]
             )
     return stream.getvalue()
+
+
+def _fid_features(cell: Cell, made: Table) -> tuple[str | None, str | None]:
+    """Return what FID is of, ours and the published one; None for what is no FID, or not there."""
+    if cell.metric != "fid":
+        return None, None
+    ours = made.features["name"] if cell.ours and made.features else None
+    return ours, published().fid_features if cell.published else None
 
 
 def _figures(figure: Summary | None) -> tuple[float | None, float | None, int]:
