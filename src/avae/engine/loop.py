@@ -16,7 +16,7 @@ from avae.engine.moving import Moving
 from avae.engine.optimizers import set_learning_rate
 from avae.engine.sentinel import CollapseError, OnCollapse, Sentinel
 from avae.engine.signals import StopRequest
-from avae.engine.step import Batches, Phase, training_step
+from avae.engine.step import Batches, Differentiate, Phase, training_step
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Plan:
     Attributes:
         phases, networks, optimizers, averages: see `step`, `optimizers` and `ema`.
         controls: coefficients to move after every step, given its terms.
+        differentiate: `step.gradients`, or what does the same.
         batches: step -> this process's micro-batches (x, noise), a pure function.
         learning_rate: step -> factor of the first learning rate.
         checkpoints: what `save` saves to, among other things.
@@ -42,6 +43,7 @@ class Plan:
     optimizers: Mapping[str, torch.optim.Optimizer]
     averages: Mapping[str, AveragedModel]
     controls: Collection[Moving]
+    differentiate: Differentiate
     batches: Callable[[int], Batches]
     learning_rate: Callable[[int], float]
     checkpoints: Checkpoints
@@ -109,7 +111,8 @@ def _train_from(start: int, plan: Plan, stop: StopRequest, display: Display) -> 
 
 def _step(plan: Plan, step: int) -> dict[str, Tensor]:
     set_learning_rate(plan.optimizers, plan.learning_rate(step))
-    terms = training_step(step, plan.phases, plan.networks, plan.optimizers, plan.batches(step))
+    batches = plan.batches(step)
+    terms = training_step(step, plan.phases, plan.networks, plan.optimizers, batches, plan.differentiate)
     for name, average in plan.averages.items():
         average.update_parameters(plan.networks[name])
     for control in plan.controls:

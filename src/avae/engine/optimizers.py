@@ -36,5 +36,5 @@ def _adam(
         [{"params": parameters, "lr": rate, "first_lr": rate} for rate, parameters in groups.items()],
         betas=(0.5, 0.999),
         eps=1e-7,
-        foreach=True,
+        fused=True,
     )

@@ -13,6 +13,7 @@ Gradients = dict[str, tuple[Tensor | None, ...]]
 Terms = dict[str, Tensor]
 Losses = Callable[[Tensor, Noise], tuple[dict[str, Tensor], Terms]]
 Batches = Sequence[tuple[Tensor, Noise]]
+Result = tuple[Gradients, Terms]
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,11 @@ class Phase:
     every: int = 1
 
 
-def gradients(
-    phase: Phase, networks: Mapping[str, nn.Module], x: Tensor, noise: Noise
-) -> tuple[Gradients, Terms]:
+Differentiate = Callable[[Phase, Mapping[str, nn.Module], Tensor, Noise], Result]
+"""What `gradients` does, or `compile.Compiled` in its place."""
+
+
+def gradients(phase: Phase, networks: Mapping[str, nn.Module], x: Tensor, noise: Noise) -> Result:
     """Differentiate each network's loss for that network only.
 
     Eager autograd skips the weight gradients of networks it is not asked about, so neither `detach` nor
@@ -57,12 +60,15 @@ def gradients(
 
 
 def mean_gradients(
-    phase: Phase, networks: Mapping[str, nn.Module], batches: Batches
-) -> tuple[Gradients, Terms]:
+    phase: Phase,
+    networks: Mapping[str, nn.Module],
+    batches: Batches,
+    differentiate: Differentiate = gradients,
+) -> Result:
     """Return gradients and terms as of all micro-batches of all processes joined, which are of one size."""
-    total, logged = gradients(phase, networks, *batches[0])
+    total, logged = differentiate(phase, networks, *batches[0])
     for x, noise in batches[1:]:
-        more, terms = gradients(phase, networks, x, noise)
+        more, terms = differentiate(phase, networks, x, noise)
         for name, grads in total.items():
             _add(grads, more[name])
         _add(logged.values(), terms.values())
@@ -92,12 +98,13 @@ def training_step(
     networks: Mapping[str, nn.Module],
     optimizers: Mapping[str, torch.optim.Optimizer],
     batches: Batches,
+    differentiate: Differentiate = gradients,
 ) -> Terms:
     """Run the phases due at `step` on this process's micro-batches and return their terms for the log."""
     logged: Terms = {}
     for phase in phases:
         if step % phase.every == 0:
-            by_network, terms = mean_gradients(phase, networks, batches)
+            by_network, terms = mean_gradients(phase, networks, batches, differentiate)
             apply(by_network, networks, optimizers)
             logged |= terms
     return logged

@@ -101,6 +101,9 @@ class Config:
     """Arithmetic of the networks. With bf16 losses are fp32 still; fp64 is for checks."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train; auto takes a GPU where there is one."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the training step: faster steps, after a minute or two. auto does so for runs long enough to
+    gain by it, but not with networks of your own. It rounds in other places, and changes nothing else."""
     seed: int = 0
     """Of initial weights, order of data and noise."""
     checkpoint_every: int = 1000

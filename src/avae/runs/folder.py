@@ -20,11 +20,11 @@ from avae.recipes.config import Config, flag, from_dict
 FREE = frozenset(
     {
         *("out", "data", "cache", "device", "micro_batches", "checkpoint_every", "log_every", "on_collapse"),
-        *("evaluate_every", "evaluation_samples", "features", "keep_best"),
+        *("evaluate_every", "evaluation_samples", "features", "keep_best", "compile"),
     }
 )
-"""Fields that may differ when a run is resumed: none changes its course, unless it collapses (data are held
-to their checksum)."""
+"""Fields that may differ when a run is resumed: none changes its course but by rounding, unless it collapses
+(data are held to their checksum)."""
 
 
 WRITTEN = (

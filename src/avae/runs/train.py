@@ -14,12 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from avae.data.cache import cache_folder
 from avae.data.dataset import DataSet
 from avae.data.feeding import Feed
 from avae.data.locating import whole
 from avae.devices import pick_device
 from avae.distributed import any_of, barrier, from_rank_0, joined, rank, same_everywhere, share, world_size
 from avae.engine.checkpoint import Checkpoints, NonFiniteError, newest, step_of
+from avae.engine.compile import differentiator
 from avae.engine.ema import averages
 from avae.engine.loop import Outcome, Plan, fit
 from avae.engine.optimizers import adams
@@ -153,7 +155,7 @@ class Training:
     def __init__(
         self, config: Config, data: DataSet, device: torch.device, networks: Mapping[str, nn.Module] | None
     ) -> None:
-        self.config, self.data, self.device = config, data, device
+        self.config, self.data, self.device, self.own = config, data, device, bool(networks)
         self.folder = Path(config.out)
         self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
         framework = build_framework(config, networks).to(self.dtype)
@@ -218,6 +220,14 @@ class Training:
             optimizers=self.optimizers,
             averages=self.averages,
             controls=self.framework.controls.values(),
+            differentiate=differentiator(
+                config.compile,
+                config.steps,
+                self.own,
+                self.framework.controls.values(),
+                cache_folder(config.cache) / "compiled",
+                say,
+            ),
             batches=self.batches,
             learning_rate=lambda step: learning_rate_factor(config, step) * self.checkpoints.rate,
             checkpoints=self.checkpoints,

@@ -1,0 +1,140 @@
+"""Training steps as most people would write them: `detach`, `backward` loss by loss, eager, default layout.
+
+The same networks, losses and optimizers as ours, in the manner of PyTorch's DCGAN example: generated images
+are kept from the critic's turn to the generator's, and `backward` also computes gradients of networks that
+do not step, which the next `zero_grad` throws away.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from avae.frameworks import Framework
+from avae.frameworks.bigan import ENCODER_FACTOR
+from avae.losses import (
+    critic_loss,
+    feature_loss,
+    gaussian_nll,
+    joint_loss,
+    kl_to_prior,
+    latent_loss_b,
+    manifold_loss,
+)
+
+Noise = dict[str, Tensor]
+Step = Callable[[Tensor, Noise], None]
+
+
+class Net:
+    """A network and its optimizer."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.adam = torch.optim.Adam(module.parameters(), 2e-4, betas=(0.5, 0.999), eps=1e-7)
+
+    def __call__(self, *inputs: Tensor):
+        return self.module(*inputs)
+
+
+def learn(loss: Tensor, *nets: Net) -> None:
+    """Step these networks down the loss."""
+    for net in nets:
+        net.adam.zero_grad()
+    loss.backward()
+    for net in nets:
+        net.adam.step()
+
+
+def plain_step(framework: Framework) -> Step:
+    """Return the step for a framework of ours; it takes over its networks."""
+    nets = {name: Net(module) for name, module in framework.networks.items()}
+    return STEPS[type(framework).__name__](**nets)
+
+
+def vae(encoder: Net, decoder: Net) -> Step:
+    def step(x: Tensor, noise: Noise) -> None:
+        mu, sigma = encoder(x)
+        drawn = decoder(mu + sigma * noise["eps"])
+        learn((gaussian_nll(x, drawn) + kl_to_prior(mu, sigma)).mean(), encoder, decoder)
+
+    return step
+
+
+def gan(generator: Net, critic: Net) -> Step:
+    def step(x: Tensor, noise: Noise) -> None:
+        drawn = generator(noise["z"])
+        learn(critic_loss(critic(x).flatten(), critic(drawn.detach()).flatten()).mean(), critic)
+        learn(manifold_loss(critic(drawn).flatten()).mean(), generator)
+
+    return step
+
+
+def vaegan(encoder: Net, decoder: Net, critic: Net) -> Step:
+    def criticise(x: Tensor) -> tuple[Tensor, Tensor]:
+        logits, features = critic.module.with_features(x)
+        return logits.flatten(), features
+
+    def step(x: Tensor, noise: Noise) -> None:
+        mu, sigma = encoder(x)
+        rebuilt, drawn = decoder(mu + sigma * noise["eps"]), decoder(noise["z"])
+        real, fakes = critic(x).flatten(), [critic(fake.detach()).flatten() for fake in (rebuilt, drawn)]
+        learn((critic_loss(real, fakes[1]) + softplus(-fakes[0])).mean(), critic)
+        _, features = criticise(x)
+        l_rebuilt, features_hat = criticise(rebuilt)
+        l_drawn, _ = criticise(drawn)
+        l_f = feature_loss(features_hat, features.detach()).mean()
+        for net in (encoder, decoder):
+            net.adam.zero_grad()
+        (kl_to_prior(mu, sigma).mean() + l_f).backward(retain_graph=True)
+        decoder.adam.zero_grad()
+        (0.01 * l_f + manifold_loss(l_rebuilt).mean() + manifold_loss(l_drawn).mean()).backward(
+            inputs=list(decoder.module.parameters())
+        )
+        for net in (encoder, decoder):
+            net.adam.step()
+
+    return step
+
+
+def bigan(encoder: Net, generator: Net, critic: Net) -> Step:
+    def step(x: Tensor, noise: Noise) -> None:
+        z = noise["z"]
+        drawn, code = generator(z), encoder(x)
+        real, fake = critic(x, code.detach()).flatten(), critic(drawn.detach(), z).flatten()
+        learn(critic_loss(real, fake).mean(), critic)
+        l_b = joint_loss(critic(x, code).flatten(), critic(drawn, z).flatten()).mean()
+        for net in (encoder, generator):
+            net.adam.zero_grad()
+        l_b.backward()
+        for parameter in encoder.module.parameters():
+            parameter.grad *= ENCODER_FACTOR
+        for net in (encoder, generator):
+            net.adam.step()
+
+    return step
+
+
+def avae(encoder: Net, decoder: Net, generator: Net, critic: Net) -> Step:
+    vae_step = vae(encoder, decoder)
+
+    def step(x: Tensor, noise: Noise) -> None:
+        vae_step(x, noise)
+        z = noise["z"]
+        drawn = generator(z, noise["xi"]) if "xi" in noise else generator(z)
+        learn(critic_loss(critic(x).flatten(), critic(drawn.detach()).flatten()).mean(), critic)
+        mu, sigma = encoder(drawn)
+        l_z = latent_loss_b(mu, z, sigma.detach()).mean()
+        learn(l_z + manifold_loss(critic(drawn).flatten()).mean(), generator)
+
+    return step
+
+
+STEPS: dict[str, Callable[..., Step]] = {
+    "VAE": vae,
+    "GAN": gan,
+    "VAEGAN": vaegan,
+    "BiGAN": bigan,
+    "AVAE": avae,
+}

@@ -1,0 +1,158 @@
+"""How step time and peak memory grow with batch, width, size and processes; and images a second in use.
+
+    python benchmarks/growth.py --out growth                 # growth.json, growth.md and growth.png
+    python benchmarks/growth.py --axes batch width --out growth
+
+AVAE with xi on random images. Every point is a process of its own, so that its peak memory (resident; of a
+GPU, what PyTorch allocated) is its own. `processes` divides a batch of 64 between processes of one thread
+each, joined by gloo. Sampling and encoding are timed with the weights as they are, in evaluation mode.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import torch
+
+from avae.distributed import joined, rank, world_size
+from step_time import machine, made, our_step, timed
+
+USUAL = {"batch": 64, "width": 16, "size": 32, "processes": 1}
+AXES = {
+    "batch": (8, 16, 32, 64, 128, 256, 512),
+    "width": (16, 32, 64, 128),
+    "size": (32, 64, 128),
+    "processes": (1, 2),
+}
+
+
+def main() -> None:
+    asked = arguments()
+    if asked.point:
+        point = measured(json.loads(asked.point), asked)
+        if rank() == 0:
+            print(json.dumps(point))
+        return
+    results: dict[str, list[dict[str, Any]]] = {}
+    for axis in asked.axes:
+        results[axis] = [{axis: value, **ran({**USUAL, axis: value}, asked)} for value in AXES[axis]]
+        print(table(axis, results[axis]), flush=True)
+    found = {**machine(asked), "results": results}
+    asked.out.with_suffix(".json").write_text(json.dumps(found, indent=2) + "\n")
+    asked.out.with_suffix(".md").write_text("\n".join(table(axis, rows) for axis, rows in results.items()))
+    draw(results, asked.out.with_suffix(".png"))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--axes", nargs="+", default=list(AXES), choices=AXES)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--compile", choices=["on", "off"], default="off")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--out", type=Path, default=Path("growth"))
+    parser.add_argument("--point", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def ran(point: dict[str, int], asked: argparse.Namespace) -> dict[str, Any]:
+    """Measure a point in processes of its own."""
+    launch = [sys.executable]
+    threads = torch.get_num_threads() if point["processes"] == 1 else 1
+    if point["processes"] > 1:
+        launch += ["-m", "torch.distributed.run", "--nproc-per-node", str(point["processes"])]
+    flags = [f"--{name}={getattr(asked, name)}" for name in ("rounds", "compile", "precision", "device")]
+    ended = subprocess.run(
+        [*launch, __file__, "--point", json.dumps(point), *flags],
+        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def measured(point: dict[str, int], asked: argparse.Namespace) -> dict[str, Any]:
+    """Time steps, samples and codes of one point, in this process."""
+    asked.size, asked.width, asked.batch_size = point["size"], point["width"], point["batch"] // world_size()
+    before = peak(asked.device)
+    with joined(torch.device(asked.device)):
+        step = our_step(asked, "avae", asked.compile == "on")
+        seconds = typical(step, asked)
+        memory = peak(asked.device)
+    framework, x, noise = made(asked, "avae")
+    framework = framework.eval().to(memory_format=torch.channels_last)
+    x = x.to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        drawing = typical(lambda: framework.sample(noise), asked)
+        encoding = typical(lambda: framework.encode(x), asked)
+    return {
+        "seconds_a_step": round(seconds, 4),
+        "trained_a_second": round(point["batch"] / seconds, 1),
+        "mib": round(memory - (before if asked.device == "cpu" else 0)),
+        "sampled_a_second": round(len(x) / drawing, 1),
+        "encoded_a_second": round(len(x) / encoding, 1),
+    }
+
+
+def typical(work: Any, asked: argparse.Namespace) -> float:
+    for _ in range(2):
+        work()
+    return statistics.median(timed(work, asked.device) for _ in range(asked.rounds))
+
+
+def peak(device: str) -> float:
+    """Return the most memory this process has had, in MiB."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def table(axis: str, rows: list[dict[str, Any]]) -> str:
+    names = list(rows[0])
+    lines = [f"| {' | '.join(name.replace('_', ' ') for name in names)} |", "|---" * len(names) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(str(row[name]) for name in names)} |" for row in rows), ""])
+
+
+def draw(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """A panel an axis: seconds a step, and memory; and one of use against batch."""
+    figure, panels = plt.subplots(
+        1, len(results) + ("batch" in results), figsize=(4.2 * (len(results) + 1), 3.4)
+    )
+    for panel, (axis, rows) in zip(panels, results.items(), strict=False):
+        values = [row[axis] for row in rows]
+        panel.plot(values, [row["seconds_a_step"] for row in rows], "o-", color="C0")
+        panel.set(xlabel=axis, ylabel="seconds a step", xscale="log", yscale="log", xticks=values)
+        panel.set_xticklabels(values)
+        panel.minorticks_off()
+        other = panel.twinx()
+        other.plot(values, [row["mib"] for row in rows], "s--", color="C1")
+        other.set(ylabel="peak memory, MiB (dashed)", yscale="log")
+    if "batch" in results:
+        rows = results["batch"]
+        for name, mark in (
+            ("sampled_a_second", "o-"),
+            ("encoded_a_second", "s-"),
+            ("trained_a_second", "^-"),
+        ):
+            panels[-1].plot(
+                [row["batch"] for row in rows], [row[name] for row in rows], mark, label=name.split("_")[0]
+            )
+        panels[-1].set(xlabel="batch", ylabel="images a second", xscale="log", yscale="log")
+        panels[-1].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,286 @@
+"""Time of a training step beside a plain PyTorch port and, for VAE/GAN, pythae's loop.
+
+    python benchmarks/step_time.py                                    # all frameworks, 32 px, w = 16
+    python benchmarks/step_time.py --frameworks avae --size 64 --width 32 --rounds 10
+    python benchmarks/step_time.py --pythae DIR                       # DIR: pip install --target DIR pythae
+    python benchmarks/step_time.py --memory                           # peak memory, a process each
+
+Contenders take turns in one process, step by step, on the same random images; medians are printed, and
+ratios to ours. Named alternatives: `plain`, alternatives/plain_port.py; `pythae`,
+alternatives/pythae_vaegan.py. `eager` is our step without compilation. Also: how many floating-point
+operations a step of ours takes, counted kernel by kernel; how fast its convolutions are when each is run
+alone, on the same shapes, in the same run; and which share of that rate the whole step reaches.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from alternatives.plain_port import plain_step
+from avae.engine.compile import Compiled, traced
+from avae.engine.optimizers import adams
+from avae.engine.step import Phase, gradients, training_step
+from avae.frameworks import Framework
+from avae.recipes.build import build_framework
+from avae.recipes.config import Config
+from avae.runs.train import in_precision
+
+CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
+WARM_UP = 3
+Step = Callable[[], Any]
+
+
+def main() -> None:
+    asked = arguments()
+    if asked.only:
+        print(json.dumps(peak_memory(asked)))
+        return
+    results = []
+    for framework in asked.frameworks:
+        row = memory(asked, framework) if asked.memory else speed(asked, framework)
+        results.append({"framework": framework, **row})
+        show(results[-1])
+    if asked.out:
+        asked.out.write_text(json.dumps({**machine(asked), "results": results}, indent=2) + "\n")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    all_of_them = ["vae", "gan", "vaegan", "bigan", "avae"]
+    parser.add_argument("--frameworks", nargs="+", default=all_of_them, choices=all_of_them)
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument(
+        "--precision", choices=["fp32", "bf16"], default="fp32", help="ours; plain is TF32 on GPUs"
+    )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--compile", choices=["on", "off"], default="on")
+    parser.add_argument("--pythae", type=Path, help="folder with pythae, unless it is installed")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    if asked.pythae:
+        sys.path.append(str(asked.pythae))
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    return asked
+
+
+def speed(asked: argparse.Namespace, framework: str) -> dict[str, Any]:
+    """Time all contenders in turn."""
+    steps, compile_seconds = contenders(asked, framework)
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for i in range(WARM_UP + asked.rounds):
+        for name, step in steps.items():
+            taken = timed(step, asked.device)
+            if i >= WARM_UP:
+                seconds[name].append(taken)
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    kernels = rates(asked, framework)
+    ours = medians["ours"]
+    return {
+        "seconds": {name: round(value, 5) for name, value in medians.items()},
+        "ratio": {name: round(value / ours, 3) for name, value in medians.items() if name != "ours"},
+        "images_per_second": round(asked.batch_size / ours, 1),
+        "compile_seconds": round(compile_seconds, 1),
+        "break_even_steps": break_even(compile_seconds, medians),
+        "gflop_a_step": round(kernels["flop"] / 1e9, 2),
+        "gflops": round(kernels["flop"] / ours / 1e9, 1),
+        "convolution_gflops": round(kernels["flop"] / kernels["seconds"] / 1e9, 1),
+        "share_of_convolution_rate": round(kernels["seconds"] / ours, 3),
+    }
+
+
+def contenders(asked: argparse.Namespace, name: str) -> tuple[dict[str, Step], float]:
+    """Return a step of each contender, and what compiling took."""
+    steps: dict[str, Step] = {}
+    compile_seconds = 0.0
+    if asked.compile == "on":
+        steps["ours"] = our_step(asked, name, compiled=True)
+        compile_seconds = timed(steps["ours"], asked.device) - timed(steps["ours"], asked.device)
+    steps["eager" if asked.compile == "on" else "ours"] = our_step(asked, name, compiled=False)
+    steps["plain"] = plain(asked, name)
+    if name == "vaegan" and (step := pythae(asked)) is not None:
+        steps["pythae"] = step
+    return steps, compile_seconds
+
+
+def our_step(asked: argparse.Namespace, name: str, compiled: bool) -> Step:
+    framework, x, noise = made(asked, name)
+    framework = framework.to(memory_format=torch.channels_last)
+    x = x.to(memory_format=torch.channels_last)
+    optimizers = adams(framework.networks, 2e-4, {})
+    phases = [Phase("main", in_precision(framework.losses, x.device, asked.precision))]
+    fast = Compiled([], Path.home() / ".cache/avae/compiled", lambda text: print(text, file=sys.stderr))
+    differentiate = fast if compiled else gradients
+    return lambda: training_step(0, phases, framework.networks, optimizers, [(x, noise)], differentiate)
+
+
+def plain(asked: argparse.Namespace, name: str) -> Step:
+    framework, x, noise = made(asked, name)
+    step = plain_step(framework)
+    return lambda: step(x, noise)
+
+
+def pythae(asked: argparse.Namespace) -> Step | None:
+    try:
+        from alternatives.pythae_vaegan import pythae_step
+    except ImportError as error:
+        print(f"without pythae ({error}): pip install --target DIR pythae, and --pythae DIR", file=sys.stderr)
+        return None
+    framework, x, _ = made(asked, "vaegan")
+    return pythae_step(framework, x)
+
+
+def made(asked: argparse.Namespace, name: str) -> tuple[Framework, torch.Tensor, dict[str, torch.Tensor]]:
+    """Return a framework in PyTorch's default layout, and images and noise for it."""
+    torch.manual_seed(0)
+    config = Config(
+        recipe="",
+        data="",
+        out="",
+        steps=1,
+        channels=3,
+        code_dim=100,
+        framework=name,
+        size=asked.size,
+        width=asked.width,
+    )
+    framework = build_framework(config).to(asked.device).train()
+    x = torch.rand(asked.batch_size, 3, asked.size, asked.size, device=asked.device) * 2 - 1
+    shapes = framework.noise_shapes(asked.batch_size)
+    return framework, x, {key: torch.randn(shape, device=asked.device) for key, shape in shapes.items()}
+
+
+def rates(asked: argparse.Namespace, name: str) -> dict[str, float]:
+    """Count the operations of our step, and time its convolutions one by one on these shapes."""
+    framework, x, noise = made(asked, name)
+    framework = framework.to(memory_format=torch.channels_last)
+    x = x.to(memory_format=torch.channels_last)
+    phase = Phase("main", in_precision(framework.losses, x.device, asked.precision))
+    with FlopCounterMode(display=False) as counter:
+        gradients(phase, framework.networks, x, noise)
+    graph = traced(phase, framework.networks, [], x, noise)
+    alone: dict[str, list[Any]] = {}
+    for node in graph.graph.nodes:
+        if node.target in CONVOLUTIONS:
+            alone.setdefault(kernel(node), [0, node])[0] += 1
+    seconds = sum(count * kernel_seconds(node, asked.device) for count, node in alone.values())
+    return {"flop": float(counter.get_total_flops()), "seconds": seconds}
+
+
+def kernel(node: torch.fx.Node) -> str:
+    """Return what tells one convolution's work from another's."""
+    shown = [tuple(a.meta["val"].shape) if isinstance(a, torch.fx.Node) else a for a in node.args]
+    return f"{node.target} {shown}"
+
+
+def kernel_seconds(node: torch.fx.Node, device: str) -> float:
+    """Time one convolution of the step alone, on random numbers in its own layout."""
+
+    def filled(argument: Any) -> Any:
+        if not isinstance(argument, torch.fx.Node):
+            return argument
+        like = argument.meta["val"]
+        return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device=device).normal_()
+
+    arguments = [filled(argument) for argument in node.args]
+    with torch.no_grad():
+        times = [timed(lambda: node.target(*arguments), device) for _ in range(9)]
+    return statistics.median(times[2:])
+
+
+def timed(step: Step, device: str) -> float:
+    """Return the seconds of one call."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    step()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def break_even(compile_seconds: float, medians: dict[str, float]) -> int | None:
+    """Return the steps after which compiling has paid; None if it never does."""
+    saved = medians.get("eager", 0.0) - medians["ours"]
+    return round(compile_seconds / saved) if saved > 0 else None
+
+
+def memory(asked: argparse.Namespace, framework: str) -> dict[str, Any]:
+    """Return peak memory in MiB of processes of our step and of the plain one, above one that made none."""
+    found = {}
+    for who in ("none", "ours", "eager", "plain"):
+        command = [
+            sys.executable,
+            __file__,
+            "--only",
+            who,
+            "--frameworks",
+            framework,
+            "--size",
+            str(asked.size),
+        ]
+        command += [
+            "--width",
+            str(asked.width),
+            "--batch-size",
+            str(asked.batch_size),
+            "--device",
+            asked.device,
+        ]
+        found[who] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    above = {who: round(found[who] - found["none"]) for who in ("ours", "eager", "plain")}
+    return {"mib": above, "ratio": {who: round(above[who] / above["plain"], 2) for who in ("ours", "eager")}}
+
+
+def peak_memory(asked: argparse.Namespace) -> float:
+    """Make five steps of one contender, and return the most memory that it took, in MiB."""
+    (name,) = asked.frameworks
+    steps = {"ours": lambda: our_step(asked, name, True), "eager": lambda: our_step(asked, name, False)}
+    steps |= {"plain": lambda: plain(asked, name)}
+    step = steps[asked.only]() if asked.only in steps else made(asked, name)[0].train
+    for _ in range(5):
+        step()
+    if asked.device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def machine(asked: argparse.Namespace) -> dict[str, Any]:
+    """Say what the numbers are of."""
+    name = (
+        torch.cuda.get_device_name() if asked.device == "cuda" else platform.processor() or platform.machine()
+    )
+    return {
+        "date": str(date.today()),
+        "hardware": f"{name}, {torch.get_num_threads()} threads",
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "settings": {
+            key: str(value) for key, value in vars(asked).items() if key not in ("out", "pythae", "only")
+        },
+    }
+
+
+def show(row: dict[str, Any]) -> None:
+    print(
+        f"{row['framework']}:", json.dumps({key: value for key, value in row.items() if key != "framework"})
+    )
+
+
+if __name__ == "__main__":
+    main()

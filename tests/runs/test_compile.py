@@ -1,0 +1,110 @@
+"""--compile: the eager course, to rounding; resumed to the bit; eager where nothing can be compiled."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch._dynamo
+from torch import nn
+
+import avae
+from avae.engine.compile import PAYS_FROM, Compiled, differentiator
+from avae.engine.log import read_stats
+from avae.engine.step import Phase, gradients
+from avae.tensorfile import load_tensors
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from kill_nine import compare
+
+MOVING = {"latent_weighting": "annealed", "target_kl": 5.0}
+"""Coefficients that move, by plan and by control: a trace must hold neither at its first value."""
+
+SHAPE = {
+    "steps": 12,
+    "checkpoint_every": 6,
+    "log_every": 1,
+    "batch_size": 16,
+    "width": 2,
+    "code_dim": 4,
+    "xi_dim": 2,
+    "precision": "fp64",
+    "device": "cpu",
+} | MOVING
+
+
+@pytest.fixture(scope="module")
+def compiled_run(tmp_path_factory) -> Path:
+    """A compiled run, which compiled no more than once."""
+    folder = tmp_path_factory.mktemp("compiled") / "run"
+    torch._dynamo.utils.counters.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("avae.runs.train.RECALIBRATION_ITEMS", 128)
+        avae.train("demo", **SHAPE, compile="on", out=str(folder))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    return folder
+
+
+def test_compiled_steps_follow_the_eager_course(compiled_run, tmp_path):
+    avae.train("demo", **SHAPE, compile="off", out=str(tmp_path / "off"))
+    off, on = (
+        load_tensors(run / "state/step-00000012.safetensors")[0] for run in (tmp_path / "off", compiled_run)
+    )
+    assert off.keys() == on.keys()
+    assert any(not torch.equal(on[name], off[name]) for name in off)  # else nothing was compiled
+    for name in off:
+        torch.testing.assert_close(on[name], off[name], rtol=1e-10, atol=1e-10, msg=name)
+    terms = [
+        [
+            {k: v for k, v in line.items() if k != "images_per_second"}
+            for line in read_stats(run / "stats.jsonl")
+        ]
+        for run in (tmp_path / "off", compiled_run)
+    ]
+    assert terms[0] == terms[1]  # in float32, as they are written
+
+
+def test_a_compiled_run_resumes_to_the_bit(compiled_run, tmp_path):
+    run = tmp_path / "run"
+    avae.train("demo", **SHAPE, compile="on", out=str(run))
+    (run / "state/step-00000012.safetensors").unlink()
+    avae.train("demo", out=str(run), resume=True)
+    assert compare(compiled_run, run) == []
+
+
+def test_what_cannot_be_traced_stays_eager_and_says_so_once(tmp_path):
+    said: list[str] = []
+    network = nn.Linear(2, 1)
+
+    def losses(x, noise):
+        y = network(x)
+        return {"a": y.square().mean() if y.sum() > 0 else y.mean()}, {}  # decides by a value
+
+    phase, networks, x = Phase("main", losses), {"a": network}, torch.ones(4, 2)
+    compiled = Compiled([], tmp_path, said.append)
+    for _ in range(3):
+        ours, expected = compiled(phase, networks, x, {}), gradients(phase, networks, x, {})
+        assert all(map(torch.equal, ours[0]["a"], expected[0]["a"]))
+    assert [line.split(" (")[0] for line in said] == ["compiling the step", "not compiled, so slower"]
+
+
+def test_a_tensor_that_no_state_holds_stays_eager(tmp_path):
+    """A trace would hold its first value for ever."""
+    said: list[str] = []
+    network, hidden = nn.Linear(2, 1), torch.ones(1)
+    phase = Phase("main", lambda x, noise: ({"a": (hidden * network(x)).mean()}, {}))
+    compiled = Compiled([], tmp_path, said.append)
+    for value in (1.0, 2.0):
+        hidden.fill_(value)
+        grads, _ = compiled(phase, {"a": network}, torch.ones(4, 2), {})
+        assert grads["a"][1].item() == value
+    assert "not compiled" in said[-1]
+
+
+def test_auto_compiles_long_runs_of_built_networks():
+    def chosen(mode, steps, own=False):
+        return differentiator(mode, steps, own, [], Path(), print) is not gradients
+
+    assert [chosen("auto", PAYS_FROM), chosen("auto", PAYS_FROM - 1)] == [True, False]
+    assert [chosen("auto", PAYS_FROM, own=True), chosen("on", 1, own=True)] == [False, True]
+    assert not chosen("off", PAYS_FROM)
