@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from avae.engine.optimizers import adams, set_learning_rate
-from avae.engine.step import Phase, gradients, training_step
+from avae.engine.step import Phase, gradients, mean_gradients, training_step
 from avae.frameworks import AVAE
 from avae.networks.dcgan import Down, Up
 from avae.networks.gaussian import GaussianEncoder
@@ -76,6 +76,19 @@ def test_a_parameter_without_gradient_is_an_error_in_main_and_left_alone_elsewhe
     optimizers = adams(networks, 0.1, {})
     training_step(0, [Phase("other", losses)], networks, optimizers, [(torch.zeros(1, 2), {})])
     assert torch.equal(networks["a"].bias, bias)
+
+
+def test_micro_batches_add_up_where_two_parameters_have_the_very_same_gradient():
+    """Autograd hands out one tensor for both, which must not be added to twice."""
+    networks = {"a": nn.ParameterList([torch.zeros(2), torch.zeros(2)])}
+
+    def losses(x, noise):
+        return {"a": ((networks["a"][0] + networks["a"][1]) * x).sum()}, {"x": x.sum()}
+
+    batches = [(torch.tensor([1.0, 2.0]), {}), (torch.tensor([5.0, 0.0]), {})]
+    grads, terms = mean_gradients(Phase("main", losses), networks, batches)
+    assert [grad.tolist() for grad in grads["a"]] == [[3.0, 1.0]] * 2
+    assert terms["x"].item() == 4.0
 
 
 def test_phases_run_when_they_are_due(networks):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -69,9 +70,8 @@ def mean_gradients(
     total, logged = differentiate(phase, networks, *batches[0])
     for x, noise in batches[1:]:
         more, terms = differentiate(phase, networks, x, noise)
-        for name, grads in total.items():
-            _add(grads, more[name])
-        _add(logged.values(), terms.values())
+        total = {name: _sums(grads, more[name]) for name, grads in total.items()}
+        logged = dict(zip(logged, _sums(logged.values(), terms.values()), strict=True))
     tensors = [grad for grads in total.values() for grad in grads if grad is not None]
     if len(batches) > 1:
         torch._foreach_div_([*tensors, *logged.values()], len(batches))
@@ -110,10 +110,15 @@ def training_step(
     return logged
 
 
-def _add(total: Iterable[Tensor | None], more: Iterable[Tensor | None]) -> None:
-    """Add to each tensor of a total; what is None in one is None in the other."""
-    pairs = [(a, b) for a, b in zip(total, more, strict=True) if a is not None and b is not None]
-    torch._foreach_add_([a for a, _ in pairs], [b for _, b in pairs])
+T = TypeVar("T", Tensor, Tensor | None)
+
+
+def _sums(total: Iterable[T], more: Iterable[T]) -> tuple[T, ...]:
+    """Add tensor by tensor, what is None in one being None in the other.
+
+    Not in place: two parameters, or terms, may have the very same tensor.
+    """
+    return tuple(a if a is None or b is None else a + b for a, b in zip(total, more, strict=True))
 
 
 def _largest_norm(by_network: Gradients) -> Tensor:
