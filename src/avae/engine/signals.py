@@ -9,7 +9,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """While entered, the first signal is only noted; a second one acts as it would have without us.
+    """While entered, signals are only noted, but for a second Ctrl-C, which acts as it would have without us.
+
+    SIGTERM is often sent twice: by a scheduler, or by whoever ends many processes and by our own parent.
 
     Attributes:
         signal: the number of the signal that came, or None.
@@ -31,7 +33,8 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
-        self._restore()
+        if number == signal.SIGINT:
+            signal.signal(number, self._previous.pop(number))
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():
