@@ -1,13 +1,16 @@
 """What the loop does with its plan, seen on one weight."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from avae.engine.checkpoint import Checkpoints
 from avae.engine.ema import averages
+from avae.engine.log import read_stats
 from avae.engine.loop import Plan, fit
-from avae.engine.step import Phase
+from avae.engine.step import Phase, gradients
 
 
 class OneWeight(nn.Module):
@@ -37,7 +40,11 @@ def _plan(tmp_path, network, saved, steps=6, **changes):
         "folder": tmp_path,
         "title": "one weight",
     }
-    return Plan(**settings | {"evaluate": lambda step: None, "evaluate_every": 0} | changes)
+    return Plan(
+        **settings
+        | {"differentiate": gradients, "evaluate": lambda step: None, "evaluate_every": 0}
+        | changes
+    )
 
 
 def test_each_step_uses_its_own_learning_rate_and_checkpoints_fall_due(tmp_path):
@@ -72,3 +79,17 @@ def test_plain_lines_tell_step_time_left_and_terms(tmp_path, capsys, monkeypatch
     assert "left" in lines[0]
     assert "/s" in lines[0]
     assert "w -0.5" in lines[0]  # the mean of w before steps 0 and 1
+
+
+def test_the_first_step_which_may_compile_does_not_count_as_slow(tmp_path, monkeypatch):
+    """Nor is there a speed after it alone."""
+    now = [0.0]
+    monkeypatch.setattr("avae.engine.log.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def slow_at_first(*arguments):
+        now[0] += 0.5 if now[0] else 100
+        return gradients(*arguments)
+
+    fit(_plan(tmp_path, OneWeight(), [], differentiate=slow_at_first, log_every=1), 0)
+    speeds = [line["images_per_second"] for line in read_stats(tmp_path / "stats.jsonl")]
+    assert speeds == [0, 2, 2, 2, 2, 2]

@@ -147,7 +147,7 @@ class Display:
         self._bar.update(self._task, completed=step)
 
     def images_per_second(self, step: int) -> float:
-        """Return the mean speed since the start."""
+        """Return the mean speed since the step that `begin` was told, 0 at that step."""
         return (step - self._start) * self._batch_size / max(time.monotonic() - self._began, 1e-9)
 
     def terms(self, step: int, means: dict[str, float], warning: str = "") -> None:
@@ -159,8 +159,8 @@ class Display:
         last = step == self._steps
         if not self._console.is_terminal and (last or now - self._said >= PLAIN_SECONDS):
             self._said = now
-            left = (self._steps - step) * self._batch_size / speed
-            progress = f"step {step}/{self._steps}, {_duration(left)} left, {text}"
+            left = _duration((self._steps - step) * self._batch_size / speed) if speed else "unknown time"
+            progress = f"step {step}/{self._steps}, {left} left, {text}"
             self.say("  ".join([progress, warning] if warning else [progress]))
 
     def say(self, text: str) -> None:

@@ -93,6 +93,8 @@ def _train_from(start: int, plan: Plan, stop: StopRequest, display: Display) -> 
     display.begin(start)
     for done in range(start + 1, plan.steps + 1):
         means.add(_step(plan, done - 1))
+        if done == start + 1:
+            display.begin(done)  # what the first step may have compiled says nothing of the others' speed
         stopping = any_of(stop.signal is not None)
         planned = done == plan.steps or done % plan.checkpoint_every == 0
         # A signal adds neither a line nor a state to go back to: both would change the course of the run.
