@@ -1,6 +1,7 @@
 """The step as `engine.compile` traces it: for every framework the eager step's kernels and numbers."""
 
 import copy
+from itertools import chain
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from avae.engine.compile import traced
 from avae.engine.step import Phase, gradients
+from avae.runs.train import in_precision
 
 CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
 
@@ -28,6 +30,29 @@ class Kernels(TorchDispatchMode):
 
 def kind(func, args):
     return func, tuple(args[-1]) if "backward" in str(func) else ()
+
+
+def test_under_autocast_the_trace_is_the_eager_step_too():
+    """Weights are cast to bf16 in it, losses and gradients are not."""
+    framework = make("avae-images-b-xi-balanced").float()
+    x, noise = items_and_noise(framework, "avae-images-b-xi-balanced")
+    x, noise = x.float(), {name: tensor.float() for name, tensor in noise.items()}
+    phase = Phase("main", in_precision(framework.losses, x.device, "bf16"))
+    before = copy.deepcopy(framework.state_dict())
+    grads, terms = gradients(phase, framework.networks, x, noise)
+    framework.load_state_dict(before)
+    graph = traced(phase, framework.networks, [], x, noise)
+    held = dict(torch.nn.ModuleDict(framework.networks).state_dict(keep_vars=True))
+    with torch.no_grad():
+        fast, fast_terms = graph(held, [], x, noise)
+    convolutions = [n for n in graph.graph.nodes if n.target in CONVOLUTIONS]
+    assert {n.args[0].meta["val"].dtype for n in convolutions} == {torch.bfloat16}
+    for a, b in zip(
+        chain(*grads.values(), terms.values()), chain(*fast.values(), fast_terms.values()), strict=True
+    ):
+        assert a.dtype == b.dtype == torch.float32
+        # Eager autocast keeps a weight's cast for its next use, and adds up that weight's gradients in bf16.
+        assert (a - b).abs().max() <= 0.02 * a.abs().max()
 
 
 @pytest.mark.parametrize("name", MADE)
