@@ -393,7 +393,7 @@ def test_evaluate_writes_figures_and_where_they_come_from(data, framework, cli, 
     assert result["split"] == "test"
     assert result["data"] == {key: saved["data"][key] for key in ("name", "checksum", "preparation")}
     assert result["trained_on"] == saved["data"]
-    assert result["steps"] == saved["config"]["steps"]
+    assert result["step"] == saved["config"]["steps"]
     assert result["counts"]["reconstructed"] == (0 if framework == "gan" else 40)
     assert {"features", "lpips", "batch_norm", "code", "seed", "versions"} <= result.keys()
     if features:

@@ -111,7 +111,7 @@ def test_what_is_there_is_told(cli, tmp_path):
 
 def test_a_result_from_before_a_run_was_trained_for_longer_is_made_anew(cli, tmp_path):
     for row, steps in (("vae", 8), ("gan", 4)):
-        write_result(write_run(tmp_path, "cifar10", row, 0, width=2, steps=8), {"fid": 1.0}, steps=steps)
+        write_result(write_run(tmp_path, "cifar10", row, 0, width=2, steps=8), {"fid": 1.0}, step=steps)
     said = table1(
         *(cli, "--data", "cifar10", "--seeds", 1, "--out", tmp_path, "--dry-run"),
         *("--frameworks", "vae", "gan"),

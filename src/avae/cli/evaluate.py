@@ -13,6 +13,7 @@ from avae.cli.parsing import parse
 from avae.data.cache import cache_folder
 from avae.data.dataset import DataSet
 from avae.distributed import rank
+from avae.engine.checkpoint import newest, step_of
 from avae.errors import UserError
 from avae.evaluation.features import Extractor
 from avae.figures.report import write_report
@@ -139,7 +140,9 @@ def load_for(model: Model, source: str, cache: str | None = None) -> DataSet:
 
 
 def keep(model: Model, data: DataSet, outcome: dict[str, Any], run: Path) -> None:
-    """Write a result and a report into its run folder."""
+    """Write a result, with the step of the run's last checkpoint, and a report into its run folder."""
+    last = newest(run / "state")
+    outcome = {"step": step_of(last) if last else None, **outcome}
     result = run / "evaluation" / f"{outcome['protocol']}.json"
     write_json(result, outcome)
     print(f"figures: {result}\nreport:  {write_report(model, data, outcome, run)}")

@@ -94,7 +94,6 @@ def evaluate(
         "reconstruction": subject.default,
         "data": {"name": data.name, "checksum": data.checksum, "preparation": data.prepared_by},
         "trained_on": model.data,
-        "steps": model.config.steps,
         "split": split,
         "scale": "pixels in [-1, 1]" if data.holds_images else "the points' own",
         "counts": {
