@@ -1,8 +1,9 @@
-"""Training steps as most people would write them: `detach`, `backward` loss by loss, eager, default layout.
+"""Training steps as most people would write them: a forward pass a loss, `detach`, eager, default layout.
 
-The same networks, losses and optimizers as ours, in the manner of PyTorch's DCGAN example: generated images
-are kept from the critic's turn to the generator's, and `backward` also computes gradients of networks that
-do not step, which the next `zero_grad` throws away.
+The same networks, losses and optimizers as ours. The critic and the others each have a turn with a forward
+pass of its own, and `backward` also computes gradients of networks that do not step, which the next
+`zero_grad` throws away. (Keeping generated images from one turn to the next, as PyTorch's DCGAN example
+does, saves a pass or two.)
 """
 
 from collections.abc import Callable
@@ -64,9 +65,9 @@ def vae(encoder: Net, decoder: Net) -> Step:
 
 def gan(generator: Net, critic: Net) -> Step:
     def step(x: Tensor, noise: Noise) -> None:
-        drawn = generator(noise["z"])
-        learn(critic_loss(critic(x).flatten(), critic(drawn.detach()).flatten()).mean(), critic)
-        learn(manifold_loss(critic(drawn).flatten()).mean(), generator)
+        z = noise["z"]
+        learn(critic_loss(critic(x).flatten(), critic(generator(z).detach()).flatten()).mean(), critic)
+        learn(manifold_loss(critic(generator(z)).flatten()).mean(), generator)
 
     return step
 
@@ -78,9 +79,11 @@ def vaegan(encoder: Net, decoder: Net, critic: Net) -> Step:
 
     def step(x: Tensor, noise: Noise) -> None:
         mu, sigma = encoder(x)
+        images = decoder(mu + sigma * noise["eps"]).detach(), decoder(noise["z"]).detach()
+        real, (fake, other) = critic(x).flatten(), (critic(image).flatten() for image in images)
+        learn((critic_loss(real, other) + softplus(-fake)).mean(), critic)
+        mu, sigma = encoder(x)
         rebuilt, drawn = decoder(mu + sigma * noise["eps"]), decoder(noise["z"])
-        real, fakes = critic(x).flatten(), [critic(fake.detach()).flatten() for fake in (rebuilt, drawn)]
-        learn((critic_loss(real, fakes[1]) + softplus(-fakes[0])).mean(), critic)
         _, features = criticise(x)
         l_rebuilt, features_hat = criticise(rebuilt)
         l_drawn, _ = criticise(drawn)
@@ -101,10 +104,10 @@ def vaegan(encoder: Net, decoder: Net, critic: Net) -> Step:
 def bigan(encoder: Net, generator: Net, critic: Net) -> Step:
     def step(x: Tensor, noise: Noise) -> None:
         z = noise["z"]
-        drawn, code = generator(z), encoder(x)
-        real, fake = critic(x, code.detach()).flatten(), critic(drawn.detach(), z).flatten()
+        real = critic(x, encoder(x).detach()).flatten()
+        fake = critic(generator(z).detach(), z).flatten()
         learn(critic_loss(real, fake).mean(), critic)
-        l_b = joint_loss(critic(x, code).flatten(), critic(drawn, z).flatten()).mean()
+        l_b = joint_loss(critic(x, encoder(x)).flatten(), critic(generator(z), z).flatten()).mean()
         for net in (encoder, generator):
             net.adam.zero_grad()
         l_b.backward()
@@ -122,8 +125,10 @@ def avae(encoder: Net, decoder: Net, generator: Net, critic: Net) -> Step:
     def step(x: Tensor, noise: Noise) -> None:
         vae_step(x, noise)
         z = noise["z"]
-        drawn = generator(z, noise["xi"]) if "xi" in noise else generator(z)
-        learn(critic_loss(critic(x).flatten(), critic(drawn.detach()).flatten()).mean(), critic)
+        codes = (z, noise["xi"]) if "xi" in noise else (z,)
+        fake = generator(*codes).detach()
+        learn(critic_loss(critic(x).flatten(), critic(fake).flatten()).mean(), critic)
+        drawn = generator(*codes)
         mu, sigma = encoder(drawn)
         l_z = latent_loss_b(mu, z, sigma.detach()).mean()
         learn(l_z + manifold_loss(critic(drawn).flatten()).mean(), generator)
