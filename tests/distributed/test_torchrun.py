@@ -179,6 +179,13 @@ def test_micro_batches_equal_the_whole(framework, tmp_path):
     assert_same(tmp_path / "one", tmp_path / "parts")
 
 
+def test_micro_batches_of_whole_groups_equal_the_whole(tmp_path):
+    settings = SETTINGS | {"network": "stylegan2", "width": 1}
+    avae.train("demo", out=str(tmp_path / "one"), **settings)
+    avae.train("demo", out=str(tmp_path / "parts"), **settings, micro_batches=4)
+    assert_same(tmp_path / "one", tmp_path / "parts")
+
+
 def test_micro_batches_are_refused_where_there_is_batch_norm(cli, tmp_path, tiny):
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in tiny.items()]
     said = cli("train", "demo", *flags, "--micro-batches", 2, "--out", tmp_path / "run")

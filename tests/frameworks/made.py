@@ -13,6 +13,7 @@ from avae.networks.dcgan import Down, Up
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic
 from avae.networks.mlp import MLP
+from avae.networks.stylegan2 import Critic, Encoder, Generator
 
 LATENT = {"a": (latent_loss_a, code_scale_a), "b": (latent_loss_b, code_scale_b)}
 WEIGHTINGS: dict[str, Weighting] = {
@@ -88,6 +89,28 @@ def avae_of_images(latent: str, xi: int, weighting: str, codes: Codes) -> Framew
     )
 
 
+def vaegan_of_stylegan2() -> Framework:
+    encoder, decoder = GaussianEncoder(Encoder(16, 1, 1, D), D), Generator(16, 1, 1, D, torch.nn.Identity)
+    return VAEGAN(encoder, decoder, Critic(16, 1, 1, 1), D, beta=0.5)
+
+
+def bigan_of_stylegan2() -> Framework:
+    critic = JointCritic(Critic(16, 1, 1, 4), 4, D, 8)
+    return BiGAN(Encoder(16, 1, 1, D), Generator(16, 1, 1, D), critic, D)
+
+
+def avae_of_stylegan2() -> Framework:
+    return AVAE(
+        GaussianEncoder(Encoder(16, 1, 1, D), D),
+        Generator(16, 1, 1, D, torch.nn.Identity),
+        Generator(16, 1, 1, D + XI),
+        Critic(16, 1, 1, 1),
+        D,
+        XI,
+        weighting=WEIGHTINGS["balanced"],
+    )
+
+
 def _made() -> dict[str, Callable[[], Framework]]:
     made: dict[str, Callable[[], Framework]] = {
         "vae-points": vae_of_points,
@@ -98,6 +121,9 @@ def _made() -> dict[str, Callable[[], Framework]]:
         "vaegan-images": vaegan_of_images,
         "bigan-points": bigan_of_points,
         "bigan-images": bigan_of_images,
+        "vaegan-images-stylegan2": vaegan_of_stylegan2,
+        "bigan-images-stylegan2": bigan_of_stylegan2,
+        "avae-images-b-xi-balanced-stylegan2": avae_of_stylegan2,
     }
     for latent, xi, weighting in itertools.product("ab", (0, XI), WEIGHTINGS):
         variant = f"{latent}{'-xi' if xi else ''}-{weighting}"

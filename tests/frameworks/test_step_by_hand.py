@@ -71,13 +71,14 @@ def _gan(f, name, x, noise):
 
 
 def _vaegan(f, name, x, noise):
-    """Features as the layers make them: an MLP's last hidden units; the 16 px critic's last feature map."""
+    """Features as the layers make them: an MLP's last hidden units; a 16 px critic's last feature map."""
     E, D, C = f.encoder, f.decoder, f.critic
 
     def features(items):
         if name.endswith("points"):
             return C.layers[:-1](items)
-        return C.blocks(items).flatten(1)
+        maps = C.body if name.endswith("stylegan2") else C.blocks
+        return maps(items).flatten(1)
 
     def l_f(items):
         return 0.5 * ((features(items) - features(x).detach()) ** 2).sum() / len(x)

@@ -68,7 +68,8 @@ def test_the_trace_is_the_eager_step(name):
     graph = traced(phase, other.networks, controls, x, noise)
     nodes = [n for n in graph.graph.nodes if n.op == "call_function" and n.target in CONVOLUTIONS]
     assert [kind(n.target, n.args) for n in nodes] == kernels.called
-    held = dict(torch.nn.ModuleDict(other.networks).state_dict(keep_vars=True))
+    whole = torch.nn.ModuleDict(other.networks)
+    held = dict(whole.named_parameters()) | dict(whole.named_buffers())
     with torch.no_grad():
         fast, fast_terms = graph(held, [control.state for control in controls], x, noise)
     for network, ours in grads.items():

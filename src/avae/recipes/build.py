@@ -1,6 +1,8 @@
 """The one registry from names to classes."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -11,6 +13,7 @@ from avae.frameworks.codes import Codes, PictureCodes, PriorCodes
 from avae.frameworks.control import Annealed, Coefficient, Control, Course
 from avae.frameworks.weighting import Balanced, Equation, Softmax, Weighting
 from avae.losses import code_scale_a, code_scale_b, latent_loss_a, latent_loss_b
+from avae.networks import stylegan2
 from avae.networks.dcgan import STRIDES, Down, Up
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic
@@ -23,6 +26,9 @@ INTEGRAL_GAIN, PROPORTIONAL_GAIN = 10.0, 4.0
 
 ANNEALED_TO = 0.14
 """Share of its first value that rho falls to, as chosen in ADR 6."""
+
+SIZES = {"dcgan": tuple(STRIDES), "stylegan2": stylegan2.SIZES}
+"""Pixels across of the images that networks draw."""
 
 CODES: dict[str, Callable[[], Codes]] = {"prior": PriorCodes, "pictures": PictureCodes}
 
@@ -56,8 +62,9 @@ def build_framework(config: Config, networks: Mapping[str, nn.Module] | None = N
 
 def check_size(config: Config) -> None:
     """Raise UserError for a size that no network draws; None is one the data will decide."""
-    if config.network == "dcgan" and config.size not in (None, *STRIDES):
-        raise UserError(f"--size {config.size}: dcgan draws {', '.join(map(str, STRIDES))} pixels")
+    sizes = SIZES.get(config.network)
+    if sizes and config.size not in (None, *sizes):
+        raise UserError(f"--size {config.size}: {config.network} draws {', '.join(map(str, sizes))} pixels")
 
 
 def _vae(config: Config, networks: dict[str, nn.Module]) -> Framework:
@@ -131,46 +138,79 @@ def _rho_at_posterior_level(start: float) -> Control:
     return Control("latent_consistency", "posterior_level", Course(start, 0.03, 3.0, 1e-3))
 
 
+Maker = Callable[[int], nn.Module]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The networks of one kind: makers by what each takes (codes) or returns, as a number of features."""
+
+    encoder: Maker
+    decoder: Maker
+    generator: Maker
+    critic: Maker
+
+
 def _makers(config: Config) -> dict[str, Callable[[], nn.Module]]:
     """Return, by name, a maker for every network of the framework."""
-    down, up = _mlp(config) if config.network == "mlp" else _dcgan(config)
+    kind = KINDS[config.network](config)
     d = config.code_dim
-    gaussian = {"encoder": lambda: GaussianEncoder(down(d), d), "decoder": lambda: up(d)}
-    generator = {"generator": lambda: up(d)}
-    critic = {"critic": lambda: down(1)}
+    gaussian = {
+        "encoder": lambda: GaussianEncoder(kind.encoder(d), d),
+        "decoder": lambda: kind.decoder(d),
+    }
+    generator = {"generator": lambda: kind.generator(d)}
+    critic = {"critic": lambda: kind.critic(1)}
     makers: dict[str, dict[str, Callable[[], nn.Module]]] = {
         "vae": gaussian,
         "gan": generator | critic,
         "vaegan": gaussian | critic,
-        "bigan": {"encoder": lambda: down(d), **generator, "critic": lambda: _joint(config, down)},
-        "avae": {**gaussian, "generator": lambda: up(d + config.xi_dim), **critic},
+        "bigan": {
+            "encoder": lambda: kind.encoder(d),
+            **generator,
+            "critic": lambda: _joint(config, kind.critic),
+        },
+        "avae": {**gaussian, "generator": lambda: kind.generator(d + config.xi_dim), **critic},
     }
     return makers[config.framework]
 
 
-Maker = Callable[[int], nn.Module]
-
-
-def _mlp(config: Config) -> tuple[Maker, Maker]:
+def _mlp(config: Config) -> Kind:
     features = _known(config, "channels")
-    return (
-        lambda outputs: MLP(features, outputs, config.width),
-        lambda inputs: MLP(inputs, features, config.width),
+
+    def down(outputs: int) -> nn.Module:
+        return MLP(features, outputs, config.width)
+
+    def up(inputs: int) -> nn.Module:
+        return MLP(inputs, features, config.width)
+
+    return Kind(down, up, up, down)
+
+
+def _dcgan(config: Config) -> Kind:
+    shape = _known(config, "size"), _known(config, "channels"), config.width
+    down, up = partial(Down, *shape), partial(Up, *shape)
+    return Kind(down, up, up, down)
+
+
+def _stylegan2(config: Config) -> Kind:
+    shape = _known(config, "size"), _known(config, "channels"), config.width
+    generator = partial(stylegan2.Generator, *shape)
+    return Kind(
+        encoder=partial(stylegan2.Encoder, *shape),
+        decoder=partial(generator, noise=nn.Identity),
+        generator=generator,
+        critic=partial(stylegan2.Critic, *shape),
     )
 
 
-def _dcgan(config: Config) -> tuple[Maker, Maker]:
-    size, channels = _known(config, "size"), _known(config, "channels")
-    return (
-        lambda outputs: Down(size, channels, config.width, outputs),
-        lambda inputs: Up(size, channels, config.width, inputs),
-    )
+KINDS: dict[str, Callable[[Config], Kind]] = {"mlp": _mlp, "dcgan": _dcgan, "stylegan2": _stylegan2}
 
 
-def _joint(config: Config, down: Maker) -> nn.Module:
+def _joint(config: Config, critic: Maker) -> nn.Module:
     # As many features as the last convolution has channels; a perceptron's are its hidden units.
     features = config.width * (1 if config.network == "mlp" else 8)
-    return JointCritic(down(features), features, config.code_dim, features)
+    return JointCritic(critic(features), features, config.code_dim, features)
 
 
 def _known(config: Config, name: str) -> int:

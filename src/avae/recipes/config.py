@@ -49,11 +49,11 @@ class Config:
     networks without batch norm."""
     framework: Literal["vae", "gan", "vaegan", "bigan", "avae"] = "avae"
     """What to train: VAE, GAN, VAE/GAN, BiGAN or AVAE."""
-    network: Literal["dcgan", "mlp"] = "dcgan"
-    """dcgan for images, mlp for points."""
+    network: Literal["dcgan", "mlp", "stylegan2"] = "dcgan"
+    """dcgan or stylegan2 for images, mlp for points."""
     size: int | None = None
-    """Pixels across: 16, 32, 64, 128 or 256. By default as in the paper, or the largest of 16, 32 and 64 that
-    the pictures fill."""
+    """Pixels across: 16, 32, 64, 128 or 256; with stylegan2 512 and 1024 too. By default as in the paper, or
+    the largest of 16, 32 and 64 that the pictures fill."""
     channels: int | None = None
     """1 for grey, 3 for colour; by default as the pictures are. For points, their features."""
     crop: float | None = None
@@ -66,7 +66,8 @@ class Config:
     cache: str | None = None
     """Where packed sets and downloads are kept; by default ~/.cache/avae."""
     width: int = 64
-    """Channels of the first convolution (w in the paper), or units of a perceptron's hidden layers."""
+    """Channels of the first convolution (w in the paper), or units of a perceptron's hidden layers; of
+    stylegan2, channels at 512 pixels: 64 is its paper's."""
     code_dim: int = 100
     """Dimensions of the code z."""
     xi_dim: int = 100
@@ -162,7 +163,7 @@ def validate(config: Config) -> None:
         )
     if config.crop is not None:
         _require(0 < config.crop <= 1, config, "crop", "must be a share above 0, up to 1")
-    if config.network == "dcgan":
+    if config.network != "mlp":
         _require(config.channels in (None, 1, 3), config, "channels", "must be 1 (grey) or 3 (colour)")
     _require(config.seed < 2**63, config, "seed", "must be below 2**63")
     parse_weighting(config.latent_weighting)

@@ -31,6 +31,7 @@ from avae.files import write_atomically
 from avae.frameworks.base import Framework, Noise
 from avae.frameworks.recalibrate import recalibrate
 from avae.model import Model, load, load_weights
+from avae.networks.stylegan2.critic import GROUP, MinibatchDeviation
 from avae.noise import normal
 from avae.recipes.build import build_framework, check_size
 from avae.recipes.catalogue import changed, recipe
@@ -313,10 +314,16 @@ class Training:
 def check_division(config: Config, framework: Framework) -> None:
     """Raise UserError unless a batch can be divided as asked; tell if batch norm will see the difference."""
     parts = world_size() * config.micro_batches
+    over = f"{world_size()} processes of {config.micro_batches} micro-batches"
     if config.batch_size % parts or config.batch_size // parts < 2:
-        over = f"{world_size()} processes of {config.micro_batches} micro-batches"
         raise UserError(
             f"--batch-size {config.batch_size}: it cannot be divided over {over} of 2 or more items each"
+        )
+    grouped = any(isinstance(module, MinibatchDeviation) for module in framework.modules())
+    if grouped and parts > 1 and config.batch_size // parts % GROUP:
+        raise UserError(
+            f"--batch-size {config.batch_size}: the critic compares groups of {GROUP} items, which {over} "
+            f"would cut: choose a multiple of {GROUP * parts}"
         )
     norms = any(isinstance(module, _BatchNorm) for module in framework.modules())
     if norms and config.micro_batches > 1:
@@ -370,7 +377,7 @@ def _whole(path: str) -> str:
 
 def _settled(config: Config, data: DataSet) -> Config:
     """Fill in what the data decide."""
-    if data.holds_images != (config.network == "dcgan"):
+    if data.holds_images != (config.network != "mlp"):
         kind = "images" if data.holds_images else "points"
         raise UserError(f"--network {config.network} does not fit {data.name}, which is made of {kind}")
     if len(data.train) < 2:

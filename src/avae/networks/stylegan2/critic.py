@@ -1,0 +1,134 @@
+"""From an image to logits or to a code (StyleGAN2, section 4.1, Fig. 7c: residual nets)."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from avae.networks.stylegan2.equalized import Conv, Linear, leaky
+from avae.networks.stylegan2.fir import Blur, Downsample
+from avae.networks.stylegan2.sizes import SMALLEST, channels_at, check_size, resolutions
+
+GROUP = 4
+"""Images of a group of the minibatch standard deviation."""
+
+
+class ResidualBlock(nn.Module):
+    """x (N, inputs, R, R) -> (N, outputs, R/2, R/2): two convolutions, beside a linear way.
+
+    The sum is divided by sqrt(2) to keep its variance (StyleGAN2, section 4.1).
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = Conv(inputs, inputs, 3)
+        self.blur = Blur(padding=2)
+        self.down = Conv(inputs, outputs, 3, stride=2, padding=0)
+        self.downsample = Downsample()
+        self.skip = Conv(inputs, outputs, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = leaky(self.down(self.blur(leaky(self.conv(x)))))
+        out: Tensor = (y + self.skip(self.downsample(x))) / math.sqrt(2)
+        return out
+
+
+class Body(nn.Module):
+    """Images (N, channels, size, size) in about [-1, 1] -> maps (N, 8 width, 4, 4), each of its own image."""
+
+    def __init__(self, size: int, channels: int, width: int) -> None:
+        super().__init__()
+        check_size(size)
+        widths = [channels_at(resolution, width) for resolution in reversed(resolutions(size))]
+        self.from_image = Conv(channels, widths[0], 1)
+        self.blocks = nn.Sequential(*(ResidualBlock(a, b) for a, b in pairwise(widths)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps: Tensor = self.blocks(leaky(self.from_image(x)))
+        return maps
+
+
+class Head(nn.Module):
+    """Maps (N, inputs, 4, 4) -> (N, outputs): a convolution and two linear layers, `hidden` wide."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = Conv(inputs, hidden, 3)
+        self.hidden = Linear(hidden * SMALLEST**2, hidden)
+        self.linear = Linear(hidden, outputs)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        out: Tensor = self.linear(leaky(self.hidden(leaky(self.conv(maps)).flatten(1))))
+        return out
+
+
+class MinibatchDeviation(nn.Module):
+    """Joins to maps (N, C, H, W) one more channel: how much the images of a group differ.
+
+    After Karras et al., 2018 (arXiv 1710.10196, section 3): the standard deviation over the group, of every
+    feature at every pixel, averaged to one number.
+
+    Groups are of 4 consecutive images. What is left at the end of a batch is judged with the images before
+    it, 4 in all; a batch of less than 4 is one group, and an image alone does not differ at all. A group
+    never reaches beyond the tensor, that is, the micro-batch: divided into micro-batches of whole groups, a
+    batch gives the same.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        size = min(GROUP, len(maps))
+        left = len(maps) % size
+        whole = maps[: len(maps) - left].reshape(-1, size, *maps.shape[1:])
+        channel = _differences(whole).repeat_interleave(size, 0)
+        if left:
+            channel = torch.cat([channel, _differences(maps[-size:][None]).expand(left, -1, -1, -1)])
+        return torch.cat([maps, channel.to(maps.dtype).expand(-1, 1, *maps.shape[2:])], 1)
+
+
+def _differences(groups: Tensor) -> Tensor:
+    """Return, for groups (G, n, C, H, W), their mean standard deviation (G, 1, 1, 1), in fp32 or better."""
+    groups = groups.to(torch.promote_types(groups.dtype, torch.float32))
+    deviation = (groups.var(1, correction=0) + 1e-8).sqrt()
+    return deviation.mean((1, 2, 3), keepdim=True)
+
+
+class Encoder(nn.Module):
+    """The critic without its minibatch statistics, so that one image has one code: x -> (N, outputs)."""
+
+    def __init__(self, size: int, channels: int, width: int, outputs: int) -> None:
+        super().__init__()
+        inner = channels_at(SMALLEST, width)
+        self.body = Body(size, channels, width)
+        self.head = Head(inner, inner, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Under autocast the layers compute in bf16; what leaves has the dtype of what came in.
+        out: Tensor = self.head(self.body(x)).to(x.dtype)
+        return out
+
+
+class Critic(nn.Module):
+    """Images (N, channels, size, size) -> (N, outputs), with a look at their neighbours in the batch.
+
+    Args:
+        size: one of `SIZES`, in pixels.
+        channels: of the image, 1 or 3.
+        width: as of `channels_at`.
+        outputs: 1 for logits; more for the branch of items of a `JointCritic`.
+    """
+
+    def __init__(self, size: int, channels: int, width: int, outputs: int) -> None:
+        super().__init__()
+        inner = channels_at(SMALLEST, width)
+        self.body = Body(size, channels, width)
+        self.deviation = MinibatchDeviation()
+        self.head = Head(inner + 1, inner, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.with_features(x)[0]
+
+    def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `forward` does, and VAE/GAN's features: the body's maps (N, 8 width, 4, 4)."""
+        maps = self.body(x)
+        # Under autocast the layers compute in bf16; what leaves has the dtype of what came in.
+        return self.head(self.deviation(maps)).to(x.dtype), maps.to(x.dtype)

@@ -1,0 +1,65 @@
+"""Layers with an equalised learning rate (Karras et al., 2018, arXiv 1710.10196, section 4.1).
+
+Weights are stored with unit variance and scaled at every use to that of He's initialisation. Adam moves every
+parameter at the same rate; so all layers, however many inputs they have, learn at one speed.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+SLOPE, GAIN = 0.2, math.sqrt(2)
+
+
+def leaky(x: Tensor) -> Tensor:
+    """Apply leaky ReLU, times sqrt(2) to keep the mean square of what has zero mean (to 2 %)."""
+    return GAIN * nn.functional.leaky_relu(x, SLOPE)
+
+
+class Linear(nn.Module):
+    """x (N, inputs) -> x W^T + b, (N, outputs).
+
+    Args:
+        bias: what b starts at.
+        multiplier: of the learning rate, for W and b (StyleGAN, appendix C).
+    """
+
+    def __init__(self, inputs: int, outputs: int, bias: float = 0.0, multiplier: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / multiplier)
+        self.bias = nn.Parameter(torch.full((outputs,), bias / multiplier))
+        self.scale = multiplier / math.sqrt(inputs)
+        self.multiplier = multiplier
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.scale * self.weight, self.multiplier * self.bias)
+
+
+class Conv(nn.Module):
+    """x (N, inputs, H, W) -> (N, outputs, H', W').
+
+    Args:
+        kernel: pixels across.
+        stride, padding: of the convolution; by default H' = H.
+        bias: whether there is one, which starts at 0.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int | None = None,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        self.scale = 1 / math.sqrt(inputs * kernel**2)
+        self.stride = stride
+        self.padding = kernel // 2 if padding is None else padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.conv2d(x, self.scale * self.weight, self.bias, self.stride, self.padding)

@@ -1,0 +1,63 @@
+"""Bilinear up- and down-sampling by two: the taps [1, 3, 3, 1] in both directions (StyleGAN2, appendix B).
+
+The filter passes constants as they are and stops the highest frequency, so that pixels of one grid neither
+show on the other nor fold. Images keep their centres; beyond their borders there are zeros.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, conv_transpose2d
+
+TAPS = (1.0, 3.0, 3.0, 1.0)
+
+
+class _Filter(nn.Module):
+    """Holds the kernel, of sum `gain`, for one convolution per channel."""
+
+    kernel: Tensor
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        taps = torch.tensor(TAPS)
+        kernel = gain * torch.outer(taps, taps) / taps.sum() ** 2
+        # No part of what is learned, so not saved.
+        self.register_buffer("kernel", kernel[None, None], persistent=False)
+
+    def per_channel(self, x: Tensor) -> Tensor:
+        """Return the kernel once for each channel of x, (C, 1, 4, 4)."""
+        return self.kernel.to(x.dtype).expand(x.shape[1], -1, -1, -1)
+
+
+class Upsample(_Filter):
+    """x (N, C, H, W) -> (N, C, 2H, 2W): zeros between pixels, then the filter."""
+
+    def __init__(self) -> None:
+        # Three pixels in four are zeros.
+        super().__init__(gain=4.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv_transpose2d(x, self.per_channel(x), stride=2, padding=1, groups=x.shape[1])
+
+
+class Downsample(_Filter):
+    """x (N, C, H, W) -> (N, C, H/2, W/2): the filter, then every second pixel."""
+
+    def __init__(self) -> None:
+        super().__init__(gain=1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv2d(x, self.per_channel(x), stride=2, padding=1, groups=x.shape[1])
+
+
+class Blur(_Filter):
+    """x (N, C, H, W) -> (N, C, H + 2 padding - 3, W + 2 padding - 3): the filter alone.
+
+    Before a convolution of stride 2 or after a transposed one, it makes a filtered sampling of that.
+    """
+
+    def __init__(self, padding: int, gain: float = 1.0) -> None:
+        super().__init__(gain)
+        self.padding = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv2d(x, self.per_channel(x), padding=self.padding, groups=x.shape[1])

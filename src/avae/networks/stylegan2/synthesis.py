@@ -1,0 +1,136 @@
+"""From a style to an image (StyleGAN2, section 2.1, and 4.1, Fig. 7b: output skips)."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from avae.networks.stylegan2.equalized import leaky
+from avae.networks.stylegan2.fir import Upsample
+from avae.networks.stylegan2.mapping import Mapping
+from avae.networks.stylegan2.modulated import ModulatedConv, ToImage, UpModulatedConv
+from avae.networks.stylegan2.sizes import SMALLEST, channels_at, check_size, resolutions
+
+
+class FixedNoise(nn.Module):
+    """Adds a noise image to all channels of x (N, C, R, R), times a learned strength that starts at 0.
+
+    The paper draws its noise anew for every image (StyleGAN, section 2; one strength per layer: StyleGAN2,
+    appendix B). Here it is drawn once, with the first weights, and saved with them. So a generator is a
+    function of (z, xi), as all networks are: nothing but its arguments is random, however images are batched
+    or divided over processes, and no image needs millions of random numbers beside its code. What it costs:
+    noise is texture that does not vary from image to image; what varies is for xi to say.
+    """
+
+    noise: Tensor
+
+    def __init__(self, resolution: int) -> None:
+        super().__init__()
+        self.register_buffer("noise", torch.randn(1, 1, resolution, resolution))
+        self.strength = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + (self.strength * self.noise).to(x.dtype)
+
+
+class Layer(nn.Module):
+    """A modulated convolution, noise, bias and leaky ReLU: x, w (N, style_width) -> (N, outputs, R, R).
+
+    Args:
+        conv: of x and w, to `outputs` channels.
+        noise: adds noise to its result, or hands it on.
+    """
+
+    def __init__(self, conv: nn.Module, outputs: int, noise: nn.Module) -> None:
+        super().__init__()
+        self.conv = conv
+        self.noise = noise
+        self.bias = nn.Parameter(torch.zeros(outputs, 1, 1))
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        x = self.noise(self.conv(x, w))
+        return leaky(x + self.bias.to(x.dtype))
+
+
+class Block(nn.Module):
+    """All of a resolution from 8 pixels on: x (N, inputs, R/2, R/2), its image, w -> the same at R."""
+
+    def __init__(
+        self, inputs: int, outputs: int, channels: int, style_width: int, noise: Callable[[], nn.Module]
+    ) -> None:
+        super().__init__()
+        self.up = Layer(UpModulatedConv(inputs, outputs, style_width), outputs, noise())
+        self.layer = Layer(ModulatedConv(outputs, outputs, style_width), outputs, noise())
+        self.to_image = ToImage(outputs, channels, style_width)
+        self.upsample = Upsample()
+
+    def forward(self, x: Tensor, image: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.layer(self.up(x, w), w)
+        return x, self.upsample(image) + self.to_image(x, w)
+
+
+class Synthesis(nn.Module):
+    """w (N, style_width) -> (N, channels, size, size), unbounded.
+
+    Starts from a learned constant of 4x4 pixels. Every resolution adds its share to the image, filtered up.
+    """
+
+    def __init__(
+        self, size: int, channels: int, width: int, style_width: int, noise: Callable[[int], nn.Module]
+    ) -> None:
+        super().__init__()
+        first = channels_at(SMALLEST, width)
+        self.constant = nn.Parameter(torch.randn(1, first, SMALLEST, SMALLEST))
+        self.layer = Layer(ModulatedConv(first, first, style_width), first, noise(SMALLEST))
+        self.to_image = ToImage(first, channels, style_width)
+        self.blocks = nn.ModuleList(
+            Block(
+                channels_at(resolution // 2, width),
+                channels_at(resolution, width),
+                channels,
+                style_width,
+                lambda resolution=resolution: noise(resolution),  # type: ignore[misc]
+            )
+            for resolution in resolutions(size)[1:]
+        )
+
+    def forward(self, w: Tensor) -> Tensor:
+        x = self.layer(self.constant.expand(len(w), -1, -1, -1), w)
+        image: Tensor = self.to_image(x, w)
+        for block in self.blocks:
+            x, image = block(x, image, w)
+        return image
+
+
+class Generator(nn.Module):
+    """Generators and decoders: codes of `inputs` features in all -> (N, channels, size, size).
+
+    Several inputs (z and xi) are joined end to end. As in the paper no tanh ends the network: in training
+    values may leave [-1, 1], where the gradient to come back would otherwise vanish. In evaluation mode they
+    are cut off there, as they will be in any picture.
+
+    Args:
+        size: one of `SIZES`, in pixels.
+        channels: of the image, 1 or 3.
+        width: as of `channels_at`; the mapping network has 8 times as many units.
+        inputs: features of z and, where there is one, xi.
+        noise: makes the noise of a layer from its resolution; `nn.Identity`, for a decoder, makes none.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        channels: int,
+        width: int,
+        inputs: int,
+        noise: Callable[[int], nn.Module] = FixedNoise,
+    ) -> None:
+        super().__init__()
+        check_size(size)
+        self.mapping = Mapping(inputs, 8 * width)
+        self.synthesis = Synthesis(size, channels, width, 8 * width, noise)
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        # Under autocast the layers compute in bf16; what leaves has the dtype of what came in.
+        image: Tensor = self.synthesis(self.mapping(*parts)).to(parts[0].dtype)
+        return image if self.training else image.clamp(-1, 1)
