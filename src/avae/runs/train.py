@@ -12,14 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from avae.data.cache import cache_folder
 from avae.data.dataset import DataSet
 from avae.data.feeding import Feed
 from avae.data.locating import whole
 from avae.devices import pick_device
-from avae.distributed import any_of, barrier, from_rank_0, joined, rank, same_everywhere, share, world_size
+from avae.distributed import any_of, barrier, from_rank_0, joined, rank, same_everywhere, share
 from avae.engine.checkpoint import Checkpoints, NonFiniteError, newest, step_of
 from avae.engine.compile import differentiator
 from avae.engine.ema import averages
@@ -31,11 +30,11 @@ from avae.files import write_atomically
 from avae.frameworks.base import Framework, Noise
 from avae.frameworks.recalibrate import recalibrate
 from avae.model import Model, load, load_weights
-from avae.networks.stylegan2.critic import GROUP, MinibatchDeviation
 from avae.noise import normal
 from avae.recipes.build import build_framework, check_size
 from avae.recipes.catalogue import changed, recipe
 from avae.recipes.config import Config, learning_rate_factor, sigma_lr_multiplier, validate
+from avae.runs.division import check_division
 from avae.runs.evaluations import Evaluations
 from avae.runs.folder import (
     Saved,
@@ -309,31 +308,6 @@ class Training:
     def _as_model(self, framework: Framework | None = None) -> Model:
         framework = framework or copy.deepcopy(self.framework)
         return Model(framework.float(), self.config, describe(self.data), self.device)
-
-
-def check_division(config: Config, framework: Framework) -> None:
-    """Raise UserError unless a batch can be divided as asked; tell if batch norm will see the difference."""
-    parts = world_size() * config.micro_batches
-    over = f"{world_size()} processes of {config.micro_batches} micro-batches"
-    if config.batch_size % parts or config.batch_size // parts < 2:
-        raise UserError(
-            f"--batch-size {config.batch_size}: it cannot be divided over {over} of 2 or more items each"
-        )
-    grouped = any(isinstance(module, MinibatchDeviation) for module in framework.modules())
-    if grouped and parts > 1 and config.batch_size // parts % GROUP:
-        raise UserError(
-            f"--batch-size {config.batch_size}: the critic compares groups of {GROUP} items, which {over} "
-            f"would cut: choose a multiple of {GROUP * parts}"
-        )
-    norms = any(isinstance(module, _BatchNorm) for module in framework.modules())
-    if norms and config.micro_batches > 1:
-        raise UserError(
-            f"--micro-batches {config.micro_batches}: these networks have batch norm, which would see one "
-            f"micro-batch at a time: leave it out, or choose a smaller --batch-size"
-        )
-    if norms and world_size() > 1:
-        own = config.batch_size // world_size()
-        say(f"note: batch norm sees the {own} items of its own process, not all {config.batch_size}")
 
 
 def in_precision(losses: Losses, device: torch.device, precision: str) -> Losses:
