@@ -125,33 +125,40 @@ def table(axis: str, rows: list[dict[str, Any]]) -> str:
 
 
 def draw(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    """A panel an axis: seconds a step, and memory; and one of use against batch."""
-    figure, panels = plt.subplots(
-        1, len(results) + ("batch" in results), figsize=(4.2 * (len(results) + 1), 3.4)
-    )
-    for panel, (axis, rows) in zip(panels, results.items(), strict=False):
-        values = [row[axis] for row in rows]
-        panel.plot(values, [row["seconds_a_step"] for row in rows], "o-", color="C0")
-        panel.set(xlabel=axis, ylabel="seconds a step", xscale="log", yscale="log", xticks=values)
-        panel.set_xticklabels(values)
-        panel.minorticks_off()
+    """Draw a panel an axis, seconds a step and memory, and one of use against batch."""
+    count = len(results) + ("batch" in results)
+    figure, panels = plt.subplots(1, count, figsize=(4.2 * count, 3.4), squeeze=False)
+    for panel, (axis, rows) in zip(panels[0], results.items(), strict=False):
+        curve(panel, axis, rows, "seconds_a_step", "o-", "C0")
+        panel.set(xlabel=axis, ylabel="seconds a step")
         other = panel.twinx()
-        other.plot(values, [row["mib"] for row in rows], "s--", color="C1")
-        other.set(ylabel="peak memory, MiB (dashed)", yscale="log")
+        curve(other, axis, rows, "mib", "s--", "C1")
+        other.set(ylabel="peak memory, MiB (dashed)")
     if "batch" in results:
-        rows = results["batch"]
+        panel, rows = panels[0][-1], results["batch"]
         for name, mark in (
             ("sampled_a_second", "o-"),
             ("encoded_a_second", "s-"),
             ("trained_a_second", "^-"),
         ):
-            panels[-1].plot(
-                [row["batch"] for row in rows], [row[name] for row in rows], mark, label=name.split("_")[0]
-            )
-        panels[-1].set(xlabel="batch", ylabel="images a second", xscale="log", yscale="log")
-        panels[-1].legend()
+            panel.loglog([row["batch"] for row in rows], [row[name] for row in rows], mark)
+        panel.set(xlabel="batch", ylabel="images a second")
+        panel.legend(["sampled", "encoded", "trained"])
     figure.tight_layout()
     figure.savefig(path, dpi=110)
+
+
+def curve(panel: Any, axis: str, rows: list[dict[str, Any]], name: str, mark: str, colour: str) -> None:
+    """Draw one curve, with ticks where it was measured; linear, from zero, if there are but two points."""
+    x, y = [row[axis] for row in rows], [row[name] for row in rows]
+    panel.plot(x, y, mark, color=colour)
+    if len(rows) > 2:
+        panel.set(xscale="log", yscale="log")
+        panel.set_yticks(y, [f"{value:.3g}" for value in y])
+    else:
+        panel.set_ylim(0, 1.2 * max(y))
+    panel.minorticks_off()
+    panel.set_xticks(x, [str(value) for value in x])
 
 
 if __name__ == "__main__":

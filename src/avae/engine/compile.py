@@ -68,7 +68,7 @@ class Compiled:
         if key in self._made:
             return self._made[key](x, noise)
         began = time.monotonic()
-        self._say(f"compiling the step ({phase.name}): a minute or so, less if it was done before")
+        self._say(f"compiling the step ({phase.name}): half a minute or so, less if it was done before")
         try:
             self._made[key] = compiled(phase, networks, self._controls, x, noise, self._cache)
             result = self._made[key](x, noise)  # compilers work at the first call

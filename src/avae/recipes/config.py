@@ -103,7 +103,7 @@ class Config:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train; auto takes a GPU where there is one."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """Compile the training step: faster steps, after a minute or two. auto does so for runs long enough to
+    """Compile the training step: faster steps, after half a minute. auto does so for runs long enough to
     gain by it, but not with networks of your own. It rounds in other places, and changes nothing else."""
     seed: int = 0
     """Of initial weights, order of data and noise."""
