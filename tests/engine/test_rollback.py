@@ -13,7 +13,7 @@ from avae.engine.log import read_stats
 from avae.engine.loop import Plan, fit
 from avae.engine.optimizers import adams
 from avae.engine.sentinel import CollapseError, Sign
-from avae.engine.step import Phase
+from avae.engine.step import Phase, gradients
 from avae.tensorfile import load_tensors
 
 
@@ -44,6 +44,7 @@ class Game:
             "optimizers": optimizers,
             "averages": average,
             "controls": [],
+            "differentiate": gradients,
             "batches": lambda step: [(torch.ones(1), {})],
             "learning_rate": lambda step: self.checkpoints.rate,
             "checkpoints": self.checkpoints,
