@@ -100,8 +100,8 @@ def measured(point: dict[str, int], asked: argparse.Namespace) -> dict[str, Any]
         "seconds_a_step": round(seconds, 4),
         "trained_a_second": round(point["batch"] / seconds, 1),
         "mib": round(memory - (before if asked.device == "cpu" else 0)),
-        "sampled_a_second": round(len(x) / drawing, 1),
-        "encoded_a_second": round(len(x) / encoding, 1),
+        "sampled_a_second": round(point["batch"] / drawing, 1),
+        "encoded_a_second": round(point["batch"] / encoding, 1),
     }
 
 

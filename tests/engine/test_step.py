@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from avae.engine.optimizers import adams, set_learning_rate
-from avae.engine.step import Phase, gradients, mean_gradients, training_step
+from avae.engine.step import Phase, apply, gradients, mean_gradients, training_step
 from avae.frameworks import AVAE
 from avae.networks.dcgan import Down, Up
 from avae.networks.gaussian import GaussianEncoder
@@ -89,6 +89,19 @@ def test_micro_batches_add_up_where_two_parameters_have_the_very_same_gradient()
     grads, terms = mean_gradients(Phase("main", losses), networks, batches)
     assert [grad.tolist() for grad in grads["a"]] == [[3.0, 1.0]] * 2
     assert terms["x"].item() == 4.0
+
+
+def test_a_gradient_of_another_layout_moves_each_weight_by_its_own():
+    """Fused Adam walks through memory, whatever the strides: expanded, transposed or as the parameter's."""
+    weight = torch.zeros(2, 3).t()  # (3, 2), strides (1, 3)
+    networks = {"a": nn.ParameterList([weight])}
+    signs = torch.tensor([[1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])
+    for grad in (signs, signs.t().contiguous().t(), signs[:, :1].expand(3, 2)):
+        optimizers = adams(networks, 0.1, {})
+        before = networks["a"][0].detach().clone()
+        apply({"a": (grad,)}, networks, optimizers)
+        # Adam's first step is the learning rate against the sign.
+        torch.testing.assert_close(networks["a"][0] - before, -0.1 * grad)
 
 
 def test_phases_run_when_they_are_due(networks):

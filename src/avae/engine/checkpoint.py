@@ -156,7 +156,8 @@ class Checkpoints:
             for key, parameter in self.networks[name].named_parameters():
                 saved = under(tensors, f"optimizer.{name}.{key}.")
                 optimizer.state[parameter] = {
-                    part: t if part == "step" else _like(parameter, t) for part, t in saved.items()
+                    part: t.to(parameter.device) if part == "step" else _like(parameter, t)
+                    for part, t in saved.items()
                 }
         # Adam would start anew, and say nothing, where moments are missing; a network that was never
         # stepped has none.

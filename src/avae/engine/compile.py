@@ -8,7 +8,7 @@ kernels that it called, which TorchInductor then fuses as one program.
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from avae.distributed import any_of
 from avae.engine.moving import Moving
 from avae.engine.step import Differentiate, Noise, Phase, Result, gradients
 from avae.engine.thin import rewrite_thin
@@ -26,7 +27,8 @@ Fast = Callable[[Tensor, Noise], Result]
 State = dict[str, Tensor]
 
 PAYS_FROM = 5000
-"""Steps of a run that "auto" compiles: several times what makes up for the compilers' time."""
+"""Steps of a run that "auto" compiles: several times what makes up for the compilers' time with AVAE, GAN and
+BiGAN; with a VAE about what does (see benchmarks/results/2026-11-24-step-time.md)."""
 
 
 def differentiator(
@@ -45,7 +47,7 @@ def differentiator(
 
 
 class Compiled:
-    """`gradients`, compiled at the first call for each phase and shape of x.
+    """`gradients`, compiled at the first call for each phase and layout of x and noise.
 
     Where that fails it says so, once, and is `gradients` from then on.
 
@@ -57,27 +59,45 @@ class Compiled:
 
     def __init__(self, controls: Collection[Moving], cache: Path, say: Callable[[str], None]) -> None:
         self._controls, self._cache, self._say = list(controls), cache, say
-        self._made: dict[tuple[str, torch.Size], Fast] = {}
+        self._made: dict[Hashable, Fast] = {}
         self._failed = False
 
     def __call__(self, phase: Phase, networks: Mapping[str, nn.Module], x: Tensor, noise: Noise) -> Result:
         """Return what `gradients` does, to rounding."""
-        key = phase.name, x.shape
+        key = phase.name, *(_layout(tensor) for tensor in (x, *noise.values()))
         if self._failed:
             return gradients(phase, networks, x, noise)
         if key in self._made:
             return self._made[key](x, noise)
         began = time.monotonic()
         self._say(f"compiling the step ({phase.name}): half a minute or so, less if it was done before")
-        try:
-            self._made[key] = compiled(phase, networks, self._controls, x, noise, self._cache)
-            result = self._made[key](x, noise)  # compilers work at the first call
-        except Exception as error:  # theirs are of many kinds, and none needs to end a run
+        buffers = [buffer for network in networks.values() for buffer in network.buffers()]
+        before = [buffer.clone() for buffer in buffers]
+        why, result = self._first(key, phase, networks, x, noise)
+        # If one process fails all stay eager: they would only wait for it.
+        if any_of(result is None):
             self._made, self._failed = {}, True
-            self._say(f"not compiled, so slower ({_first_line(error)}); --compile off leaves it out")
+            self._say(f"not compiled, so slower ({why}); --compile off leaves it out")
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
             return gradients(phase, networks, x, noise)
+        assert result is not None
         self._say(f"compiled in {time.monotonic() - began:.0f} s")
         return result
+
+    def _first(
+        self, key: Hashable, phase: Phase, networks: Mapping[str, nn.Module], x: Tensor, noise: Noise
+    ) -> tuple[str, Result | None]:
+        """Compile, and call for the first time, for that is when compilers work; or return why not."""
+        try:
+            fast = compiled(phase, networks, self._controls, x, noise, self._cache)
+            result = fast(x, noise)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # theirs are of many kinds, and none needs to end a run
+            return _first_line(error), None
+        self._made[key] = fast
+        return "another process could not", result
 
 
 def compiled(
@@ -155,6 +175,10 @@ def _in_place_of(controls: Collection[Moving], states: list[Tensor]) -> Iterator
     finally:
         for control, state in zip(controls, own, strict=True):
             control.state = state
+
+
+def _layout(tensor: Tensor) -> Hashable:
+    return tensor.shape, tensor.stride(), tensor.dtype
 
 
 def _first_line(error: Any) -> str:

@@ -87,7 +87,7 @@ def apply(
     """Step the optimizer of every network that has gradients; a parameter without one is left alone."""
     for name, grads in by_network.items():
         for parameter, grad in zip(networks[name].parameters(), grads, strict=True):
-            parameter.grad = grad
+            parameter.grad = None if grad is None else _laid_out(grad, parameter)
         optimizers[name].step()
         optimizers[name].zero_grad(set_to_none=True)
 
@@ -108,6 +108,12 @@ def training_step(
             apply(by_network, networks, optimizers)
             logged |= terms
     return logged
+
+
+def _laid_out(grad: Tensor, parameter: nn.Parameter) -> Tensor:
+    """Return a gradient with its parameter's strides, which fused Adam takes for granted."""
+    same = grad.stride() == parameter.stride()
+    return grad if same else torch.empty_like(parameter).copy_(grad)
 
 
 T = TypeVar("T", Tensor, Tensor | None)
