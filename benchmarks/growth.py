@@ -11,7 +11,6 @@ each, joined by gloo. Sampling and encoding are timed with the weights as they a
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -25,7 +24,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from avae.distributed import joined, rank, world_size
-from step_time import machine, made, our_step, timed
+from step_time import machine, made, our_step, peak, timed
 
 USUAL = {"batch": 64, "width": 16, "size": 32, "processes": 1}
 AXES = {
@@ -109,13 +108,6 @@ def typical(work: Any, asked: argparse.Namespace) -> float:
     for _ in range(2):
         work()
     return statistics.median(timed(work, asked.device) for _ in range(asked.rounds))
-
-
-def peak(device: str) -> float:
-    """Return the most memory this process has had, in MiB."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def table(axis: str, rows: list[dict[str, Any]]) -> str:

@@ -259,7 +259,12 @@ def peak_memory(asked: argparse.Namespace) -> float:
     step = steps[asked.only]() if asked.only in steps else made(asked, name)[0].train
     for _ in range(5):
         step()
-    if asked.device == "cuda":
+    return peak(asked.device)
+
+
+def peak(device: str) -> float:
+    """Return the most memory this process has had, in MiB."""
+    if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
