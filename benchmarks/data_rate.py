@@ -31,7 +31,7 @@ from torchvision.datasets import ImageFolder
 
 from avae.data.dataset import as_tensor
 from avae.data.feeding import Feed
-from avae.engine.optimizers import adams
+from avae.engine.optimizers import Rates, adams
 from avae.engine.step import Phase, training_step
 from avae.recipes.build import build_framework
 from avae.recipes.config import Config
@@ -152,7 +152,7 @@ def share_of_a_step(packed: Path) -> dict[str, float]:
     """Print and return the seconds a training step takes, and those until it has its batch."""
     config = Config(recipe="", data="", out="", steps=1, size=64, channels=3, width=32)
     framework = build_framework(config).to(memory_format=torch.channels_last)
-    optimizers = adams(framework.networks, 2e-4, {})
+    optimizers = adams(framework.networks, Rates(2e-4))
     phases = [Phase("main", framework.losses)]
     feed = Feed(np.load(packed, mmap_mode="r"), CPU, 0, BATCH, flip=True)
     noise = {name: torch.randn(shape) for name, shape in framework.noise_shapes(BATCH).items()}
@@ -161,7 +161,7 @@ def share_of_a_step(packed: Path) -> dict[str, float]:
         began = time.perf_counter()
         x = feed.batch(step, range(BATCH))
         waiting.append(time.perf_counter() - began)
-        training_step(step, phases, framework.networks, optimizers, [(x, noise)])
+        training_step(step, phases, framework.networks, optimizers, lambda phase, x=x: [(x, noise)])
         whole.append(time.perf_counter() - began)
     data, step_time = statistics.median(waiting[2:]), statistics.median(whole[2:])
     print(

@@ -12,7 +12,7 @@ import time
 
 import torch
 
-from avae.engine.optimizers import adams
+from avae.engine.optimizers import Rates, adams
 from avae.engine.step import Phase, training_step
 from avae.recipes.build import build_framework
 from avae.recipes.config import Config
@@ -47,11 +47,11 @@ def stepper(size: int, width: int, layout: torch.memory_format):
     """Return a function that makes one training step in this layout."""
     config = Config(recipe="", data="", out="", steps=1, size=size, channels=3, width=width)
     framework = build_framework(config).to(memory_format=layout)
-    optimizers = adams(framework.networks, 2e-4, {})
+    optimizers = adams(framework.networks, Rates(2e-4))
     phases = [Phase("main", framework.losses)]
     x = (torch.rand(64, 3, size, size) * 2 - 1).to(memory_format=layout)
     noise = {name: torch.randn(shape) for name, shape in framework.noise_shapes(64).items()}
-    return lambda: training_step(0, phases, framework.networks, optimizers, [(x, noise)])
+    return lambda: training_step(0, phases, framework.networks, optimizers, lambda phase: [(x, noise)])
 
 
 if __name__ == "__main__":

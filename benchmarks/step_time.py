@@ -32,12 +32,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from alternatives.plain_port import plain_step
 from avae.engine.compile import Compiled, traced
-from avae.engine.optimizers import adams
+from avae.engine.optimizers import Rates, adams
 from avae.engine.step import Phase, gradients, training_step
 from avae.frameworks import Framework
 from avae.recipes.build import build_framework
 from avae.recipes.config import Config
-from avae.runs.train import in_precision
+from avae.runs.phases import in_precision
 
 CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
 WARM_UP = 3
@@ -126,11 +126,13 @@ def our_step(asked: argparse.Namespace, name: str, compiled: bool) -> Step:
     framework, x, noise = made(asked, name)
     framework = framework.to(memory_format=torch.channels_last)
     x = x.to(memory_format=torch.channels_last)
-    optimizers = adams(framework.networks, 2e-4, {})
+    optimizers = adams(framework.networks, Rates(2e-4))
     phases = [Phase("main", in_precision(framework.losses, x.device, asked.precision))]
     fast = Compiled([], Path(tempfile.gettempdir()), lambda text: print(text, file=sys.stderr))
     differentiate = fast if compiled else gradients
-    return lambda: training_step(0, phases, framework.networks, optimizers, [(x, noise)], differentiate)
+    return lambda: training_step(
+        0, phases, framework.networks, optimizers, lambda phase: [(x, noise)], differentiate
+    )
 
 
 def plain(asked: argparse.Namespace, name: str) -> Step:

@@ -1,7 +1,7 @@
 """Several processes under torchrun: all of it does nothing where there is one."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -57,17 +57,27 @@ def joined(device: torch.device) -> Iterator[None]:
     distributed.destroy_process_group()
 
 
-def average(tensors: Sequence[Tensor]) -> None:
-    """Replace every tensor by its mean over the processes, by one all-reduce of them all, joined flat."""
+def average(tensors: Sequence[Tensor]) -> Callable[[], Sequence[Tensor]]:
+    """Begin to average every tensor over the processes, by one all-reduce of all, joined flat.
+
+    All processes begin their averages in the same order.
+
+    Returns:
+        A function that waits for the means and returns them.
+    """
     if world_size() == 1 or not tensors:
-        return
+        return lambda: tensors
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     with _contact():
-        distributed.all_reduce(flat)
-    flat /= world_size()
-    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
-    for tensor, part in zip(tensors, parts, strict=True):
-        tensor.copy_(part.view(tensor.shape))
+        work = distributed.all_reduce(flat, async_op=True)
+
+    def arrived() -> Sequence[Tensor]:
+        with _contact():
+            work.wait()
+        parts = torch.split(flat.div_(world_size()), [tensor.numel() for tensor in tensors])
+        return [part.view(tensor.shape) for tensor, part in zip(tensors, parts, strict=True)]
+
+    return arrived
 
 
 def any_of(holds: bool) -> bool:

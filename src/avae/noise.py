@@ -31,6 +31,13 @@ def normal(shape: tuple[int, ...], seed: int, stream: str, *index: int) -> NDArr
     return generator(seed, stream, *index).standard_normal(shape, dtype=np.float32)
 
 
+def normal_items(
+    rows: range, shape: tuple[int, ...], seed: int, stream: str, step: int
+) -> NDArray[np.float32]:
+    """Draw standard normal numbers for some rows of a batch, (len(rows), *shape), a row at a time."""
+    return np.stack([normal(shape, seed, stream, step, row) for row in rows])
+
+
 def normal_rows(rows: range, columns: int, seed: int, stream: str) -> NDArray[np.float32]:
     """Draw rows of standard normal numbers, each a function of (seed, stream, its row number).
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from avae.engine.checkpoint import Checkpoints
-from avae.engine.optimizers import adams
+from avae.engine.optimizers import Rates, adams
 from avae.errors import UserError
 from avae.tensorfile import load_tensors, save_tensors
 
@@ -21,7 +21,7 @@ class Scaled(nn.Module):
 
 def made(folder):
     networks = {"trained": Scaled(), "never_stepped": Scaled()}
-    return Checkpoints(folder, networks, adams(networks, 0.1, {}), {}, {})
+    return Checkpoints(folder, networks, adams(networks, Rates(0.1)), {}, {})
 
 
 def step(checkpoints):

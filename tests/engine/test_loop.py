@@ -28,7 +28,7 @@ def _plan(tmp_path, network, saved, steps=6, **changes):
         "optimizers": {"net": optimizer},
         "averages": {},
         "controls": [],
-        "batches": lambda step: [(torch.ones(1, dtype=torch.float64), {})],
+        "batches": lambda step, phase: [(torch.ones(1, dtype=torch.float64), {})],
         "learning_rate": lambda step: 0.5**step,
         "checkpoints": Checkpoints(tmp_path / "state", {}, {}, {}, {}),
         "save": lambda step, healthy: saved.append((step, network.w.item())),

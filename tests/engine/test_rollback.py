@@ -11,7 +11,7 @@ from avae.engine.checkpoint import Checkpoints
 from avae.engine.ema import averages
 from avae.engine.log import read_stats
 from avae.engine.loop import Plan, fit
-from avae.engine.optimizers import adams
+from avae.engine.optimizers import Rates, adams
 from avae.engine.sentinel import CollapseError, Sign
 from avae.engine.step import Phase, gradients
 from avae.tensorfile import load_tensors
@@ -36,7 +36,7 @@ class Game:
     def __init__(self, folder, **changes):
         self.folder, self.network = folder, OneWeight()
         networks = {"net": self.network}
-        optimizers, average = adams(networks, 1.0, {}), averages(networks, ["net"], 4, 1)
+        optimizers, average = adams(networks, Rates(1.0)), averages(networks, ["net"], 4, 1)
         self.checkpoints = Checkpoints(folder / "state", networks, optimizers, average, {})
         settings = {
             "phases": [Phase("main", self.losses)],
@@ -45,7 +45,7 @@ class Game:
             "averages": average,
             "controls": [],
             "differentiate": gradients,
-            "batches": lambda step: [(torch.ones(1), {})],
+            "batches": lambda step, phase: [(torch.ones(1), {})],
             "learning_rate": lambda step: self.checkpoints.rate,
             "checkpoints": self.checkpoints,
             "save": self.checkpoints.save,
@@ -186,14 +186,14 @@ def test_a_run_that_stopped_may_go_back_or_on(tmp_path):
 
 def test_values_that_are_not_finite_are_never_ignored(tmp_path):
     for choice in ("stop", "ignore"):
-        game = Game(tmp_path / choice, on_collapse=choice, batches=lambda step: [batch(step == 9)])
+        game = Game(tmp_path / choice, on_collapse=choice, batches=lambda step, phase: [batch(step == 9)])
         with pytest.raises(CollapseError, match=r"norm is nan .* step 10; .*step-00000008.*"):
             game.run()
         assert game.steps_saved == [4, 8]
     back = Game(tmp_path / "back")
     weight = back.network.w
     # Only at the first rate is the weight 9 before step 10.
-    object.__setattr__(back.plan, "batches", lambda step: [batch(step == 9 and weight > 8.9)])
+    object.__setattr__(back.plan, "batches", lambda step, phase: [batch(step == 9 and weight > 8.9)])
     assert back.run().step == 19
     assert "gradient_norm is nan" in back.events[0]["why"]
     assert back.events[0]["step"] == 8
@@ -246,13 +246,13 @@ def test_no_signal_changes_the_end(tmp_path):
     """Nor what the log holds, though most signals come between two lines."""
     settings = {"log_every": 3, "checkpoint_every": 8}
     alone, steps = Game(tmp_path / "alone", **settings), []
-    object.__setattr__(alone.plan, "batches", lambda step: [steps.append(step) or batch(False)])
+    object.__setattr__(alone.plan, "batches", lambda step, phase: [steps.append(step) or batch(False)])
     alone.run()
     assert len(alone.events) == 3
     for at in range(0, len(steps), 3):
         game, seen = Game(tmp_path / str(at), **settings), []
 
-        def batches(step, seen=seen, at=at):
+        def batches(step, phase, seen=seen, at=at):
             if len(seen) == at:
                 os.kill(os.getpid(), signal.SIGTERM)
             seen.append(step)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 
 from avae.frameworks import AVAE, GAN, VAE, VAEGAN, BiGAN, Framework
+from avae.frameworks.augmentation import DiffAugment
 from avae.frameworks.codes import Codes, PictureCodes, PriorCodes
 from avae.frameworks.weighting import Balanced, Equation, Softmax, Weighting
 from avae.losses import code_scale_a, code_scale_b, latent_loss_a, latent_loss_b
@@ -89,6 +90,11 @@ def avae_of_images(latent: str, xi: int, weighting: str, codes: Codes) -> Framew
     )
 
 
+def augmented(framework: Framework) -> Framework:
+    framework.augmentation = DiffAugment()
+    return framework
+
+
 def vaegan_of_stylegan2() -> Framework:
     encoder, decoder = GaussianEncoder(Encoder(16, 1, 1, D), D), Generator(16, 1, 1, D, torch.nn.Identity)
     return VAEGAN(encoder, decoder, Critic(16, 1, 1, 1), D, beta=0.5)
@@ -124,6 +130,10 @@ def _made() -> dict[str, Callable[[], Framework]]:
         "vaegan-images-stylegan2": vaegan_of_stylegan2,
         "bigan-images-stylegan2": bigan_of_stylegan2,
         "avae-images-b-xi-balanced-stylegan2": avae_of_stylegan2,
+        "gan-images-augmented": lambda: augmented(gan_of_images()),
+        "vaegan-images-augmented": lambda: augmented(vaegan_of_images()),
+        "bigan-images-augmented": lambda: augmented(bigan_of_images()),
+        "avae-images-augmented": lambda: augmented(avae_of_images("b", XI, "balanced", PriorCodes())),
     }
     for latent, xi, weighting in itertools.product("ab", (0, XI), WEIGHTINGS):
         variant = f"{latent}{'-xi' if xi else ''}-{weighting}"

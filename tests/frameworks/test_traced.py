@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from avae.engine.compile import traced
 from avae.engine.step import Phase, gradients
-from avae.runs.train import in_precision
+from avae.runs.phases import in_precision
 
 CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
 

@@ -10,6 +10,7 @@ from avae.errors import UserError
 from avae.recipes.build import build_framework
 from avae.recipes.catalogue import recipe
 from avae.recipes.config import learning_rate_factor
+from avae.recipes.defaults import completed
 from avae.recipes.paper import ROWS, SETS, cell
 
 OWN = {"framework", "latent_loss", "xi_dim", "beta"}
@@ -19,9 +20,10 @@ OWN = {"framework", "latent_loss", "xi_dim", "beta"}
 @pytest.mark.parametrize("column", SETS)
 @pytest.mark.parametrize("row", ROWS)
 def test_every_cell_has_the_papers_course_of_learning(column, row):
-    config = cell(column, row)
+    config = completed(cell(column, row))
     assert (config.steps, config.batch_size, config.width, config.code_dim) == (50_000, 64, 128, 100)
-    assert config.learning_rate == 2e-4
+    assert (config.learning_rate, config.adam_beta1, config.adam_beta2) == (2e-4, 0.5, 0.999)
+    assert (config.r1, config.path_length, config.ema_half_life) == (0, 0, 0)
     assert learning_rate_factor(config, 50_000) * 2e-4 == pytest.approx(4e-6)
     assert config.size == (64 if column in ("celeba", "bedroom") else 32)
     assert config.recipe == column

@@ -14,7 +14,7 @@ import torch
 
 import avae
 from avae.engine.log import read_stats
-from avae.runs.train import Training
+from avae.runs.draws import Draws
 from avae.tensorfile import load_tensors
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -34,6 +34,8 @@ VARIANTS = {
     "avae-controlled": {"latent_weighting": "posterior", "target_kl": 5.0},
     "avae-bf16": {"precision": "bf16", "steps": 5},
     "toy": {"recipe": "toy", "code_dim": 1},
+    "avae-regularized-augmented": {"r1": 0.1, "path_length": 1e-3, "augment": True, "flip": True},
+    "avae-stylegan2": {"network": "stylegan2", "width": 1},
 }
 
 
@@ -49,14 +51,14 @@ def one_thread(monkeypatch):
 
 def send_at(monkeypatch, number: int, step: int) -> None:
     """Deliver a signal to this process while `step` is computed."""
-    batch = Training.batch
+    micro_batches = Draws.micro_batches
 
-    def batch_and_signal(self, at, rows, stream="train"):
-        if at == step and stream == "train":
+    def and_signal(self, at, phase):
+        if at == step and phase.name == "main":
             os.kill(os.getpid(), number)
-        return batch(self, at, rows, stream)
+        return micro_batches(self, at, phase)
 
-    monkeypatch.setattr(Training, "batch", batch_and_signal)
+    monkeypatch.setattr(Draws, "micro_batches", and_signal)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -19,7 +19,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from avae.distributed import any_of
 from avae.engine.moving import Moving
-from avae.engine.step import Differentiate, Noise, Phase, Result, gradients
+from avae.engine.step import Differentiate, Noise, Phase, Ready, Result, gradients
 from avae.engine.thin import rewrite_thin
 
 Mode = Literal["auto", "on", "off"]
@@ -62,8 +62,21 @@ class Compiled:
         self._made: dict[Hashable, Fast] = {}
         self._failed = False
 
-    def __call__(self, phase: Phase, networks: Mapping[str, nn.Module], x: Tensor, noise: Noise) -> Result:
-        """Return what `gradients` does, to rounding."""
+    def __call__(
+        self,
+        phase: Phase,
+        networks: Mapping[str, nn.Module],
+        x: Tensor,
+        noise: Noise,
+        ready: Ready = lambda name, grads: None,
+    ) -> Result:
+        """Return what `gradients` does, to rounding; `ready` hears of all networks at the end."""
+        grads, terms = self._result(phase, networks, x, noise)
+        for name, own in grads.items():
+            ready(name, own)
+        return grads, terms
+
+    def _result(self, phase: Phase, networks: Mapping[str, nn.Module], x: Tensor, noise: Noise) -> Result:
         key = phase.name, *(_layout(tensor) for tensor in (x, *noise.values()))
         if self._failed:
             return gradients(phase, networks, x, noise)

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,7 +28,7 @@ class Plan:
         phases, networks, optimizers, averages: see `step`, `optimizers` and `ema`.
         controls: coefficients to move after every step, given its terms.
         differentiate: `step.gradients`, or what does the same.
-        batches: step -> this process's micro-batches (x, noise), a pure function.
+        batches: step, phase -> this process's micro-batches (x, noise), a pure function.
         learning_rate: step -> factor of the first learning rate.
         checkpoints: what `save` saves to, among other things.
         save: called with the number of steps done, and whether that is a state to go back to, whenever a
@@ -44,7 +45,7 @@ class Plan:
     averages: Mapping[str, AveragedModel]
     controls: Collection[Moving]
     differentiate: Differentiate
-    batches: Callable[[int], Batches]
+    batches: Callable[[int, Phase], Batches]
     learning_rate: Callable[[int], float]
     checkpoints: Checkpoints
     save: Callable[[int, bool], None]
@@ -113,8 +114,9 @@ def _train_from(start: int, plan: Plan, stop: StopRequest, display: Display) -> 
 
 def _step(plan: Plan, step: int) -> dict[str, Tensor]:
     set_learning_rate(plan.optimizers, plan.learning_rate(step))
-    batches = plan.batches(step)
-    terms = training_step(step, plan.phases, plan.networks, plan.optimizers, batches, plan.differentiate)
+    terms = training_step(
+        step, plan.phases, plan.networks, plan.optimizers, partial(plan.batches, step), plan.differentiate
+    )
     for name, average in plan.averages.items():
         average.update_parameters(plan.networks[name])
     for control in plan.controls:

@@ -1,21 +1,37 @@
 """Adam for every network, and the learning rate's course."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
 
-def adams(
-    networks: Mapping[str, nn.Module], learning_rate: float, multipliers: Mapping[str, float]
-) -> dict[str, torch.optim.Optimizer]:
-    """Return one Adam per network (beta1 0.5 after DCGAN, epsilon 1e-7 as TensorFlow's default).
+@dataclass(frozen=True)
+class Rates:
+    """How Adam learns.
 
-    Args:
+    Attributes:
         learning_rate: at the first step.
+        betas: of Adam; 0.5 and 0.999 are DCGAN's.
         multipliers: factor of the learning rate for parameters by the last part of their name.
+        lazy: for networks with a further phase, by name: the steps between two of it.
     """
-    return {name: _adam(network, learning_rate, multipliers) for name, network in networks.items()}
+
+    learning_rate: float
+    betas: tuple[float, float] = (0.5, 0.999)
+    multipliers: Mapping[str, float] = field(default_factory=dict)
+    lazy: Mapping[str, int] = field(default_factory=dict)
+
+
+def adams(networks: Mapping[str, nn.Module], rates: Rates) -> dict[str, torch.optim.Optimizer]:
+    """Return one Adam per network (epsilon 1e-7 as TensorFlow's default).
+
+    Where a phase every k steps adds a step of its own, Adam takes k + 1 steps for k. With c = k / (k + 1),
+    its learning rate is multiplied by c and its betas raised to c, so that it forgets and goes as far per
+    step of the run as without (StyleGAN2, appendix B).
+    """
+    return {name: _adam(network, rates, rates.lazy.get(name)) for name, network in networks.items()}
 
 
 def set_learning_rate(optimizers: Mapping[str, torch.optim.Optimizer], factor: float) -> None:
@@ -25,16 +41,15 @@ def set_learning_rate(optimizers: Mapping[str, torch.optim.Optimizer], factor: f
             group["lr"] = factor * group["first_lr"]
 
 
-def _adam(
-    network: nn.Module, learning_rate: float, multipliers: Mapping[str, float]
-) -> torch.optim.Optimizer:
+def _adam(network: nn.Module, rates: Rates, every: int | None) -> torch.optim.Optimizer:
+    share = every / (every + 1) if every else 1.0
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        rate = learning_rate * multipliers.get(name.rpartition(".")[2], 1.0)
+        rate = share * rates.learning_rate * rates.multipliers.get(name.rpartition(".")[2], 1.0)
         groups.setdefault(rate, []).append(parameter)
     return torch.optim.Adam(
         [{"params": parameters, "lr": rate, "first_lr": rate} for rate, parameters in groups.items()],
-        betas=(0.5, 0.999),
+        betas=(rates.betas[0] ** share, rates.betas[1] ** share),
         eps=1e-7,
         fused=True,
     )

@@ -1,8 +1,9 @@
 """One step (Fig. 4): every gradient of a phase from one shared forward pass, then every optimizer."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +11,20 @@ from torch import Tensor, nn
 from avae import distributed
 
 Noise = dict[str, Tensor]
-Gradients = dict[str, tuple[Tensor | None, ...]]
+NoiseShapes = dict[str, tuple[int, ...]]
+Grads = tuple[Tensor | None, ...]
+"""Of one network, in the order of its parameters."""
+
+Gradients = dict[str, Grads]
 Terms = dict[str, Tensor]
 Losses = Callable[[Tensor, Noise], tuple[dict[str, Tensor], Terms]]
 Batches = Sequence[tuple[Tensor, Noise]]
 Result = tuple[Gradients, Terms]
+Ready = Callable[[str, Grads], None]
+
+
+def _no_noise(n: int) -> NoiseShapes:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -25,22 +35,37 @@ class Phase:
         name: "main" always; regularizers are further phases.
         losses: (x, noise) -> (a scalar loss per network, scalar terms for the log).
         every: due at steps divisible by this.
+        noise_shapes: name and shape of every noise tensor that it takes for n items.
     """
 
     name: str
     losses: Losses
     every: int = 1
+    noise_shapes: Callable[[int], NoiseShapes] = _no_noise
 
 
-Differentiate = Callable[[Phase, Mapping[str, nn.Module], Tensor, Noise], Result]
-"""What `gradients` does, or `compile.Compiled` in its place."""
+class Differentiate(Protocol):
+    """What `gradients` does, or `compile.Compiled` in its place."""
+
+    def __call__(
+        self, phase: Phase, networks: Mapping[str, nn.Module], x: Tensor, noise: Noise, ready: Ready
+    ) -> Result: ...
 
 
-def gradients(phase: Phase, networks: Mapping[str, nn.Module], x: Tensor, noise: Noise) -> Result:
+def gradients(
+    phase: Phase,
+    networks: Mapping[str, nn.Module],
+    x: Tensor,
+    noise: Noise,
+    ready: Ready = lambda name, grads: None,
+) -> Result:
     """Differentiate each network's loss for that network only.
 
     Eager autograd skips the weight gradients of networks it is not asked about, so neither `detach` nor
     `requires_grad` switches are needed, and each gradient equals that of a separate, detached pass.
+
+    Args:
+        ready: told of each network's gradients as soon as they are there, in the order of the losses.
 
     Returns:
         Gradients by network, in the order of its parameters, and copies of the terms.
@@ -57,6 +82,7 @@ def gradients(phase: Phase, networks: Mapping[str, nn.Module], x: Tensor, noise:
         )
         for name in names:
             result[name] = tuple(next(flat) for _ in networks[name].parameters())
+            ready(name, result[name])
     return result, {name: term.detach().clone() for name, term in terms.items()}
 
 
@@ -67,18 +93,42 @@ def mean_gradients(
     differentiate: Differentiate = gradients,
 ) -> Result:
     """Return gradients and terms as of all micro-batches of all processes joined, which are of one size."""
-    total, logged = differentiate(phase, networks, *batches[0])
-    for x, noise in batches[1:]:
-        more, terms = differentiate(phase, networks, x, noise)
-        total = {name: _sums(grads, more[name]) for name, grads in total.items()}
-        logged = dict(zip(logged, _sums(logged.values(), terms.values()), strict=True))
-    tensors = [grad for grads in total.values() for grad in grads if grad is not None]
-    if len(batches) > 1:
-        torch._foreach_div_([*tensors, *logged.values()], len(batches))
-    for grads in total.values():
-        distributed.average([grad for grad in grads if grad is not None])
-    distributed.average(list(logged.values()))
-    return total, logged | {"gradient_norm": _largest_norm(total)}
+    mean = _Mean(len(batches))
+    terms = [differentiate(phase, networks, x, noise, mean.add)[1] for x, noise in batches]
+    means = [torch.stack([some[name] for some in terms]).mean(0) for name in terms[0]]
+    logged = distributed.average(means)
+    return mean.by_network(), dict(zip(terms[0], logged(), strict=True))
+
+
+class _Mean:
+    """Means of gradients; those of a network are sent to the other processes once the last part is in.
+
+    So they are on their way while the next network's are still being computed.
+    """
+
+    def __init__(self, parts: int) -> None:
+        self._parts = parts
+        self._seen: Counter[str] = Counter()
+        self._sums: Gradients = {}
+        self._arrived: dict[str, Callable[[], Sequence[Tensor]]] = {}
+
+    def add(self, name: str, grads: Grads) -> None:
+        """Count in one micro-batch's gradients of a network."""
+        self._seen[name] += 1
+        self._sums[name] = _sums(self._sums[name], grads) if name in self._sums else grads
+        if self._seen[name] == self._parts:
+            tensors = [grad for grad in self._sums[name] if grad is not None]
+            if self._parts > 1:
+                torch._foreach_div_(tensors, self._parts)
+            self._arrived[name] = distributed.average(tensors)
+
+    def by_network(self) -> Gradients:
+        """Return the means, once they are there."""
+        means: Gradients = {}
+        for name, arrived in self._arrived.items():
+            each = iter(arrived())
+            means[name] = tuple(None if grad is None else next(each) for grad in self._sums[name])
+        return means
 
 
 def apply(
@@ -97,16 +147,18 @@ def training_step(
     phases: Iterable[Phase],
     networks: Mapping[str, nn.Module],
     optimizers: Mapping[str, torch.optim.Optimizer],
-    batches: Batches,
+    batches: Callable[[Phase], Batches],
     differentiate: Differentiate = gradients,
 ) -> Terms:
     """Run the phases due at `step` on this process's micro-batches and return their terms for the log."""
     logged: Terms = {}
     for phase in phases:
         if step % phase.every == 0:
-            by_network, terms = mean_gradients(phase, networks, batches, differentiate)
+            by_network, terms = mean_gradients(phase, networks, batches(phase), differentiate)
             apply(by_network, networks, optimizers)
             logged |= terms
+            if phase.name == "main":
+                logged["gradient_norm"] = _largest_norm(by_network)
     return logged
 
 
@@ -116,13 +168,10 @@ def _laid_out(grad: Tensor, parameter: nn.Parameter) -> Tensor:
     return grad if same else torch.empty_like(parameter).copy_(grad)
 
 
-T = TypeVar("T", Tensor, Tensor | None)
-
-
-def _sums(total: Iterable[T], more: Iterable[T]) -> tuple[T, ...]:
+def _sums(total: Grads, more: Grads) -> Grads:
     """Add tensor by tensor, what is None in one being None in the other.
 
-    Not in place: two parameters, or terms, may have the very same tensor.
+    Not in place: two parameters may have the very same tensor.
     """
     return tuple(a if a is None or b is None else a + b for a, b in zip(total, more, strict=True))
 

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass, adversarial_terms
+from avae.frameworks.adversarial import Adversarial, adversarial_terms
+from avae.frameworks.augmentation import Augmentation, Unchanged
+from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass
 from avae.frameworks.codes import Codes, PriorCodes
 from avae.frameworks.control import Coefficient
 from avae.frameworks.vae import VAE
@@ -19,7 +21,7 @@ MIN_CODE_SCALE = math.sqrt(1 - math.exp(-2 * MIN_NATS))
 """sqrt(1 - sigma^2) of such a dimension."""
 
 
-class AVAE(VAE):
+class AVAE(VAE, Adversarial):
     """A VAE and, beside it, a generator that inverts its encoder under the eyes of a critic.
 
     Encoder and decoder learn from L_VAE alone; the generator from L_Z + L_M; the critic from L_C.
@@ -32,9 +34,11 @@ class AVAE(VAE):
         latent_loss, code_scale: Eq. 12 or Eq. 16, and the factor of z in its target.
         weighting: how much L_Z counts beside L_M.
         codes: which codes the generator is asked for.
+        augmentation: of what the critic sees; the encoder sees all items as they are.
     """
 
     averaged = ("generator",)
+    drawer = "generator"
     drawers: Mapping[str, float | None] = {"decoder": 0.0, "generator": 1.0}
 
     def __init__(
@@ -50,6 +54,7 @@ class AVAE(VAE):
         code_scale: Callable[[Tensor], Tensor] = code_scale_b,
         weighting: Weighting = Balanced(),  # noqa: B008 - frozen
         codes: Codes = PriorCodes(),  # noqa: B008 - stateless
+        augmentation: Augmentation = Unchanged(),  # noqa: B008 - stateless
     ) -> None:
         super().__init__(encoder, decoder, code_dim, beta)
         self.generator = generator
@@ -59,11 +64,19 @@ class AVAE(VAE):
         self.scale_of_sigma = code_scale
         self.weighting = weighting
         self.codes = codes
+        self.augmentation = augmentation
         self.controls |= weighting.controls
 
     def noise_shapes(self, n: int) -> NoiseShapes:
-        xi = {"xi": (n, self.xi_dim)} if self.xi_dim else {}
-        return super().noise_shapes(n) | self.codes.noise_shapes(n) | xi
+        own = self.codes.noise_shapes(n) | self.prior_shapes(n) | self.critic_noise_shapes(n)
+        return super().noise_shapes(n) | own
+
+    def prior_shapes(self, n: int) -> NoiseShapes:
+        shapes: NoiseShapes = {"z": (n, self.code_dim)}
+        return shapes | ({"xi": (n, self.xi_dim)} if self.xi_dim else {})
+
+    def prior_codes(self, noise: Noise) -> tuple[Tensor, ...]:
+        return (noise["z"], noise["xi"]) if self.xi_dim else (noise["z"],)
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         mu, sigma = self.encoder(x)
@@ -73,7 +86,8 @@ class AVAE(VAE):
         fake = self.generate(z, noise)
         to_critic, to_encoder = self.weighting.split(fake)
         mu_fake, _ = self.encoder(to_encoder)
-        l_fake, l_real = self.critic(to_critic).flatten(), self.critic(x).flatten()
+        l_fake = self.critic(self.seen_fake(to_critic, noise)).flatten()
+        l_real = self.judge_real(self.seen_real(x, noise), x)
         l_z = (asked * self.latent_loss(mu_fake, z, sigma)).mean()
         l_m = manifold_loss(l_fake).mean()
         l_c = critic_loss(l_real, l_fake).mean()

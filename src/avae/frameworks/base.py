@@ -90,24 +90,6 @@ class Framework(nn.Module, ABC):
         """Return the posterior scale (d,); None for a framework that has no such thing."""
 
 
-def adversarial_terms(
-    loss: Tensor, real: Tensor, fake: Tensor, x: Tensor, drawn: Tensor
-) -> dict[str, Tensor]:
-    """Return what the log says of any adversarial game.
-
-    Args:
-        loss: the critic's.
-        real, fake: (N,) logits of x and of drawn items.
-        x, drawn: (N, ...) real and drawn items.
-
-    Returns:
-        The loss, the mean logits, and `diversity`: the variance of drawn items over the batch, over that of
-        real items; 1 is right, 0 a generator that draws one item only.
-    """
-    diversity = drawn.var(0).mean() / x.var(0).mean().clamp(min=1e-6)
-    return {"critic": loss, "real": real.mean(), "fake": fake.mean(), "diversity": diversity}
-
-
 def refuse_realism(realism: float | None) -> None:
     """Raise UserError for a `realism` asked of a model with one drawer."""
     if realism is not None:

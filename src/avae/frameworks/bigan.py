@@ -2,7 +2,9 @@
 
 from torch import Tensor, nn
 
-from avae.frameworks.base import Losses, Noise, Pass, adversarial_terms
+from avae.frameworks.adversarial import adversarial_terms
+from avae.frameworks.augmentation import Augmentation, Unchanged
+from avae.frameworks.base import Losses, Noise, Pass
 from avae.frameworks.gan import GAN
 from avae.losses import critic_loss, joint_loss
 
@@ -18,23 +20,34 @@ class BiGAN(GAN):
 
     Args:
         encoder: x -> code (N, d), without noise.
-        generator, code_dim: as `GAN`.
+        generator, code_dim, augmentation: as `GAN`.
         critic: x, z -> logits (N, 1); large means generated.
     """
 
-    def __init__(self, encoder: nn.Module, generator: nn.Module, critic: nn.Module, code_dim: int) -> None:
-        super().__init__(generator, critic, code_dim)
+    def __init__(
+        self,
+        encoder: nn.Module,
+        generator: nn.Module,
+        critic: nn.Module,
+        code_dim: int,
+        augmentation: Augmentation = Unchanged(),  # noqa: B008 - stateless
+    ) -> None:
+        super().__init__(generator, critic, code_dim, augmentation)
         self.encoder = encoder
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         z = noise["z"]
         drawn = self.generator(z)
-        fake = self.critic(drawn, z).flatten()
-        real = self.critic(x, self.encoder(x)).flatten()
+        fake = self.critic(self.seen_fake(drawn, noise), z).flatten()
+        real = self.critic(self.seen_real(x, noise), self.encoder(x)).flatten()
         l_b = joint_loss(real, fake).mean()
         l_c = critic_loss(real, fake).mean()
         by_network = {"encoder": ENCODER_FACTOR * l_b, "generator": l_b, "critic": l_c}
         return by_network, {"joint": l_b} | adversarial_terms(l_c, real, fake, x, drawn)
+
+    def judge_real(self, seen: Tensor, x: Tensor) -> Tensor:
+        logits: Tensor = self.critic(seen, self.encoder(x).detach())
+        return logits.flatten()
 
     def statistics_passes(self) -> dict[str, Pass]:
         return {"encoder": lambda x, noise: self.encode(x)} | super().statistics_passes()

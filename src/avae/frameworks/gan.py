@@ -6,22 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from avae.errors import UserError
-from avae.frameworks.base import (
-    CodeMode,
-    Framework,
-    Losses,
-    Noise,
-    NoiseShapes,
-    Pass,
-    adversarial_terms,
-    refuse_realism,
-)
+from avae.frameworks.adversarial import Adversarial, adversarial_terms
+from avae.frameworks.augmentation import Augmentation, Unchanged
+from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass, refuse_realism
 from avae.losses import critic_loss, manifold_loss
 
 NO_ENCODER = "a GAN has no encoder: it can sample and decode, but not encode, reconstruct or interpolate"
 
 
-class GAN(Framework):
+class GAN(Adversarial):
     """The generator learns from L_M, the critic from L_C. There is no encoder.
 
     L_M is Eq. 4 with the sign that Eq. 3 asks for; the printed one is a misprint.
@@ -30,23 +23,37 @@ class GAN(Framework):
         generator: z (N, d) -> x.
         critic: x -> logits (N, 1); large means generated.
         code_dim: d.
+        augmentation: of what the critic sees.
     """
 
     averaged = ("generator",)
     drawers: Mapping[str, float | None] = {"generator": None}
 
-    def __init__(self, generator: nn.Module, critic: nn.Module, code_dim: int) -> None:
+    drawer = "generator"
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        critic: nn.Module,
+        code_dim: int,
+        augmentation: Augmentation = Unchanged(),  # noqa: B008 - stateless
+    ) -> None:
         super().__init__()
         self.generator = generator
         self.critic = critic
         self.code_dim = code_dim
+        self.augmentation = augmentation
 
     def noise_shapes(self, n: int) -> NoiseShapes:
+        return self.prior_shapes(n) | self.critic_noise_shapes(n)
+
+    def prior_shapes(self, n: int) -> NoiseShapes:
         return {"z": (n, self.code_dim)}
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         drawn = self.generator(noise["z"])
-        fake, real = self.critic(drawn).flatten(), self.critic(x).flatten()
+        fake = self.critic(self.seen_fake(drawn, noise)).flatten()
+        real = self.judge_real(self.seen_real(x, noise), x)
         l_m = manifold_loss(fake).mean()
         l_c = critic_loss(real, fake).mean()
         return {"generator": l_m, "critic": l_c}, adversarial_terms(l_c, real, fake, x, drawn)

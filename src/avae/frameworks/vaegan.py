@@ -3,7 +3,9 @@
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from avae.frameworks.base import Losses, Noise, adversarial_terms
+from avae.frameworks.adversarial import Adversarial, adversarial_terms
+from avae.frameworks.augmentation import Augmentation, Unchanged
+from avae.frameworks.base import Losses, Noise, NoiseShapes
 from avae.frameworks.control import Coefficient, value_of
 from avae.frameworks.vae import VAE
 from avae.losses import critic_loss, feature_loss, kl_to_prior, manifold_loss
@@ -12,7 +14,7 @@ GAMMA = 0.01
 """Weight of L_F in the decoder's loss, as in the released code."""
 
 
-class VAEGAN(VAE):
+class VAEGAN(VAE, Adversarial):
     """A VAE whose reconstruction loss is measured in the critic's features, and whose decoder is criticised.
 
     With x~ a reconstruction and x_p a prior sample: the encoder learns from beta KL + L_F, the decoder from
@@ -22,9 +24,11 @@ class VAEGAN(VAE):
         encoder, decoder, code_dim, beta: as `VAE`.
         critic: has `with_features(x) -> (logits (N, 1), features (N, ...))`; large logits mean generated.
         gamma: weight of L_F in the decoder's loss.
+        augmentation: of what the critic sees; reconstructions are changed just as their originals are.
     """
 
     averaged = ("decoder",)
+    drawer = "decoder"
 
     def __init__(
         self,
@@ -34,18 +38,26 @@ class VAEGAN(VAE):
         code_dim: int,
         beta: Coefficient = 1.0,
         gamma: float = GAMMA,
+        augmentation: Augmentation = Unchanged(),  # noqa: B008 - stateless
     ) -> None:
         super().__init__(encoder, decoder, code_dim, beta)
         self.critic = critic
         self.gamma = gamma
+        self.augmentation = augmentation
+
+    def noise_shapes(self, n: int) -> NoiseShapes:
+        return super().noise_shapes(n) | self.critic_noise_shapes(n)
+
+    def prior_shapes(self, n: int) -> NoiseShapes:
+        return {"z": (n, self.code_dim)}
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         mu, sigma = self.encoder(x)
         reconstructed = self.decoder(mu + noise["eps"] * sigma)
         drawn = self.decoder(noise["z"])
-        real, features = self._criticise(x)
-        rebuilt, features_hat = self._criticise(reconstructed)
-        fake, _ = self._criticise(drawn)
+        real, features = self._criticise(self.seen_real(x, noise))
+        rebuilt, features_hat = self._criticise(self.seen_real(reconstructed, noise))
+        fake, _ = self._criticise(self.seen_fake(drawn, noise))
         kl = kl_to_prior(mu, sigma).mean()
         l_f = feature_loss(features_hat, features).mean()
         l_m = manifold_loss(rebuilt).mean() + manifold_loss(fake).mean()

@@ -9,8 +9,11 @@ from torch import nn
 
 from avae.errors import UserError
 from avae.frameworks import AVAE, GAN, VAE, VAEGAN, BiGAN, Framework
+from avae.frameworks.adversarial import Adversarial
+from avae.frameworks.augmentation import Augmentation, DiffAugment, Unchanged
 from avae.frameworks.codes import Codes, PictureCodes, PriorCodes
 from avae.frameworks.control import Annealed, Coefficient, Control, Course
+from avae.frameworks.regularizers import R1, PathLength, Regularizer
 from avae.frameworks.weighting import Balanced, Equation, Softmax, Weighting
 from avae.losses import code_scale_a, code_scale_b, latent_loss_a, latent_loss_b
 from avae.networks import stylegan2
@@ -19,6 +22,7 @@ from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic
 from avae.networks.mlp import MLP
 from avae.recipes.config import Config, parse_weighting, sigma_lr_multiplier
+from avae.recipes.defaults import completed, known
 from avae.recipes.own import check_networks
 
 INTEGRAL_GAIN, PROPORTIONAL_GAIN = 10.0, 4.0
@@ -82,20 +86,28 @@ def _avae(config: Config, networks: dict[str, nn.Module]) -> Framework:
         code_scale=code_scale,
         weighting=_weighting(config),
         codes=CODES[config.latent_codes](),
+        augmentation=_augmentation(config),
     )
 
 
 def _vaegan(config: Config, networks: dict[str, nn.Module]) -> Framework:
     encoder, decoder, critic = (networks[name] for name in ("encoder", "decoder", "critic"))
-    return VAEGAN(encoder, decoder, critic, code_dim=config.code_dim, beta=_beta(config))
+    return VAEGAN(
+        encoder,
+        decoder,
+        critic,
+        code_dim=config.code_dim,
+        beta=_beta(config),
+        augmentation=_augmentation(config),
+    )
 
 
 def _gan(config: Config, networks: dict[str, nn.Module]) -> Framework:
-    return GAN(**networks, code_dim=config.code_dim)
+    return GAN(**networks, code_dim=config.code_dim, augmentation=_augmentation(config))
 
 
 def _bigan(config: Config, networks: dict[str, nn.Module]) -> Framework:
-    return BiGAN(**networks, code_dim=config.code_dim)
+    return BiGAN(**networks, code_dim=config.code_dim, augmentation=_augmentation(config))
 
 
 FRAMEWORKS: dict[str, Callable[[Config, dict[str, nn.Module]], Framework]] = {
@@ -107,6 +119,21 @@ FRAMEWORKS: dict[str, Callable[[Config, dict[str, nn.Module]], Framework]] = {
 }
 
 
+def build_regularizers(config: Config, framework: Framework) -> list[Regularizer]:
+    """Build the regularizers a settled config asks for."""
+    made: list[Regularizer] = []
+    if isinstance(framework, Adversarial) and config.r1:
+        made.append(R1(framework, config.r1))
+    if isinstance(framework, Adversarial) and config.path_length:
+        sides = () if config.network == "mlp" else (_known(config, "size"),) * 2
+        made.append(PathLength(framework, config.path_length, (_known(config, "channels"), *sides)))
+    return made
+
+
+def _augmentation(config: Config) -> Augmentation:
+    return DiffAugment() if config.augment else Unchanged()
+
+
 def _beta(config: Config) -> Coefficient:
     """Return the weight of the KL term, or a control of it that goes as fast as sigma can follow.
 
@@ -114,12 +141,9 @@ def _beta(config: Config) -> Coefficient:
     """
     if config.target_kl is None:
         return config.beta
-    gain = INTEGRAL_GAIN * config.learning_rate * sigma_lr_multiplier(config)
-    return Control(
-        "kl",
-        config.target_kl,
-        Course(config.beta, 1e-4, 1e4, gain, PROPORTIONAL_GAIN),
-    )
+    learning_rate = known(completed(config).learning_rate)
+    gain = INTEGRAL_GAIN * learning_rate * sigma_lr_multiplier(completed(config))
+    return Control("kl", config.target_kl, Course(config.beta, 1e-4, 1e4, gain, PROPORTIONAL_GAIN))
 
 
 def _weighting(config: Config) -> Weighting:

@@ -86,16 +86,29 @@ class Config:
     target_kl: float | None = None
     """Nats of KL to reach and hold by moving beta from there, to compare models at equal information. VAE,
     VAE/GAN and AVAE only."""
-    learning_rate: float = 2e-4
-    """Adam's, at the first step."""
+    learning_rate: float | None = None
+    """Adam's, at the first step; by default 2e-4, of stylegan2 2e-3."""
     learning_rate_decay: float = 0.02
     """What the learning rate falls to over the run, exponentially, as a share of the first."""
     sigma_lr_multiplier: float | None = None
     """Learning rate of sigma over that of the weights; by default enough for log sigma to go as far as in the
     paper's 50,000 steps (1 there, 20 for 2,500 steps at the same rate). VAE, VAE/GAN and AVAE only."""
-    ema_half_life: int = 0
+    adam_beta1: float | None = None
+    """How much of its mean gradient Adam keeps at every step; by default 0.5, of stylegan2 0."""
+    adam_beta2: float | None = None
+    """The same of the mean square; by default 0.999, of stylegan2 0.99."""
+    ema_half_life: int | None = None
     """Half-life, in images, of an average of the generator (VAE/GAN: of the decoder), with which the model is
-    saved; 0 for none. Not for VAE."""
+    saved; 0 for none; by default 0, of stylegan2 10,000. Not for VAE."""
+    r1: float | None = None
+    """Weight gamma of R1, the penalty on the critic's gradient at real items, every 16 steps; 0 for none; by
+    default 0, with stylegan2 0.0002 pixels / batch size. Not for VAE."""
+    path_length: float | None = None
+    """Weight of path length regularization of the generator (VAE/GAN: of the decoder), every 4 steps; 0 for
+    none; by default 0, with stylegan2 as in its paper. Not for VAE."""
+    augment: bool = False
+    """Show the critic pictures changed at random, real and generated alike (DiffAugment), so that it cannot
+    learn a small set (some thousands) by heart; the encoder never sees them. Not for VAE."""
     init_from: str | None = None
     """A run or model folder to take initial weights from, for the networks of the same name and kind."""
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
@@ -144,7 +157,9 @@ def validate(config: Config) -> None:
     }
     _check_types(config)
     for name, least in at_least.items():
-        _require(getattr(config, name) >= least, config, name, f"must be {least} or more")
+        value = getattr(config, name)
+        _require(value is None or value >= least, config, name, f"must be {least} or more")
+    _check_game(config)
     for name in ("learning_rate", "learning_rate_decay", "sigma_lr_multiplier", "target_kl"):
         _require(
             getattr(config, name) is None or 0 < getattr(config, name) < float("inf"),
@@ -167,6 +182,20 @@ def validate(config: Config) -> None:
         _require(config.channels in (None, 1, 3), config, "channels", "must be 1 (grey) or 3 (colour)")
     _require(config.seed < 2**63, config, "seed", "must be below 2**63")
     parse_weighting(config.latent_weighting)
+
+
+def _check_game(config: Config) -> None:
+    """Raise UserError for what only a critic, or what draws for it, can have."""
+    for name in ("r1", "path_length"):
+        value = getattr(config, name)
+        _require(value is None or 0 <= value < float("inf"), config, name, "must be 0 or more")
+    for name in ("r1", "path_length", "augment"):
+        given = bool(getattr(config, name))
+        _require(not given or config.framework != "vae", config, name, "a vae has no critic; leave it out")
+    _require(not config.augment or config.network != "mlp", config, "augment", "is for images, not points")
+    for name in ("adam_beta1", "adam_beta2"):
+        value = getattr(config, name)
+        _require(value is None or 0 <= value < 1, config, name, "must be 0 or more, and below 1")
 
 
 def _check_types(config: Config) -> None:
@@ -198,11 +227,14 @@ def learning_rate_factor(config: Config, step: int) -> float:
 def sigma_lr_multiplier(config: Config) -> float:
     """Return the multiplier asked for, or one between 1 and 25 that offsets a shorter course of learning.
 
+    The learning rate must be known, see `defaults`.
+
     Adam moves log sigma by about the sum of its learning rates: 2e-4 times 50,000 steps in the paper, before
     decay.
     """
     if config.sigma_lr_multiplier is not None:
         return config.sigma_lr_multiplier
+    assert config.learning_rate is not None
     return min(25.0, max(1.0, 2e-4 * 50_000 / (config.learning_rate * config.steps)))
 
 

@@ -5,36 +5,37 @@ import dataclasses
 import math
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from avae.data.cache import cache_folder
 from avae.data.dataset import DataSet
 from avae.data.feeding import Feed
 from avae.data.locating import whole
 from avae.devices import pick_device
-from avae.distributed import any_of, barrier, from_rank_0, joined, rank, same_everywhere, share
+from avae.distributed import any_of, barrier, from_rank_0, joined, rank, same_everywhere
 from avae.engine.checkpoint import Checkpoints, NonFiniteError, newest, step_of
 from avae.engine.compile import differentiator
 from avae.engine.ema import averages
 from avae.engine.loop import Outcome, Plan, fit
-from avae.engine.optimizers import adams
-from avae.engine.step import Batches, Losses, Phase
+from avae.engine.optimizers import Rates, adams
 from avae.errors import UserError
 from avae.files import write_atomically
-from avae.frameworks.base import Framework, Noise
+from avae.frameworks.base import Framework
 from avae.frameworks.recalibrate import recalibrate
+from avae.frameworks.regularizers import Regularizer
 from avae.model import Model, load, load_weights
-from avae.noise import normal
-from avae.recipes.build import build_framework, check_size
+from avae.recipes.build import build_framework, build_regularizers, check_size
 from avae.recipes.catalogue import changed, recipe
 from avae.recipes.config import Config, learning_rate_factor, sigma_lr_multiplier, validate
+from avae.recipes.defaults import completed, known
 from avae.runs.division import check_division
+from avae.runs.draws import Draws
 from avae.runs.evaluations import Evaluations
 from avae.runs.folder import (
     Saved,
@@ -48,6 +49,7 @@ from avae.runs.folder import (
     read_run,
     write_run,
 )
+from avae.runs.phases import phases
 from avae.runs.preview import previews
 from avae.runs.reading import load_with_progress, pack_given, say
 from avae.tensorfile import under
@@ -159,16 +161,22 @@ class Training:
         self.folder = Path(config.out)
         self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
         framework = build_framework(config, networks).to(self.dtype)
+        regularizers = build_regularizers(config, framework)
+        for regularizer in regularizers:
+            framework.controls |= regularizer.controls
         # Convolutions are faster in this layout, see benchmarks/memory_format.py.
         self.framework = framework.to(memory_format=torch.channels_last).to(device).train()
         for control in framework.controls.values():
-            control.state = control.state.to(device)
-        self.feed = Feed(data.train, device, config.seed, config.batch_size, config.flip)
-        self.optimizers = adams(
-            self.framework.networks, config.learning_rate, {"log_sigma": sigma_lr_multiplier(config)}
-        )
+            control.state = control.state.to(device, self.dtype)
+        feed = Feed(data.train, device, config.seed, config.batch_size, config.flip)
+        self.draws = Draws(feed, config, device, self.dtype)
+        self.phases = phases(self.framework, regularizers, device, config.precision)
+        self.optimizers = adams(self.framework.networks, _rates(config, regularizers))
         self.averages = averages(
-            self.framework.networks, self.framework.averaged, config.ema_half_life, config.batch_size
+            self.framework.networks,
+            self.framework.averaged,
+            int(known(config.ema_half_life)),
+            config.batch_size,
         )
         measured = config.evaluate_every and rank() == 0
         self.evaluations = Evaluations(config, self._as_model(), data) if measured else None
@@ -215,7 +223,7 @@ class Training:
         """Train from step `start`."""
         config = self.config
         plan = Plan(
-            phases=[Phase("main", in_precision(self.framework.losses, self.device, config.precision))],
+            phases=self.phases,
             networks=self.framework.networks,
             optimizers=self.optimizers,
             averages=self.averages,
@@ -228,7 +236,7 @@ class Training:
                 cache_folder(config.cache) / "compiled",
                 say,
             ),
-            batches=self.batches,
+            batches=self.draws.micro_batches,
             learning_rate=lambda step: learning_rate_factor(config, step) * self.checkpoints.rate,
             checkpoints=self.checkpoints,
             save=self.save,
@@ -243,26 +251,6 @@ class Training:
             title=f"{config.framework} on {self.data.name}",
         )
         return fit(plan, start)
-
-    def batches(self, step: int) -> Batches:
-        """Return this process's micro-batches of a step."""
-        rows = share(self.config.batch_size)
-        size = len(rows) // self.config.micro_batches
-        x, noise = self.batch(step, rows)
-        return [
-            (x[i : i + size], {name: tensor[i : i + size] for name, tensor in noise.items()})
-            for i in range(0, len(rows), size)
-        ]
-
-    def batch(self, step: int, rows: range, stream: str = "train") -> tuple[Tensor, Noise]:
-        """Return some rows of a step's items and noise, which are functions of (seed, step)."""
-        noise = {
-            name: torch.from_numpy(
-                normal(shape, self.config.seed, f"{stream}/{name}", step)[rows.start : rows.stop]
-            ).to(self.device, self.dtype)
-            for name, shape in self.framework.noise_shapes(self.config.batch_size).items()
-        }
-        return self.feed.batch(step, rows).to(self.dtype), noise
 
     def save(self, step: int, healthy: bool) -> None:
         """Write model, pictures and, last, the state, so that a state never outruns its model.
@@ -301,23 +289,14 @@ class Training:
         for name, average in self.averages.items():
             framework.networks[name].load_state_dict(average.module.state_dict())
         steps = math.ceil(RECALIBRATION_ITEMS / self.config.batch_size)
-        whole = range(self.config.batch_size)
-        recalibrate(framework, [self.batch(step, whole, "recalibrate") for step in range(steps)])
+        whole, shapes = range(self.config.batch_size), framework.noise_shapes(self.config.batch_size)
+        batches = [self.draws.batch(step, whole, shapes, "recalibrate") for step in range(steps)]
+        recalibrate(framework, batches)
         return self._as_model(framework)
 
     def _as_model(self, framework: Framework | None = None) -> Model:
         framework = framework or copy.deepcopy(self.framework)
         return Model(framework.float(), self.config, describe(self.data), self.device)
-
-
-def in_precision(losses: Losses, device: torch.device, precision: str) -> Losses:
-    """Run the networks in bf16 where asked; what they return, and so every loss, stays in fp32."""
-
-    def autocast(x: Tensor, noise: Noise) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            return losses(x, noise)
-
-    return autocast
 
 
 def say_what_is_read(data: DataSet) -> None:
@@ -357,18 +336,27 @@ def _settled(config: Config, data: DataSet) -> Config:
     if len(data.train) < 2:
         raise UserError(f"--data {config.data}: {len(data.train)} training items; bring 2 or more")
     prepared = data.preparation
-    return dataclasses.replace(
+    config = dataclasses.replace(
         config,
         size=prepared.size if prepared else None,
         channels=data.train.shape[-1],
         crop=prepared.crop if prepared else None,
         fit=prepared.fit if prepared else None,
-        sigma_lr_multiplier=sigma_lr_multiplier(config),
+    )
+    return completed(config)
+
+
+def _rates(config: Config, regularizers: Sequence[Regularizer]) -> Rates:
+    return Rates(
+        known(config.learning_rate),
+        (known(config.adam_beta1), known(config.adam_beta2)),
+        {"log_sigma": sigma_lr_multiplier(config)},
+        {regularizer.network: regularizer.every for regularizer in regularizers},
     )
 
 
 def _schedule(config: Config, start: int, rate: float) -> str:
-    first = config.learning_rate * rate
+    first = known(config.learning_rate) * rate
     now, last = (first * learning_rate_factor(config, step) for step in (start, config.steps))
     return f"the learning rate goes on at {now:.3g} and ends at {last:.3g}"
 

@@ -14,7 +14,8 @@ from avae.engine.log import read_stats
 from avae.errors import UserError
 from avae.evaluation.perceptual import SMALLEST
 from avae.files import write_json
-from avae.recipes.config import Config, flag, sigma_lr_multiplier
+from avae.recipes.config import Config, flag
+from avae.recipes.defaults import completed
 from avae.runs.folder import FREE, read_run
 from avae.runs.measure import SAMPLES
 from avae.sweep.cells import Job
@@ -157,7 +158,7 @@ def check_measured(job: Job, how: Measuring, features: str | None) -> None:
 
 
 def _check_same(asked: Config, saved: Config) -> None:
-    asked = dataclasses.replace(asked, sigma_lr_multiplier=sigma_lr_multiplier(asked))
+    asked, saved = completed(asked), completed(saved)
     for field in dataclasses.fields(Config):
         wanted, found = getattr(asked, field.name), getattr(saved, field.name)
         settled = field.name in BY_THE_DATA and wanted is None

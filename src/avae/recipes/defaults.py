@@ -1,0 +1,52 @@
+"""What a recipe leaves open and the network decides: the course of learning of those who made it."""
+
+import dataclasses
+import math
+from typing import Any
+
+from avae.recipes.config import Config, sigma_lr_multiplier
+
+DCGAN = {"learning_rate": 2e-4, "adam_beta1": 0.5, "adam_beta2": 0.999, "ema_half_life": 0}
+"""AVAE's paper and released code, after DCGAN."""
+
+STYLEGAN2 = {"learning_rate": 2e-3, "adam_beta1": 0.0, "adam_beta2": 0.99, "ema_half_life": 10_000}
+"""StyleGAN2, appendix B."""
+
+BY_NETWORK = {"dcgan": DCGAN, "mlp": DCGAN, "stylegan2": STYLEGAN2}
+
+
+def completed(config: Config) -> Config:
+    """Fill in what is open; for images the weights of regularizers need their size."""
+    known = BY_NETWORK[config.network] | _regularizers(config)
+    filled: dict[str, Any] = {name: value for name, value in known.items() if getattr(config, name) is None}
+    config = dataclasses.replace(config, **filled)
+    return dataclasses.replace(config, sigma_lr_multiplier=sigma_lr_multiplier(config))
+
+
+def known(value: float | None) -> float:
+    """Return a value that `completed` has filled in."""
+    assert value is not None
+    return value
+
+
+def _regularizers(config: Config) -> dict[str, float]:
+    if config.network != "stylegan2" or config.framework == "vae" or config.size is None:
+        return {"r1": 0.0, "path_length": 0.0}
+    return {
+        "r1": r1_weight(config.size, config.batch_size),
+        "path_length": path_length_weight(config.size),
+    }
+
+
+def r1_weight(size: int, batch_size: int) -> float:
+    """Return gamma = 0.0002 pixels / batch size, a start for any data: 0.2 for 256 px and batches of 64.
+
+    From Karras et al., 2020 (arXiv 2006.06676), appendix C; StyleGAN2's own 10, for 1024 px and batches of
+    32, is near its 6.6.
+    """
+    return 2e-4 * size**2 / batch_size
+
+
+def path_length_weight(size: int) -> float:
+    """Return ln 2 / (pixels (ln size - ln 2)) (StyleGAN2, appendix B)."""
+    return math.log(2) / (size**2 * (math.log(size) - math.log(2)))

@@ -1,0 +1,32 @@
+"""The phases of a run."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from avae.engine.step import Losses, Phase
+from avae.frameworks.base import Framework, Noise
+from avae.frameworks.regularizers import Regularizer
+
+
+def phases(
+    framework: Framework, regularizers: Iterable[Regularizer], device: torch.device, precision: str
+) -> list[Phase]:
+    """Return "main" and the regularizers'.
+
+    These stay in fp32 where `precision` is bf16: their losses are squares of gradients, of which bf16 keeps 8
+    bits, and small ones at that; and they are due every few steps only.
+    """
+    main = Phase("main", in_precision(framework.losses, device, precision), 1, framework.noise_shapes)
+    return [main, *(Phase(r.name, r.losses, r.every, r.noise_shapes) for r in regularizers)]
+
+
+def in_precision(losses: Losses, device: torch.device, precision: str) -> Losses:
+    """Run the networks in bf16 where asked; what they return, and so every loss, stays in fp32."""
+
+    def autocast(x: Tensor, noise: Noise) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            return losses(x, noise)
+
+    return autocast

@@ -1,0 +1,175 @@
+"""R1 and path length against closed forms, finite differences, and for every framework with a critic."""
+
+import copy
+
+import pytest
+import torch
+from made import MADE, items_and_noise, make
+from torch import nn
+
+from avae.engine.compile import traced
+from avae.engine.optimizers import Rates, adams
+from avae.engine.step import Phase, gradients
+from avae.frameworks import GAN
+from avae.frameworks.adversarial import Adversarial
+from avae.frameworks.regularizers import R1, PathLength, RunningMean
+from avae.recipes.defaults import path_length_weight, r1_weight
+
+GAMES = [name for name in MADE if isinstance(make(name), Adversarial)]
+FEW = [name for name in GAMES if "stylegan2" in name or "augmented" in name or name.endswith("-points")]
+every_game = pytest.mark.parametrize("name", GAMES)
+
+
+class Quadratic(nn.Module):
+    """l(x) = x^T A x + b^T x, whose slope is (A + A^T) x + b."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.a = nn.Parameter(torch.randn(features, features, dtype=torch.float64))
+        self.b = nn.Parameter(torch.randn(features, dtype=torch.float64))
+
+    def forward(self, x):
+        return (x @ self.a * x).sum(1, keepdim=True) + x @ self.b[:, None]
+
+
+def made(kind: str, framework: Adversarial, name: str):
+    """Return a regularizer, and items and noise for it."""
+    x, _ = items_and_noise(framework, name)
+    regularizer = R1(framework, 0.3) if kind == "r1" else PathLength(framework, 0.3, tuple(x.shape[1:]))
+    generator = torch.Generator().manual_seed(3)
+    noise = {
+        key: torch.randn(shape, generator=generator, dtype=torch.float64)
+        for key, shape in regularizer.noise_shapes(len(x)).items()
+    }
+    return regularizer, x, noise
+
+
+def test_r1_of_a_quadratic_critic():
+    torch.manual_seed(0)
+    critic, x = Quadratic(4), torch.randn(6, 4, dtype=torch.float64)
+    regularizer = R1(GAN(nn.Linear(2, 4), critic, 2), gamma=10.0)
+    by_network, terms = regularizer.losses(x, {})
+    expected = (x @ (critic.a + critic.a.t()) + critic.b).square().sum(1).mean()
+    torch.testing.assert_close(terms["r1"], expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(by_network["critic"], 16 * 5 * expected, rtol=1e-12, atol=0)
+
+
+def test_path_length_of_a_linear_generator():
+    torch.manual_seed(0)
+    generator = nn.Linear(3, 5).double()
+    regularizer = PathLength(GAN(generator, nn.Linear(5, 1), 3), weight=2.0, item=(5,))
+    assert regularizer.noise_shapes(4) == {"z": (4, 3), "y": (4, 5)}
+    noise = {name: torch.randn(shape).double() for name, shape in regularizer.noise_shapes(4).items()}
+    regularizer.target.state = torch.tensor(0.7, dtype=torch.float64)
+    by_network, terms = regularizer.losses(torch.zeros(4, 5), noise)
+    lengths = (noise["y"] @ generator.weight).norm(dim=1)
+    torch.testing.assert_close(terms["path_length"], lengths.mean(), rtol=1e-12, atol=0)
+    expected = 4 * 2.0 * (lengths - 0.7).square().mean()
+    torch.testing.assert_close(by_network["generator"], expected, rtol=1e-12, atol=0)
+
+
+def test_paths_of_a_style_generator_start_from_its_style():
+    name = "avae-images-b-xi-balanced-stylegan2"
+    framework = make(name)
+    regularizer, x, noise = made("path_length", framework, name)
+    generator = framework.generator
+    w = generator.mapping(noise["z"], noise["xi"]).detach().requires_grad_()
+    (slope,) = torch.autograd.grad((generator.synthesis(w) * noise["y"]).sum(), w)
+    _, terms = regularizer.losses(x, noise)
+    torch.testing.assert_close(terms["path_length"], slope.norm(dim=1).mean(), rtol=1e-12, atol=0)
+
+
+@every_game
+@pytest.mark.parametrize("kind", ["r1", "path_length"])
+def test_only_its_own_network_learns_and_by_the_true_slope(kind, name):
+    """Along a random direction of the weights, against a central difference."""
+    framework = make(name)
+    with torch.no_grad():
+        for p in framework.parameters():  # of biases of 0 a picture's blank parts are on the edge of a ReLU
+            p += 0.01 * torch.randn_like(p)
+    regularizer, x, noise = made(kind, framework, name)
+    phase = Phase(regularizer.name, regularizer.losses, regularizer.every)
+    by_network, _ = gradients(phase, framework.networks, x, noise)
+    assert list(by_network) == [regularizer.network]
+    parameters = list(framework.networks[regularizer.network].parameters())
+    torch.manual_seed(0)
+    directions = [torch.randn_like(p) for p in parameters]
+    pairs = zip(directions, by_network[regularizer.network], strict=True)
+    slope = sum((d * g).sum() for d, g in pairs if g is not None)
+
+    def moved(by: float) -> torch.Tensor:
+        with torch.no_grad():
+            for p, d in zip(parameters, directions, strict=True):
+                p += by * d
+        loss = regularizer.losses(x, noise)[0][regularizer.network].detach()
+        with torch.no_grad():
+            for p, d in zip(parameters, directions, strict=True):
+                p -= by * d
+        return loss
+
+    step = 1e-9  # small, for the penalty jumps where a ReLU meets its edge
+    difference = (moved(step) - moved(-step)) / (2 * step)
+    torch.testing.assert_close(slope, difference, rtol=2e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("kind", ["r1", "path_length"])
+def test_the_trace_is_the_eager_phase(kind, name):
+    framework = make(name)
+    regularizer, x, noise = made(kind, framework, name)
+    networks = copy.deepcopy(framework.networks)
+    phase = Phase(regularizer.name, regularizer.losses, regularizer.every)
+    graph = traced(phase, framework.networks, list(regularizer.controls.values()), x, noise)
+    whole = torch.nn.ModuleDict(framework.networks)
+    held = dict(whole.named_parameters()) | dict(whole.named_buffers())
+    for control in regularizer.controls.values():
+        control.state = torch.tensor(0.4, dtype=torch.float64)
+    states = [control.state for control in regularizer.controls.values()]
+    with torch.no_grad():
+        fast, fast_terms = graph(held, states, x, noise)
+    for network in networks:  # batch-norm statistics as they were before the trace's run
+        framework.networks[network].load_state_dict(networks[network].state_dict())
+    grads, terms = gradients(phase, framework.networks, x, noise)
+    for a, b in zip(grads[regularizer.network], fast[regularizer.network], strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
+    torch.testing.assert_close(terms, fast_terms, rtol=1e-12, atol=0)
+
+
+def test_the_running_mean_moves_when_its_term_is_there():
+    mean = RunningMean("length", 0.75)
+    mean.update({"other": torch.tensor(9.0)})
+    assert mean.value == 0
+    mean.update({"length": torch.tensor(4.0)})
+    mean.update({"length": torch.tensor(4.0)})
+    assert mean.value == pytest.approx(1 + 0.25 * 3)
+
+
+def test_adam_forgets_and_goes_as_far_as_without_the_further_steps():
+    networks = {"critic": nn.Linear(1, 1), "encoder": nn.Linear(1, 1)}
+    optimizers = adams(networks, Rates(1e-3, (0.5, 0.99), {"bias": 3.0}, lazy={"critic": 16}))
+    critic, encoder = optimizers["critic"], optimizers["encoder"]
+    assert encoder.defaults["betas"] == (0.5, 0.99)
+    # 17 steps of it for 16.
+    assert [beta**17 for beta in critic.defaults["betas"]] == pytest.approx([0.5**16, 0.99**16])
+    for ours, others in zip(critic.param_groups, encoder.param_groups, strict=True):
+        assert 17 * ours["lr"] == pytest.approx(16 * others["lr"])
+
+
+def test_weights_are_the_papers():
+    assert r1_weight(1024, 32) == pytest.approx(6.55, abs=0.01)
+    assert r1_weight(256, 64) == pytest.approx(0.2, abs=0.01)
+    # ln 2 / (r^2 (ln r - ln 2)) is 1 / (r^2 (log2 r - 1)).
+    assert path_length_weight(1024) == pytest.approx(1 / (1024**2 * 9))
+
+
+def test_the_critic_of_pairs_holds_the_code_fixed():
+    """BiGAN's encoder is not the critic's to learn by, nor does the slope go through it."""
+    framework = make("bigan-images")
+    regularizer, x, noise = made("r1", framework, "bigan-images")
+    code = framework.encoder(x).detach()
+    seen = x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(framework.critic(seen, code).sum(), seen)
+    _, terms = regularizer.losses(x, noise)
+    torch.testing.assert_close(terms["r1"], slope.square().flatten(1).sum(1).mean(), rtol=1e-10, atol=0)
