@@ -392,3 +392,30 @@ def test_under_autocast_results_keep_the_dtype_of_the_input():
         found = [Generator(16, 1, 2, 3)(z), Encoder(16, 1, 2, 3)(x), *critic.with_features(x)]
     assert [t.dtype for t in found] == [torch.float32] * 4
     assert all(t.isfinite().all() for t in found)
+
+
+def test_under_autocast_what_all_layers_share_stays_in_full_precision():
+    """Styles, codes, logits and the sum of images; convolutions do not."""
+    generator, encoder, critic = Generator(16, 3, 2, 5), Encoder(16, 3, 2, 4), Critic(16, 3, 2, 1)
+    dtypes = {}
+
+    def note(name):
+        def hook(module, given, out):
+            dtypes[name] = out.dtype
+
+        return hook
+
+    generator.mapping.register_forward_hook(note("w"))
+    generator.synthesis.layer.conv.style.register_forward_hook(note("style"))
+    generator.synthesis.layer.register_forward_hook(note("maps"))
+    generator.synthesis.to_image.register_forward_hook(note("image"))
+    encoder.head.register_forward_hook(note("code"))
+    encoder.body.register_forward_hook(note("encoder's maps"))
+    critic.head.register_forward_hook(note("logits"))
+    with torch.autocast("cpu", torch.bfloat16):
+        image = generator(torch.randn(4, 5))
+        encoder(image)
+        critic(image)
+    low = {name for name, dtype in dtypes.items() if dtype != torch.float32}
+    assert dtypes.keys() == {"w", "style", "maps", "image", "code", "encoder's maps", "logits"}
+    assert low == {"maps", "encoder's maps"}

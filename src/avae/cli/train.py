@@ -44,7 +44,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _help() -> str:
-    recipes = (f"  {name:<8} {(make.__doc__ or '').strip()}" for name, make in RECIPES.items())
+    recipes = (f"  {name:<8} {(make.__doc__ or '').partition(chr(10))[0]}" for name, make in RECIPES.items())
     return "\n".join(
         [
             "usage: avae train RECIPE [flags]",

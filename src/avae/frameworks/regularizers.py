@@ -56,11 +56,10 @@ class R1:
     name = "r1"
     every = R1_EVERY
 
-    controls: dict[str, Moving]
-
     def __init__(self, framework: Adversarial, gamma: float) -> None:
         self.framework, self.gamma = framework, gamma
-        self.network, self.controls = "critic", {}
+        self.network = "critic"
+        self.controls: dict[str, Moving] = {}
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         shapes = self.framework.critic_noise_shapes(n)

@@ -56,6 +56,9 @@ from avae.tensorfile import under
 
 RECALIBRATION_ITEMS = 4096
 
+FEW = 10_000
+"""Pictures, under which the papers on augmentation of what the critic sees found it to matter most."""
+
 _GIVEN = "pictures from Python"
 
 
@@ -205,6 +208,8 @@ class Training:
                 say(f"{self.config.steps} steps instead of {saved.config.steps}: {schedule}")
             write_run(self.folder, self.config, self.data)
         say_what_is_read(self.data)
+        if self.config.recipe == "folder" and len(self.data.train) < FEW and not self.config.augment:
+            say("note: of so few pictures a critic learns each by heart in time; --augment makes that hard")
         barrier()
         if any_of(not (self.folder / "config.json").exists()):
             raise UserError(f"--out {self.folder}: it must lie on a disk that all machines share")

@@ -8,6 +8,7 @@ skips of the generator and the residual critic. docs/networks.md tells what diff
     fir          filtered up- and down-sampling
     mapping      z and xi -> the style w
     modulated    convolutions whose input channels w scales
+    precision    what stays in fp32 where the rest is bf16
     synthesis    w -> an image; generators and decoders
     critic       an image -> logits or a code; critics and encoders
 """

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from avae.networks.stylegan2.equalized import Conv, Linear, leaky
 from avae.networks.stylegan2.fir import Blur, Downsample
+from avae.networks.stylegan2.precision import full_precision
 from avae.networks.stylegan2.sizes import SMALLEST, channels_at, check_size, resolutions
 
 GROUP = 4
@@ -59,7 +60,9 @@ class Head(nn.Module):
         self.linear = Linear(hidden, outputs)
 
     def forward(self, maps: Tensor) -> Tensor:
-        out: Tensor = self.linear(leaky(self.hidden(leaky(self.conv(maps)).flatten(1))))
+        features = leaky(self.conv(maps)).flatten(1)
+        with full_precision(features):
+            out: Tensor = self.linear(leaky(self.hidden(features.to(self.linear.weight.dtype))))
         return out
 
 
@@ -102,8 +105,7 @@ class Encoder(nn.Module):
         self.head = Head(inner, inner, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Under autocast the layers compute in bf16; what leaves has the dtype of what came in.
-        out: Tensor = self.head(self.body(x)).to(x.dtype)
+        out: Tensor = self.head(self.body(x))
         return out
 
 
@@ -130,5 +132,5 @@ class Critic(nn.Module):
     def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return what `forward` does, and VAE/GAN's features: the body's maps (N, 8 width, 4, 4)."""
         maps = self.body(x)
-        # Under autocast the layers compute in bf16; what leaves has the dtype of what came in.
-        return self.head(self.deviation(maps)).to(x.dtype), maps.to(x.dtype)
+        # Under autocast the body computes in bf16; what leaves has the dtype of what came in.
+        return self.head(self.deviation(maps)), maps.to(x.dtype)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from avae.networks.stylegan2.equalized import Linear, leaky
+from avae.networks.stylegan2.precision import full_precision
 
 DEPTH = 8
 MULTIPLIER = 0.01
@@ -28,6 +29,7 @@ class Mapping(nn.Module):
 
     def forward(self, *parts: Tensor) -> Tensor:
         w = torch.cat(parts, 1)
-        for layer in self.layers:
-            w = leaky(layer(w))
+        with full_precision(w):
+            for layer in self.layers:
+                w = leaky(layer(w))
         return w

@@ -13,6 +13,7 @@ from torch.nn.functional import conv2d, conv_transpose2d
 
 from avae.networks.stylegan2.equalized import Linear
 from avae.networks.stylegan2.fir import Blur
+from avae.networks.stylegan2.precision import full_precision
 
 EPSILON = 1e-8
 
@@ -50,8 +51,12 @@ class ModulatedConv(_Modulated):
         super().__init__(inputs, outputs, 3, style_width)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        style, weight = self.style(w), self.scale * self.weight
-        return self.convolve(x * _per_pixel(style, x), weight) * _per_pixel(demodulation(weight, style), x)
+        weight = self.scale * self.weight
+        with full_precision(w):
+            style = self.style(w)
+            factor = demodulation(weight, style)
+        x = self.convolve(x * _per_pixel(style, x), weight)
+        return x * _per_pixel(factor, x)
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         """Convolve as if there were no styles."""
@@ -82,7 +87,10 @@ class ToImage(_Modulated):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        return conv2d(x * _per_pixel(self.style(w), x), self.scale * self.weight, self.bias)
+        with full_precision(w):
+            style = self.style(w)
+        # In w's dtype, for so is the sum of all resolutions.
+        return conv2d(x * _per_pixel(style, x), self.scale * self.weight, self.bias).to(w.dtype)
 
 
 def _per_pixel(factors: Tensor, x: Tensor) -> Tensor:

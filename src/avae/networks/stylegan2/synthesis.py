@@ -9,6 +9,7 @@ from avae.networks.stylegan2.equalized import leaky
 from avae.networks.stylegan2.fir import Upsample
 from avae.networks.stylegan2.mapping import Mapping
 from avae.networks.stylegan2.modulated import ModulatedConv, ToImage, UpModulatedConv
+from avae.networks.stylegan2.precision import full_precision
 from avae.networks.stylegan2.sizes import SMALLEST, channels_at, check_size, resolutions
 
 
@@ -66,7 +67,9 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, image: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         x = self.layer(self.up(x, w), w)
-        return x, self.upsample(image) + self.to_image(x, w)
+        with full_precision(image):
+            image = self.upsample(image)
+        return x, image + self.to_image(x, w)
 
 
 class Synthesis(nn.Module):
@@ -131,6 +134,5 @@ class Generator(nn.Module):
         self.synthesis = Synthesis(size, channels, width, 8 * width, noise)
 
     def forward(self, *parts: Tensor) -> Tensor:
-        # Under autocast the layers compute in bf16; what leaves has the dtype of what came in.
-        image: Tensor = self.synthesis(self.mapping(*parts)).to(parts[0].dtype)
+        image: Tensor = self.synthesis(self.mapping(*parts))
         return image if self.training else image.clamp(-1, 1)
