@@ -20,7 +20,7 @@ def _batches(framework, count=3):
 def test_statistics_are_those_of_the_passes_each_network_meets():
     framework = make(NAME)
     batches = _batches(framework)
-    recalibrate(framework, batches)
+    recalibrate(framework, lambda: batches)
     first = next(i for i, m in enumerate(framework.decoder.blocks) if isinstance(m, nn.BatchNorm2d))
     seen = [
         framework.decoder.linear(framework.posterior_sample(x, noise)).unflatten(1, (-1, 4, 4))
@@ -35,7 +35,7 @@ def test_statistics_are_those_of_the_passes_each_network_meets():
 def test_the_encoder_meets_real_images_and_the_generator_the_prior():
     framework = make(NAME)
     batches = _batches(framework)
-    recalibrate(framework, batches)
+    recalibrate(framework, lambda: batches)
     encoder, generator = framework.encoder.body.blocks, framework.generator
     expected = {
         encoder[3]: [encoder[:3](x) for x, _ in batches],
@@ -57,8 +57,8 @@ def test_what_training_left_in_the_statistics_is_forgotten(name):
     batches = _batches(framework)
     for _ in range(3):
         other.losses(*items_and_noise(other, name, seed=9))
-    recalibrate(framework, batches)
-    recalibrate(other, batches)
+    recalibrate(framework, lambda: batches)
+    recalibrate(other, lambda: batches)
     for (key, a), (_, b) in zip(framework.named_buffers(), other.named_buffers(), strict=True):
         if not key.startswith("critic"):
             torch.testing.assert_close(a, b, msg=key)
@@ -68,7 +68,7 @@ def test_what_training_left_in_the_statistics_is_forgotten(name):
 def test_it_ends_in_evaluation_mode_and_leaves_the_weights(name):
     framework = make(name)
     before = copy.deepcopy(dict(framework.named_parameters()))
-    recalibrate(framework, _batches(framework))
+    recalibrate(framework, lambda: _batches(framework))
     assert not any(module.training for module in framework.modules())
     assert all(torch.equal(value, before[key]) for key, value in framework.named_parameters())
 
@@ -76,8 +76,18 @@ def test_it_ends_in_evaluation_mode_and_leaves_the_weights(name):
 def test_bigans_encoder_meets_real_images():
     framework = make("bigan-images")
     batches = _batches(framework)
-    recalibrate(framework, batches)
+    recalibrate(framework, lambda: batches)
     blocks = framework.encoder.blocks
     seen = torch.stack([blocks[:3](x).mean((0, 2, 3)) for x, _ in batches])
     assert isinstance(blocks[3], nn.BatchNorm2d)
     torch.testing.assert_close(blocks[3].running_mean, seen.mean(0))
+
+
+def test_without_batch_norm_no_batch_is_made():
+    framework = make("avae-images-b-xi-balanced-stylegan2")
+
+    def batches():
+        raise AssertionError
+
+    recalibrate(framework, batches)
+    assert not framework.training

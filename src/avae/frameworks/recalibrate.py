@@ -1,6 +1,6 @@
 """Batch-norm statistics for use one image at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -10,13 +10,17 @@ from avae.frameworks.base import Framework, Noise
 
 
 @torch.no_grad()
-def recalibrate(framework: Framework, batches: Sequence[tuple[Tensor, Noise]]) -> None:
+def recalibrate(framework: Framework, batches: Callable[[], Iterable[tuple[Tensor, Noise]]]) -> None:
     """Put a framework in evaluation mode and measure its batch-norm statistics anew.
 
     Network by network, in the framework's order, the statistics become plain averages over what the
     network meets when used: E on real images, D on z ~ q(z|x), G on the codes it was trained on. Training
     mixes real and generated images in E's running statistics, so these cannot serve. Hand it a copy of one
     in training.
+
+    Args:
+        batches: makes them anew for each network, so that they need not be held together; never called where
+            there is no batch norm.
     """
     framework.eval()
     for name, show in framework.statistics_passes().items():
@@ -28,6 +32,6 @@ def recalibrate(framework: Framework, batches: Sequence[tuple[Tensor, Noise]]) -
             norm.reset_running_stats()
             norm.momentum = None  # a cumulative average
         network.train()
-        for x, noise in batches:
+        for x, noise in batches():
             show(x, noise)
         network.eval()

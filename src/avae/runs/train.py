@@ -295,8 +295,10 @@ class Training:
             framework.networks[name].load_state_dict(average.module.state_dict())
         steps = math.ceil(RECALIBRATION_ITEMS / self.config.batch_size)
         whole, shapes = range(self.config.batch_size), framework.noise_shapes(self.config.batch_size)
-        batches = [self.draws.batch(step, whole, shapes, "recalibrate") for step in range(steps)]
-        recalibrate(framework, batches)
+        recalibrate(
+            framework,
+            lambda: (self.draws.batch(step, whole, shapes, "recalibrate") for step in range(steps)),
+        )
         return self._as_model(framework)
 
     def _as_model(self, framework: Framework | None = None) -> Model:
