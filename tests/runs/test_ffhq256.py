@@ -1,4 +1,4 @@
-"""The recipe ffhq256 from pictures in the set's own layout to figure 9, at few channels: all layers, all phases."""
+"""The recipe ffhq256 from pictures in the set's own layout to figure 9, at few channels."""
 
 import io
 
