@@ -5,14 +5,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed import PrefixStore, Store, TCPStore
 
 from avae.errors import UserError
+from avae.liveness import REMEDY, SILENCE, first_beat, watched
 
-PATIENCE = timedelta(minutes=10)
-"""For a process that lives but does not answer; one may wait for rank 0 to draw and write."""
+PATIENCE = timedelta(days=1)
+"""For a process that lives but does not answer: one may wait for rank 0 to measure. `liveness` tells of others."""
 
 
 class LostProcessError(UserError):
@@ -52,9 +55,30 @@ def joined(device: torch.device) -> Iterator[None]:
         distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE
         )
-    yield
+    with watched(_beats(), rank(), world_size()):
+        yield
+        barrier()  # one that ended earlier would be silent
     # Not after an error: it would wait for collectives that a lost process never joins.
     distributed.destroy_process_group()
+
+
+def _beats() -> Store:
+    """Return where the processes tell each other that they live, each having done so once.
+
+    This is the store they met by; its keys are new, for torchrun may keep it when it restarts them.
+    """
+    name = from_rank_0(uuid4().hex)
+    with _contact():
+        store = TCPStore(
+            os.environ["MASTER_ADDR"],
+            int(os.environ["MASTER_PORT"]),
+            is_master=False,
+            timeout=timedelta(seconds=SILENCE),
+        )
+        beats = PrefixStore(f"avae/{name}", store)
+        first_beat(beats, rank())
+    barrier()
+    return beats
 
 
 def average(tensors: Sequence[Tensor]) -> None:
@@ -119,6 +143,5 @@ def _contact() -> Iterator[None]:
         reason = str(error).strip().splitlines()[0][:200]
         raise LostProcessError(
             f"rank {rank()} of {world_size()} lost contact with the others, so this job ends: most likely "
-            f"one of them died, and its own message says why ({reason}); go on from the last checkpoint with "
-            "--resume"
+            f"one of them died, and its own message says why ({reason}); {REMEDY}"
         ) from None
