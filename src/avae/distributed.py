@@ -15,7 +15,7 @@ from avae.errors import UserError
 from avae.liveness import REMEDY, SILENCE, first_beat, watched
 
 PATIENCE = timedelta(days=1)
-"""For a process that lives but does not answer: one may wait for rank 0 to measure. `liveness` tells of others."""
+"""For a process that lives but does not answer: one may wait for rank 0 to measure. See `liveness`."""
 
 
 class LostProcessError(UserError):
