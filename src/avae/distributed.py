@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed import PrefixStore, Store, TCPStore
+from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from avae.errors import UserError
 from avae.liveness import REMEDY, SILENCE, first_beat, watched
+from avae.meeting import meet
 
 PATIENCE = timedelta(days=1)
 """For a process that lives but does not answer: one may wait for rank 0 to measure. See `liveness`."""
@@ -52,31 +52,27 @@ def joined(device: torch.device) -> Iterator[None]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with _contact():
+        store = meet(rank(), world_size())
         distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE
+            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
+            timeout=PATIENCE,
+            store=PrefixStore("group", store),
+            rank=rank(),
+            world_size=world_size(),
         )
-    with watched(_beats(), rank(), world_size()):
+        beats = _beats(store)
+    with watched(beats, rank(), world_size()):
         yield
         barrier()  # one that ended earlier would be silent
     # Not after an error: it would wait for collectives that a lost process never joins.
     distributed.destroy_process_group()
 
 
-def _beats() -> Store:
-    """Return where the processes tell each other that they live, each having done so once.
-
-    This is the store they met by; its keys are new, for torchrun may keep it when it restarts them.
-    """
-    name = from_rank_0(uuid4().hex)
-    with _contact():
-        store = TCPStore(
-            os.environ["MASTER_ADDR"],
-            int(os.environ["MASTER_PORT"]),
-            is_master=False,
-            timeout=timedelta(seconds=SILENCE),
-        )
-        beats = PrefixStore(f"avae/{name}", store)
-        first_beat(beats, rank())
+def _beats(store: Store) -> Store:
+    """Return where the processes tell each other that they live, each having done so once."""
+    beats = PrefixStore("beats", store.clone())
+    beats.set_timeout(timedelta(seconds=SILENCE))
+    first_beat(beats, rank())
     barrier()
     return beats
 

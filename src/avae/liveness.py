@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch.distributed import Store
+from torch.distributed.distributed_c10d import Store
 
 BEAT = 1.0
 """Seconds between two beats of a process, and between two looks at those of the others."""

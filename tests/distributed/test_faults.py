@@ -42,7 +42,7 @@ def test_a_stopped_process_ends_the_job_within_a_minute(tmp_path):
 
 
 def test_who_loses_the_launcher_ends_and_says_so(tmp_path):
-    script = f"import avae.liveness as l; l.SILENCE = 3; {AVAE}"
+    script = f"import avae.liveness as l; l.BEAT, l.SILENCE = 0.2, 15; {AVAE}"
     run = tmp_path / "run"
     with job(TWO, script, "train", "toy", f"--out={run}", *ENDLESS, "--checkpoint-every=10") as started:
         wait_for(started, lambda: checkpoints(run))
@@ -56,7 +56,7 @@ def test_who_is_busy_for_longer_than_others_may_be_silent_is_not_taken_for_dead(
     script = f"""
 import time
 import avae.liveness, avae.runs.train as t
-avae.liveness.SILENCE = 2
+avae.liveness.BEAT, avae.liveness.SILENCE = 0.2, 10
 t.Training.evaluate = lambda self, step: (time.sleep(4 * (t.rank() == 0)), t.barrier())
 fit = t.Training.fit
 t.Training.fit = lambda self, start: (fit(self, start), time.sleep(4 * (t.rank() == 1)))[0]
