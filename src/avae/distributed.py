@@ -8,11 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from avae.errors import UserError
+from avae.liveness import REMEDY, SILENCE, first_beat, watched
+from avae.meeting import meet
 
-PATIENCE = timedelta(minutes=10)
-"""For a process that lives but does not answer; one may wait for rank 0 to draw and write."""
+PATIENCE = timedelta(days=1)
+"""For a process that lives but does not answer: one may wait for rank 0 to measure. See `liveness`."""
 
 
 class LostProcessError(UserError):
@@ -49,12 +52,29 @@ def joined(device: torch.device) -> Iterator[None]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with _contact():
+        store = meet(rank(), world_size())
         distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE
+            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
+            timeout=PATIENCE,
+            store=PrefixStore("group", store),
+            rank=rank(),
+            world_size=world_size(),
         )
-    yield
+        beats = _beats(store)
+    with watched(beats, rank(), world_size()):
+        yield
+        barrier()  # one that ended earlier would be silent
     # Not after an error: it would wait for collectives that a lost process never joins.
     distributed.destroy_process_group()
+
+
+def _beats(store: Store) -> Store:
+    """Return where the processes tell each other that they live, each having done so once."""
+    beats = PrefixStore("beats", store.clone())
+    beats.set_timeout(timedelta(seconds=SILENCE))
+    first_beat(beats, rank())
+    barrier()
+    return beats
 
 
 def average(tensors: Sequence[Tensor]) -> Callable[[], Sequence[Tensor]]:
@@ -129,6 +149,5 @@ def _contact() -> Iterator[None]:
         reason = str(error).strip().splitlines()[0][:200]
         raise LostProcessError(
             f"rank {rank()} of {world_size()} lost contact with the others, so this job ends: most likely "
-            f"one of them died, and its own message says why ({reason}); go on from the last checkpoint with "
-            "--resume"
+            f"one of them died, and its own message says why ({reason}); {REMEDY}"
         ) from None

@@ -8,69 +8,21 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
+from jobs import LAUNCHER, SETTINGS, STEPS, assert_same, finished, process_of_rank, torchrun
 
 import avae
 from avae.engine.log import read_stats
-from avae.tensorfile import load_tensors
 
-LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-STEPS = 20
-SETTINGS = {
-    "steps": STEPS,
-    "batch_size": 16,
-    "width": 8,
-    "code_dim": 2,
-    "xi_dim": 2,
-    "precision": "fp64",
-    "log_every": 1,
-    "device": "cpu",
-}
 FRAMEWORKS = {
     "avae": {},
     "avae-controls": {"latent_weighting": "posterior", "target_kl": 2.0, "ema_half_life": 100},
     "avae-pictures": {"latent_weighting": "annealed", "latent_codes": "pictures"},
     "vaegan": {"framework": "vaegan"},
     "bigan": {"framework": "bigan"},
+    "avae-regularized": {"r1": 0.1, "path_length": 0.1},
 }
-
-
-def torchrun(processes: int, out: Path, *flags: object, **settings: object) -> subprocess.Popen:
-    """Start `avae train toy` on several processes."""
-    chosen = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    return subprocess.Popen(
-        [
-            *(*LAUNCHER, f"--nproc-per-node={processes}", "-m", "avae", "train", "toy", f"--out={out}"),
-            *chosen,
-            *map(str, flags),
-        ],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finished(process: subprocess.Popen) -> str:
-    """Wait for a job to end well, and return what it said."""
-    out, err = process.communicate()
-    assert process.returncode == 0, err
-    return out + err
-
-
-def assert_same(a: Path, b: Path) -> None:
-    """Assert that two runs end in one state, to 1e-9, and logged the same losses."""
-    states = [load_tensors(run / "state" / f"step-{STEPS:08d}.safetensors")[0] for run in (a, b)]
-    assert states[0].keys() == states[1].keys()
-    for name, tensor in states[0].items():
-        torch.testing.assert_close(tensor, states[1][name], rtol=1e-9, atol=1e-9, msg=name)
-    lines = [read_stats(run / "stats.jsonl") for run in (a, b)]
-    assert [line["step"] for line in lines[0]] == [line["step"] for line in lines[1]]
-    # These two are no means over items, and so differ with their division; they are for the log alone.
-    left_out = {"images_per_second", "active_units", "diversity"}
-    for one, other in zip(*lines, strict=True):
-        for term in one.keys() - left_out:
-            assert one[term] == pytest.approx(other[term], rel=1e-5, abs=1e-9), term
+STYLEGAN2 = {"network": "stylegan2", "width": 1, "augment": True, "flip": True}
+"""R1 is due at steps 0 and 16 of 20, path length at every fourth."""
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -87,6 +39,17 @@ def test_four_processes_equal_one_and_only_rank_0_speaks(tmp_path):
     assert_same(tmp_path / "one", tmp_path / "four")
     assert said.count("to train and test on") == 1
     assert said.count(f"step {STEPS}/{STEPS}") == 1
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_stylegan2_with_its_regularizers_on_several_processes_equals_one(processes, tmp_path):
+    settings = SETTINGS | STYLEGAN2
+    avae.train("demo", out=str(tmp_path / "one"), **settings)
+    finished(torchrun(processes, tmp_path / "several", recipe="demo", **settings))
+    assert_same(tmp_path / "one", tmp_path / "several")
+    lines = read_stats(tmp_path / "several" / "stats.jsonl")
+    assert [line["step"] - 1 for line in lines if "r1" in line] == [0, 16]
+    assert [line["step"] - 1 for line in lines if "path_length" in line] == [0, 4, 8, 12, 16]
 
 
 def test_a_run_goes_on_from_two_processes_to_one_to_four(tmp_path):
@@ -114,7 +77,7 @@ def test_a_dead_process_ends_the_job_with_a_clear_message(tmp_path):
     while job.poll() is None and not list((tmp_path / "run" / "state").glob("*.safetensors")):
         time.sleep(0.1)
     assert job.poll() is None, job.communicate()
-    os.kill(_process_of_rank(1, job.pid), signal.SIGKILL)
+    os.kill(process_of_rank(1, job.pid), signal.SIGKILL)
     # A minute is what is promised.
     _, err = job.communicate(timeout=60)
     assert job.returncode != 0
@@ -127,7 +90,7 @@ def test_a_signal_to_one_process_stops_all_and_loses_nothing(tmp_path):
     job = torchrun(2, run, steps=10_000_000, log_every=5, device="cpu", checkpoint_every=10_000)
     while job.poll() is None and not (run / "stats.jsonl").exists():
         time.sleep(0.1)
-    os.kill(_process_of_rank(1, job.pid), signal.SIGTERM)
+    os.kill(process_of_rank(1, job.pid), signal.SIGTERM)
     _, err = job.communicate()
     assert "all saved; go on with --resume" in err, err
     assert "lost contact" not in err
@@ -158,19 +121,6 @@ def test_processes_that_were_told_different_things_are_refused(tmp_path):
     assert not (tmp_path / "run" / "stats.jsonl").exists()
 
 
-def _process_of_rank(rank: int, launcher: int) -> int:
-    """Return the process a launcher started as `rank`, by its environment."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
-            variables = (folder / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue  # it ended meanwhile
-        if int(parent) == launcher and f"RANK={rank}".encode() in variables:
-            return int(folder.name)
-    raise AssertionError(f"no rank {rank} under {launcher}")
-
-
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_micro_batches_equal_the_whole(framework, tmp_path):
     settings = SETTINGS | FRAMEWORKS[framework]
@@ -180,7 +130,7 @@ def test_micro_batches_equal_the_whole(framework, tmp_path):
 
 
 def test_micro_batches_of_whole_groups_equal_the_whole(tmp_path):
-    settings = SETTINGS | {"network": "stylegan2", "width": 1}
+    settings = SETTINGS | STYLEGAN2
     avae.train("demo", out=str(tmp_path / "one"), **settings)
     avae.train("demo", out=str(tmp_path / "parts"), **settings, micro_batches=4)
     assert_same(tmp_path / "one", tmp_path / "parts")

@@ -1,0 +1,148 @@
+"""Processes that die, hang or are asked to stop, and jobs that go on after them."""
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from jobs import LAUNCHER, SETTINGS, STEPS, as_flags, assert_same, finished, job, process_of_rank
+
+import avae
+from avae.tensorfile import load_tensors
+
+AVAE = "import avae.cli; avae.cli.main()"
+ENDLESS = as_flags({"steps": 10_000_000, "log_every": 5, "device": "cpu"})
+TWO = [*LAUNCHER, "--nproc-per-node=2"]
+
+
+def wait_for(process, found) -> None:
+    """Wait until there is something, which a job is to bring about."""
+    while not found() and process.poll() is None:
+        time.sleep(0.1)
+    assert process.poll() is None, process.communicate()
+
+
+def checkpoints(run: Path) -> list[Path]:
+    return list((run / "state").glob("*.safetensors"))
+
+
+def test_a_stopped_process_ends_the_job_within_a_minute(tmp_path):
+    run = tmp_path / "run"
+    with job(TWO, AVAE, "train", "toy", f"--out={run}", *ENDLESS, "--checkpoint-every=10") as started:
+        wait_for(started, lambda: checkpoints(run))
+        os.kill(process_of_rank(1, started.pid), signal.SIGSTOP)
+        _, err = started.communicate(timeout=60)
+    assert started.returncode != 0
+    told = [line for line in err.splitlines() if line.startswith("avae: ")]
+    assert len(told) == 1, err
+    for word in ("rank 1 of 2 fell silent", "--resume", "--max-restarts"):
+        assert word in told[0]
+
+
+def test_who_loses_the_launcher_ends_and_says_so(tmp_path):
+    script = f"import avae.liveness as l; l.BEAT, l.SILENCE = 0.2, 15; {AVAE}"
+    run = tmp_path / "run"
+    with job(TWO, script, "train", "toy", f"--out={run}", *ENDLESS, "--checkpoint-every=10") as started:
+        wait_for(started, lambda: checkpoints(run))
+        started.kill()
+        _, err = started.communicate()  # ends when no process holds the pipe any more
+    assert "the launcher, which tells who lives, fell silent" in err, err
+
+
+def test_who_is_busy_for_longer_than_others_may_be_silent_is_not_taken_for_dead(tmp_path):
+    """As rank 0, when it measures; and rank 1 comes to the end late."""
+    script = f"""
+import time
+import avae.liveness, avae.runs.train as t
+avae.liveness.BEAT, avae.liveness.SILENCE = 0.2, 10
+t.Training.evaluate = lambda self, step: (time.sleep(4 * (t.rank() == 0)), t.barrier())
+fit = t.Training.fit
+t.Training.fit = lambda self, start: (fit(self, start), time.sleep(4 * (t.rank() == 1)))[0]
+{AVAE}
+"""
+    flags = as_flags({"steps": 2, "evaluate_every": 1, "device": "cpu"})
+    with job(TWO, script, "train", "toy", f"--out={tmp_path / 'run'}", *flags) as started:
+        said = finished(started)
+    assert "silent" not in said
+
+
+def test_a_job_restarts_itself_after_a_kill_and_ends_as_one_left_alone(tmp_path):
+    """One command starts the run, in a folder that is not there yet, and goes on with it."""
+    settings = SETTINGS | {"checkpoint_every": 5, "ema_half_life": 100, "target_kl": 2.0}
+    settings |= {"r1": 0.1, "path_length": 0.1}
+    avae.train("toy", out=str(tmp_path / "alone"), **settings)
+    script = f"""
+import os, signal
+import avae.distributed as t
+from avae.runs.draws import Draws
+batches, first = Draws.micro_batches, os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+def deadly(self, step, phase):
+    if step == 12 and t.rank() == 1 and first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if t.rank() == 0 and not first and not hasattr(t, "told"):
+        t.told = print("again from step", step)
+    return batches(self, step, phase)
+Draws.micro_batches = deadly
+{AVAE}
+"""
+    run = tmp_path / "run"
+    flags = ["train", "toy", "--resume", f"--out={run}", *as_flags(settings)]
+    with job([*TWO, "--max-restarts=1"], script, *flags) as started:
+        said = finished(started)
+    assert "again from step 10" in said, said
+    assert_same(tmp_path / "alone", run)
+
+
+def test_sigterm_to_the_launcher_saves_and_the_run_goes_on(tmp_path):
+    run = tmp_path / "run"
+    flags = ["train", "toy", "--resume", f"--out={run}", *ENDLESS, "--checkpoint-every=10000000"]
+    with job([*TWO, "--max-restarts=3"], AVAE, *flags) as started:
+        wait_for(started, (run / "stats.jsonl").exists)
+        started.terminate()
+        _, err = started.communicate()
+    assert "all saved; go on with --resume" in err, err
+    (saved,) = checkpoints(run)
+    reached = int(load_tensors(saved)[1]["step"])
+    with job([*TWO, "--max-restarts=3"], AVAE, *flags) as started:
+        wait_for(started, lambda: (run / "stats.jsonl").read_text().count("\n") > reached // 5 + 1)
+        started.terminate()
+        started.communicate()
+    assert max(int(load_tensors(path)[1]["step"]) for path in checkpoints(run)) > reached
+
+
+@pytest.mark.parametrize("rendezvous", ["c10d", "static"])
+def test_two_launchers_equal_one_process(tmp_path, rendezvous):
+    avae.train("toy", out=str(tmp_path / "one"), **SETTINGS)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+    def launcher(node: int) -> list[object]:
+        start = [*LAUNCHER[:-1], "--nnodes=2", "--nproc-per-node=1", "--local-addr=127.0.0.1"]
+        if rendezvous == "static":
+            return [*start, f"--node-rank={node}", "--master-addr=127.0.0.1", f"--master-port={port}"]
+        return [*start, "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=test"]
+
+    flags = ["train", "toy", f"--out={tmp_path / 'two'}", *as_flags(SETTINGS)]
+    with job(launcher(0), AVAE, *flags) as first, job(launcher(1), AVAE, *flags) as second:
+        said = finished(first) + finished(second)
+    assert_same(tmp_path / "one", tmp_path / "two")
+    assert said.count(f"step {STEPS}/{STEPS}") == 1
+
+
+def test_one_process_packs_pictures_and_the_others_wait(tmp_path, pictures):
+    script = f"""
+import time
+import avae.data.cache as c
+pack = c.pack
+c.pack = lambda *given: (print("packing", flush=True), time.sleep(1), pack(*given))[2]
+{AVAE}
+"""
+    settings = {"data": pictures, "cache": tmp_path / "cache", "steps": 2, "batch_size": 8, "width": 2}
+    flags = ["train", "folder", f"--out={tmp_path / 'run'}", "--device=cpu", *as_flags(settings)]
+    with job(TWO, script, *flags) as started:
+        said = finished(started)
+    assert said.count("packing\n") == 1, said
+    assert said.count("to train and test on") == 1
+    assert said.count("packed in ") + said.count("waiting for it") == 1, said
