@@ -94,7 +94,7 @@ class PathLength:
     def __init__(self, framework: Adversarial, weight: float, item: tuple[int, ...]) -> None:
         self.framework, self.weight, self.item = framework, weight, item
         self.network, self.target = framework.drawer, RunningMean(self.name, DECAY)
-        self.controls: dict[str, Moving] = {self.name: self.target}
+        self.controls: dict[str, Moving] = {f"{self.name}_target": self.target}
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         return self.framework.prior_shapes(n) | {"y": (n, *self.item)}
