@@ -95,20 +95,24 @@ def _fitting(estimate: "Estimate") -> list[str]:
 def _time(estimate: "Estimate") -> list[str]:
     config, rates = estimate.config, estimate.rates
     share, flops = config.batch_size // world_size(), estimate.flops
-    parts = ", ".join(f"{name} {value / share / 1e9:,.3g}" for name, value in flops.items())
+    parts = ", ".join(f"{name} {_figure(value / share / 1e9)}" for name, value in flops.items())
     whole = timedelta(seconds=round(config.steps * estimate.seconds))
+    each, speed = _figure(estimate.seconds), _figure(config.batch_size / estimate.seconds)
+    arithmetic, bandwidth = _figure(rates.flops / 1e9), _figure(rates.bytes / 1e9)
     return [
-        f"arithmetic: {sum(flops.values()) / share / 1e9:,.3g} GFLOP an item ({parts})",
-        f"this device: {rates.flops / 1e9:,.0f} GFLOP/s, {rates.bytes / 1e9:,.0f} GB/s at best, measured now",
-        f"time: {estimate.seconds:.3g} s a step, {config.batch_size / estimate.seconds:,.3g} items/s; "
+        f"arithmetic: {_figure(sum(flops.values()) / share / 1e9)} GFLOP an item ({parts})",
+        f"this device: {arithmetic} GFLOP/s, {bandwidth} GB/s at best, measured now",
+        f"time: {each} s a step, {speed} items/s; "
         f"{whole} for {config.steps:,} steps of {config.steps * config.batch_size:,} items",
     ]
 
 
 def _caution() -> list[str]:
     return [
-        "An estimate, of eager steps: memory is that of tensors, beside 0.5 to 1 GB for PyTorch itself; time "
-        "may be off by a third either way, more on GPUs, without checkpoints and evaluation (docs/speed.md).",
+        "An estimate, of eager steps. Memory is that of tensors: a process takes up to 1.4 times as much on",
+        "a processor, and 0.5 to 1 GB for PyTorch. Time may be off by half on a processor that does nothing",
+        "else; on GPUs that is not known yet. Checkpoints, evaluation and --compile are left out; see",
+        "docs/speed.md.",
         "Nothing was started or written.",
     ]
 
@@ -122,3 +126,8 @@ def _table(*columns: str) -> Table:
 
 def _gigabytes(size: float) -> str:
     return f"{size / 1e9:,.2f}"
+
+
+def _figure(value: float) -> str:
+    """Write a number of any magnitude with three digits or more."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
