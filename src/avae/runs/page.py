@@ -125,7 +125,7 @@ def _table(*columns: str) -> Table:
 
 
 def _gigabytes(size: float) -> str:
-    return f"{size / 1e9:,.2f}"
+    return f"{size / 1e9:,.2f}" if size >= 1e9 else f"{size / 1e9:.4f}"
 
 
 def _figure(value: float) -> str:
