@@ -21,6 +21,8 @@ class Train:
     """Go on from the last checkpoint in --out; flags left out are as that run has them."""
     overwrite: bool = False
     """Replace the run in --out."""
+    dry_run: bool = False
+    """Print parameters, estimated memory and time, and start nothing."""
 
 
 def run(arguments: list[str]) -> int:
@@ -39,6 +41,11 @@ def run(arguments: list[str]) -> int:
 
     if asked.resume and (saved := read_run(Path(asked.config.out))):
         asked = parse(Train, prog, flags, Train(as_asked(saved.config, asked.config)))
+    if asked.dry_run:
+        from avae.runs.dry_run import dry_run
+
+        dry_run(asked.config, resume=asked.resume, overwrite=asked.overwrite)
+        return 0
     outcome = train(asked.config, resume=asked.resume, overwrite=asked.overwrite)
     return 0 if outcome.signal is None else 128 + outcome.signal
 

@@ -118,7 +118,7 @@ def run(
     """Carry a run out, in its folder, as far as it goes."""
     if resume and overwrite:
         raise UserError("--resume goes on with a run and --overwrite replaces it: choose one")
-    config = _with_whole_paths(config)
+    config = with_whole_paths(config)
     validate(config)
     check_size(config)  # before pictures are packed at it
     folder, device = Path(config.out), pick_device(config.device)
@@ -132,7 +132,7 @@ def run(
     else:
         check_fresh(folder, overwrite)
     data = load_with_progress(config.data, config)
-    config = _settled(config, data)
+    config = settled(config, data)
     if saved:
         check_same_data(config.data, data, saved)
     training = Training(config, data, device, networks)
@@ -315,7 +315,7 @@ def say_what_is_read(data: DataSet) -> None:
         say(f"left out {len(data.rejected)}: {first.name} ({first.reason}), ...; see rejected.jsonl")
 
 
-def _with_whole_paths(config: Config) -> Config:
+def with_whole_paths(config: Config) -> Config:
     """Make paths mean the same from any folder, be they strings or of another kind."""
     data, out = os.fspath(config.data), os.fspath(config.out)
     init_from = config.init_from and _whole(os.fspath(config.init_from))
@@ -335,7 +335,7 @@ def _whole(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def _settled(config: Config, data: DataSet) -> Config:
+def settled(config: Config, data: DataSet) -> Config:
     """Fill in what the data decide."""
     if data.holds_images != (config.network != "mlp"):
         kind = "images" if data.holds_images else "points"
