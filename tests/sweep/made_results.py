@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avae.recipes.config import sigma_lr_multiplier
+from avae.recipes.defaults import completed
 from avae.recipes.paper import cell
 
 FEATURES = {"name": "resnet:load", "checksum": "sha256:f"}
@@ -31,12 +31,12 @@ def write_run(
         data=data or column,
         out=str(run),
         seed=seed,
-        sigma_lr_multiplier=sigma_lr_multiplier(config),
         size=config.size or 16,
         channels=3,
         crop=1.0,
         fit="crop",
     )
+    config = completed(config)
     described = {"name": data or column, "checksum": checksum or f"sha256:{column}", "train": 10, "test": 5}
     run.mkdir(parents=True)
     (run / "config.json").write_text(json.dumps({"config": dataclasses.asdict(config), "data": described}))

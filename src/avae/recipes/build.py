@@ -21,7 +21,7 @@ from avae.networks.dcgan import STRIDES, Down, Up
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic
 from avae.networks.mlp import MLP
-from avae.recipes.config import Config, parse_weighting, sigma_lr_multiplier
+from avae.recipes.config import Config, parse_weighting
 from avae.recipes.defaults import completed, known
 from avae.recipes.own import check_networks
 
@@ -141,8 +141,8 @@ def _beta(config: Config) -> Coefficient:
     """
     if config.target_kl is None:
         return config.beta
-    learning_rate = known(completed(config).learning_rate)
-    gain = INTEGRAL_GAIN * learning_rate * sigma_lr_multiplier(completed(config))
+    course = completed(config)
+    gain = INTEGRAL_GAIN * known(course.learning_rate) * known(course.sigma_lr_multiplier)
     return Control("kl", config.target_kl, Course(config.beta, 1e-4, 1e4, gain, PROPORTIONAL_GAIN))
 
 

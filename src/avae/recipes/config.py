@@ -224,20 +224,6 @@ def learning_rate_factor(config: Config, step: int) -> float:
     return float(config.learning_rate_decay ** (step / config.steps))
 
 
-def sigma_lr_multiplier(config: Config) -> float:
-    """Return the multiplier asked for, or one between 1 and 25 that offsets a shorter course of learning.
-
-    The learning rate must be known, see `defaults`.
-
-    Adam moves log sigma by about the sum of its learning rates: 2e-4 times 50,000 steps in the paper, before
-    decay.
-    """
-    if config.sigma_lr_multiplier is not None:
-        return config.sigma_lr_multiplier
-    assert config.learning_rate is not None
-    return min(25.0, max(1.0, 2e-4 * 50_000 / (config.learning_rate * config.steps)))
-
-
 def parse_weighting(text: str) -> tuple[str, float]:
     """Split "balanced:0.3" into its name and number (1 where none is given); raise UserError if unknown."""
     name, _, number = text.partition(":")

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from avae.recipes.config import Config, sigma_lr_multiplier
+from avae.recipes.config import Config
 
 DCGAN = {"learning_rate": 2e-4, "adam_beta1": 0.5, "adam_beta2": 0.999, "ema_half_life": 0}
 """AVAE's paper and released code, after DCGAN."""
@@ -20,13 +20,25 @@ def completed(config: Config) -> Config:
     known = BY_NETWORK[config.network] | _regularizers(config)
     filled: dict[str, Any] = {name: value for name, value in known.items() if getattr(config, name) is None}
     config = dataclasses.replace(config, **filled)
-    return dataclasses.replace(config, sigma_lr_multiplier=sigma_lr_multiplier(config))
+    if config.sigma_lr_multiplier is not None:
+        return config
+    multiplier = _sigma_lr_multiplier(known(config.learning_rate), config.steps)
+    return dataclasses.replace(config, sigma_lr_multiplier=multiplier)
 
 
 def known(value: float | None) -> float:
     """Return a value that `completed` has filled in."""
     assert value is not None
     return value
+
+
+def _sigma_lr_multiplier(learning_rate: float, steps: int) -> float:
+    """Return a multiplier between 1 and 25 that offsets a shorter course of learning.
+
+    Adam moves log sigma by about the sum of its learning rates: 2e-4 times 50,000 steps in the paper, before
+    decay.
+    """
+    return min(25.0, max(1.0, 2e-4 * 50_000 / (learning_rate * steps)))
 
 
 def _regularizers(config: Config) -> dict[str, float]:

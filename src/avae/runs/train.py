@@ -32,7 +32,7 @@ from avae.frameworks.regularizers import Regularizer
 from avae.model import Model, load, load_weights
 from avae.recipes.build import build_framework, build_regularizers, check_size
 from avae.recipes.catalogue import changed, recipe
-from avae.recipes.config import Config, learning_rate_factor, sigma_lr_multiplier, validate
+from avae.recipes.config import Config, learning_rate_factor, validate
 from avae.recipes.defaults import completed, known
 from avae.runs.division import check_division
 from avae.runs.draws import Draws
@@ -357,7 +357,7 @@ def _rates(config: Config, regularizers: Sequence[Regularizer]) -> Rates:
     return Rates(
         known(config.learning_rate),
         (known(config.adam_beta1), known(config.adam_beta2)),
-        {"log_sigma": sigma_lr_multiplier(config)},
+        {"log_sigma": known(config.sigma_lr_multiplier)},
         {regularizer.network: regularizer.every for regularizer in regularizers},
     )
 
