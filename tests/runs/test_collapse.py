@@ -13,7 +13,7 @@ import avae
 from avae.engine.log import read_stats
 from avae.engine.sentinel import SIGNS, Sign
 from avae.figures.curves import curves_png
-from avae.runs.train import Training
+from avae.runs.draws import Draws
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from kill_nine import compare
@@ -109,13 +109,13 @@ def test_gradients_that_explode(impatient, tmp_path, monkeypatch):
 
 def loud_from(monkeypatch, step):
     """Multiply the data by ten thousand from a step on."""
-    batch = Training.batch
+    batch = Draws.batch
 
     def loud(self, at, *more):
         x, noise = batch(self, at, *more)
         return (x * 1e4 if at >= step else x), noise
 
-    monkeypatch.setattr(Training, "batch", loud)
+    monkeypatch.setattr(Draws, "batch", loud)
 
 
 # Going back

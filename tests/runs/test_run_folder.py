@@ -13,8 +13,8 @@ import torch
 import avae
 from avae.engine.log import read_stats
 from avae.files import write_atomically
+from avae.runs.draws import Draws
 from avae.runs.folder import alone
-from avae.runs.train import Training
 from avae.tensorfile import load_tensors
 
 
@@ -157,13 +157,13 @@ def test_paths_may_be_paths(tiny, tmp_path):
 
 
 def test_a_non_finite_loss_names_the_last_good_checkpoint(cli, tiny, tmp_path, monkeypatch):
-    batch = Training.batch
+    batch = Draws.batch
 
-    def spoilt(self, step, rows, stream="train"):
-        x, noise = batch(self, step, rows, stream)
+    def spoilt(self, step, rows, shapes, stream):
+        x, noise = batch(self, step, rows, shapes, stream)
         return (x * math.inf if step == 6 and stream == "train" else x), noise
 
-    monkeypatch.setattr(Training, "batch", spoilt)
+    monkeypatch.setattr(Draws, "batch", spoilt)
     run = tmp_path / "run"
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in tiny.items()]
     said = cli("train", "demo", *flags, "--out", run)
@@ -280,3 +280,24 @@ def test_writing_atomically_replaces_and_makes_folders(tmp_path):
         write_atomically(path, data)
         assert path.read_bytes() == data
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_run_from_before_regularizers_goes_on_without_them(tiny, tmp_path):
+    """Its config.json tells neither of them nor of Adam's betas."""
+    settings = tiny | {"network": "stylegan2", "width": 1, "r1": 0.0, "path_length": 0.0}
+    settings |= {"adam_beta1": 0.5, "adam_beta2": 0.999}
+    for name in ("old", "alone"):
+        avae.train("demo", **settings, out=str(tmp_path / name))
+    path = tmp_path / "old" / "config.json"
+    described = json.loads(path.read_text())
+    for field in ("r1", "path_length", "adam_beta1", "adam_beta2", "augment"):
+        del described["config"][field]
+    path.write_text(json.dumps(described))
+    for name in ("old", "alone"):
+        avae.train("demo", out=str(tmp_path / name), resume=True, steps=10)
+    lines = read_stats(tmp_path / "old" / "stats.jsonl")
+    assert lines[-1]["step"] == 10
+    assert not any("r1" in line or "path_length" in line for line in lines)
+    states = [tmp_path / name / "state" / "step-00000010.safetensors" for name in ("old", "alone")]
+    old, other = (load_tensors(state)[0] for state in states)
+    assert all(torch.equal(old[key], other[key]) for key in other)

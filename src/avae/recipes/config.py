@@ -10,6 +10,9 @@ import tyro
 
 from avae.errors import UserError, suggestion
 
+BEFORE = {"adam_beta1": 0.5, "adam_beta2": 0.999, "r1": 0.0, "path_length": 0.0}
+"""What runs had that do not say, from before it could be chosen."""
+
 ARCHITECTURE = (
     "framework",
     "network",
@@ -245,7 +248,7 @@ def parse_weighting(text: str) -> tuple[str, float]:
 def from_dict(values: dict[str, Any]) -> Config:
     """Rebuild a Config from config.json; unknown fields raise UserError."""
     check_fields(values, "config.json has an unknown field")
-    return Config(**values)
+    return Config(**(BEFORE | values))
 
 
 def check_fields(names: Iterable[str], complaint: str) -> None:

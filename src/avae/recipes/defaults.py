@@ -17,8 +17,8 @@ BY_NETWORK = {"dcgan": DCGAN, "mlp": DCGAN, "stylegan2": STYLEGAN2}
 
 def completed(config: Config) -> Config:
     """Fill in what is open; for images the weights of regularizers need their size."""
-    known = BY_NETWORK[config.network] | _regularizers(config)
-    filled: dict[str, Any] = {name: value for name, value in known.items() if getattr(config, name) is None}
+    course = BY_NETWORK[config.network] | _regularizers(config)
+    filled: dict[str, Any] = {name: value for name, value in course.items() if getattr(config, name) is None}
     config = dataclasses.replace(config, **filled)
     if config.sigma_lr_multiplier is not None:
         return config
