@@ -173,3 +173,33 @@ def test_the_critic_of_pairs_holds_the_code_fixed():
     (slope,) = torch.autograd.grad(framework.critic(seen, code).sum(), seen)
     _, terms = regularizer.losses(x, noise)
     torch.testing.assert_close(terms["r1"], slope.square().flatten(1).sum(1).mean(), rtol=1e-10, atol=0)
+
+
+def test_a_picture_that_does_not_move_has_a_length_of_zero_and_a_slope():
+    """All of its ReLUs are off."""
+    generator = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4)).double()
+    with torch.no_grad():
+        generator[0].bias.fill_(-1e3)
+    regularizer = PathLength(GAN(generator, nn.Linear(4, 1), 2), 1.0, (4,))
+    regularizer.target.state = torch.tensor(1.0, dtype=torch.float64)
+    phase = Phase(regularizer.name, regularizer.losses, regularizer.every)
+    noise = {name: torch.randn(shape).double() for name, shape in regularizer.noise_shapes(3).items()}
+    by_network, terms = gradients(phase, {"generator": generator}, torch.zeros(3, 4), noise)
+    assert terms["path_length"] == 0
+    assert all(grad.isfinite().all() for grad in by_network["generator"] if grad is not None)
+
+
+def test_vaegans_critic_needs_no_more_than_its_features():
+    framework = make("vaegan-images")
+
+    class Featured(nn.Module):
+        def __init__(self, body):
+            super().__init__()
+            self.body = body
+
+        def with_features(self, x):
+            return self.body.with_features(x)
+
+    framework.critic = Featured(framework.critic)
+    regularizer, x, noise = made("r1", framework, "vaegan-images")
+    assert regularizer.losses(x, noise)[1]["r1"] > 0

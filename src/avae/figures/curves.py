@@ -16,7 +16,8 @@ def curves_png(stats: Sequence[dict[str, Any]]) -> bytes:
     from matplotlib.figure import Figure
 
     stats = [line for line in stats if "event" not in line]
-    terms = [name for name in (stats[-1] if stats else {}) if name not in NOT_DRAWN]
+    # Of all lines: some terms are due every few steps only, so that the last may lack them.
+    terms = [name for name in dict.fromkeys(name for line in stats for name in line) if name not in NOT_DRAWN]
     columns = 3
     rows = max(1, -(-len(terms) // columns))
     with styled():

@@ -103,16 +103,18 @@ class PathLength:
         """Return the drawing network's loss, and the mean length as the term "path_length"."""
         start, drawn = _path(self.framework.networks[self.network], self.framework.prior_codes(noise))
         slopes = torch.autograd.grad((drawn * noise["y"]).sum(), start, create_graph=True)
-        lengths = torch.cat(slopes, 1).square().sum(1).sqrt()
+        # A norm, and not the root of a sum, whose slope at a length of 0 is not a number.
+        lengths = torch.linalg.vector_norm(torch.cat(slopes, 1), dim=1)
         penalty = (lengths - self.target.value).square().mean()
         return {self.network: self.every * self.weight * penalty}, {self.name: lengths.mean()}
 
 
 def _path(network: nn.Module, codes: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor]:
     """Return what paths are measured from, and the items drawn from it."""
-    if hasattr(network, "mapping") and hasattr(network, "synthesis"):
-        w = network.mapping(*codes)  # type: ignore[operator]
-        return (w,), network.synthesis(w)  # type: ignore[operator]
+    mapping, synthesis = getattr(network, "mapping", None), getattr(network, "synthesis", None)
+    if isinstance(mapping, nn.Module) and isinstance(synthesis, nn.Module):
+        w = mapping(*codes)
+        return (w,), synthesis(w)
     start = tuple(code.detach().requires_grad_() for code in codes)
     return start, network(*start)
 

@@ -71,6 +71,9 @@ class VAEGAN(VAE, Adversarial):
         terms |= self.code_terms(mu, sigma, kl) | adversarial_terms(l_c, real, fake, x, drawn)
         return by_network, terms
 
+    def judge_real(self, seen: Tensor, x: Tensor) -> Tensor:
+        return self._criticise(seen)[0]
+
     def _criticise(self, x: Tensor) -> tuple[Tensor, Tensor]:
         logits, features = self.critic.with_features(x)  # type: ignore[operator]
         return logits.flatten(), features

@@ -18,6 +18,8 @@ BY_NETWORK = {"dcgan": DCGAN, "mlp": DCGAN, "stylegan2": STYLEGAN2}
 def completed(config: Config) -> Config:
     """Fill in what is open; for images the weights of regularizers need their size."""
     course = BY_NETWORK[config.network] | _regularizers(config)
+    if config.framework == "vae":
+        course["ema_half_life"] = 0  # it has no network to average
     filled: dict[str, Any] = {name: value for name, value in course.items() if getattr(config, name) is None}
     config = dataclasses.replace(config, **filled)
     if config.sigma_lr_multiplier is not None:

@@ -84,7 +84,10 @@ class Estimate:
 
 
 def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Print what a run would take; refuse what it would refuse; write nothing."""
+    """Print what a run would take, and refuse settings that it would refuse; write nothing to its folder.
+
+    Where only the pictures tell their size, they are read, and so packed in the cache, as the run would.
+    """
     config = _checked(config, resume, overwrite)
     device = pick_device(config.device)
     config = _settled_without_data(config)

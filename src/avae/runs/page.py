@@ -113,7 +113,7 @@ def _caution() -> list[str]:
         "a processor, and 0.5 to 1 GB for PyTorch. Time may be off by half on a processor that does nothing",
         "else; on GPUs that is not known yet. Checkpoints, evaluation and --compile are left out; see",
         "docs/speed.md.",
-        "Nothing was started or written.",
+        "Nothing was started.",
     ]
 
 

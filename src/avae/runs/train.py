@@ -26,6 +26,7 @@ from avae.engine.loop import Outcome, Plan, fit
 from avae.engine.optimizers import Rates, adams
 from avae.errors import UserError
 from avae.files import write_atomically
+from avae.frameworks.adversarial import Adversarial
 from avae.frameworks.base import Framework
 from avae.frameworks.recalibrate import recalibrate
 from avae.frameworks.regularizers import Regularizer
@@ -208,12 +209,16 @@ class Training:
                 say(f"{self.config.steps} steps instead of {saved.config.steps}: {schedule}")
             write_run(self.folder, self.config, self.data)
         say_what_is_read(self.data)
-        if self.config.recipe == "folder" and len(self.data.train) < FEW and not self.config.augment:
+        if saved is None and self._may_learn_by_heart():
             say("note: of so few pictures a critic learns each by heart in time; --augment makes that hard")
         barrier()
         if any_of(not (self.folder / "config.json").exists()):
             raise UserError(f"--out {self.folder}: it must lie on a disk that all machines share")
         return start
+
+    def _may_learn_by_heart(self) -> bool:
+        few = self.config.recipe == "folder" and len(self.data.train) < FEW
+        return few and isinstance(self.framework, Adversarial) and not self.config.augment
 
     def _check_agreement(self, start: int) -> None:
         """Raise UserError, in every process, unless all are about to do the same."""
