@@ -133,7 +133,9 @@ def _made() -> dict[str, Callable[[], Framework]]:
         "gan-images-augmented": lambda: augmented(gan_of_images()),
         "vaegan-images-augmented": lambda: augmented(vaegan_of_images()),
         "bigan-images-augmented": lambda: augmented(bigan_of_images()),
-        "avae-images-augmented": lambda: augmented(avae_of_images("b", XI, "balanced", PriorCodes())),
+        "avae-images-b-xi-balanced-augmented": lambda: augmented(
+            avae_of_images("b", XI, "balanced", PriorCodes())
+        ),
     }
     for latent, xi, weighting in itertools.product("ab", (0, XI), WEIGHTINGS):
         variant = f"{latent}{'-xi' if xi else ''}-{weighting}"

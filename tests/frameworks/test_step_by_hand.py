@@ -50,9 +50,10 @@ def _avae(f, name, x, noise):
         says = s < 0.995
         z[asked > 0] = torch.where(says, E(x)[0].detach() / scale.where(says, 1), z)[asked > 0]
     fake = G(z, *xi)
-    l_c = (softplus(C(x)) + softplus(-C(fake.detach()))).mean()
+    real, drawn = _views(f, noise)
+    l_c = (softplus(C(real(x))) + softplus(-C(drawn(fake.detach())))).mean()
     image = fake.detach().requires_grad_()
-    (g_m,) = torch.autograd.grad(C(image).mean(), image)
+    (g_m,) = torch.autograd.grad(C(drawn(image)).mean(), image)
     l_z = 0.5 * (asked[:, None] * ((E(image)[0] - scale * z) / s) ** 2).sum() / len(x)
     (g_z,) = torch.autograd.grad(l_z, image)
     if "balanced" in name:
@@ -67,8 +68,9 @@ def _avae(f, name, x, noise):
 def _gan(f, name, x, noise):
     G, C = f.generator, f.critic
     fake = G(noise["z"])
-    l_c = (softplus(C(x)) + softplus(-C(fake.detach()))).mean()
-    return _grads(C(fake).mean(), "generator", G) | _grads(l_c, "critic", C)
+    real, drawn = _views(f, noise)
+    l_c = (softplus(C(real(x))) + softplus(-C(drawn(fake.detach())))).mean()
+    return _grads(C(drawn(fake)).mean(), "generator", G) | _grads(l_c, "critic", C)
 
 
 def _vaegan(f, name, x, noise):
@@ -82,14 +84,16 @@ def _vaegan(f, name, x, noise):
         return maps(items).flatten(1)
 
     def l_f(items):
-        return 0.5 * ((features(items) - features(x).detach()) ** 2).sum() / len(x)
+        return 0.5 * ((features(real(items)) - features(real(x)).detach()) ** 2).sum() / len(x)
 
+    real, fake = _views(f, noise)
     mu, sigma = E(x)
     code = mu + noise["eps"] * sigma
     l_e = f.beta * _kl(mu, sigma) + l_f(D(code))
     rebuilt, drawn = D(code.detach()), D(noise["z"])
-    l_d = 0.01 * l_f(rebuilt) + C(rebuilt).mean() + C(drawn).mean()
-    l_c = (softplus(C(x)) + softplus(-C(rebuilt.detach())) + softplus(-C(drawn.detach()))).mean()
+    l_d = 0.01 * l_f(rebuilt) + C(real(rebuilt)).mean() + C(fake(drawn)).mean()
+    l_c = softplus(C(real(x))) + softplus(-C(real(rebuilt.detach()))) + softplus(-C(fake(drawn.detach())))
+    l_c = l_c.mean()
     return _grads(l_e, "encoder", E) | _grads(l_d, "decoder", D) | _grads(l_c, "critic", C)
 
 
@@ -97,9 +101,10 @@ def _bigan(f, name, x, noise):
     E, G, C = f.encoder, f.generator, f.critic
     z = noise["z"]
     code, fake = E(x), G(z)
-    l_e = 10 * softplus(-C(x, code)).mean()  # the other pair holds no parameter of the encoder
-    l_g = softplus(C(fake, z)).mean()
-    l_c = (softplus(C(x, code.detach())) + softplus(-C(fake.detach(), z))).mean()
+    real, drawn = _views(f, noise)
+    l_e = 10 * softplus(-C(real(x), code)).mean()  # the other pair holds no parameter of the encoder
+    l_g = softplus(C(drawn(fake), z)).mean()
+    l_c = (softplus(C(real(x), code.detach())) + softplus(-C(drawn(fake.detach()), z))).mean()
     return _grads(l_e, "encoder", E) | _grads(l_g, "generator", G) | _grads(l_c, "critic", C)
 
 
@@ -110,6 +115,15 @@ BY_HAND = {
     "bigan": _bigan,
     "avae": _avae,
 }
+
+
+def _views(f, noise):
+    """How the critic sees real items, and drawn ones."""
+    if "augment_real" not in noise:
+        return lambda items: items, lambda items: items
+    return (
+        lambda items, own=noise[f"augment_{kind}"]: f.augmentation(items, own) for kind in ("real", "fake")
+    )
 
 
 def _kl(mu, sigma):
