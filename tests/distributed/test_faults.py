@@ -6,7 +6,6 @@ import socket
 import time
 from pathlib import Path
 
-import pytest
 from jobs import LAUNCHER, SETTINGS, STEPS, as_flags, assert_same, finished, job, process_of_rank
 
 import avae
@@ -112,20 +111,15 @@ def test_sigterm_to_the_launcher_saves_and_the_run_goes_on(tmp_path):
     assert max(int(load_tensors(path)[1]["step"]) for path in checkpoints(run)) > reached
 
 
-@pytest.mark.parametrize("rendezvous", ["c10d", "static"])
-def test_two_launchers_equal_one_process(tmp_path, rendezvous):
+def test_two_launchers_equal_one_process(tmp_path):
     avae.train("toy", out=str(tmp_path / "one"), **SETTINGS)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
-    def launcher(node: int) -> list[object]:
-        start = [*LAUNCHER[:-1], "--nnodes=2", "--nproc-per-node=1", "--local-addr=127.0.0.1"]
-        if rendezvous == "static":
-            return [*start, f"--node-rank={node}", "--master-addr=127.0.0.1", f"--master-port={port}"]
-        return [*start, "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=test"]
-
+    where = ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=test"]
+    launcher = [*LAUNCHER[:-1], "--nnodes=2", "--nproc-per-node=1", "--local-addr=127.0.0.1", *where]
     flags = ["train", "toy", f"--out={tmp_path / 'two'}", *as_flags(SETTINGS)]
-    with job(launcher(0), AVAE, *flags) as first, job(launcher(1), AVAE, *flags) as second:
+    with job(launcher, AVAE, *flags) as first, job(launcher, AVAE, *flags) as second:
         said = finished(first) + finished(second)
     assert_same(tmp_path / "one", tmp_path / "two")
     assert said.count(f"step {STEPS}/{STEPS}") == 1
