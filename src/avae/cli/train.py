@@ -51,7 +51,8 @@ def run(arguments: list[str]) -> int:
 
 
 def _help() -> str:
-    recipes = (f"  {name:<8} {(make.__doc__ or '').partition(chr(10))[0]}" for name, make in RECIPES.items())
+    firsts = {name: (make.__doc__ or "").partition("\n")[0] for name, make in RECIPES.items()}
+    recipes = (f"  {name:<8} {first}" for name, first in firsts.items())
     return "\n".join(
         [
             "usage: avae train RECIPE [flags]",

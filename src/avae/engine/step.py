@@ -94,39 +94,45 @@ def mean_gradients(
 ) -> Result:
     """Return gradients and terms as of all micro-batches of all processes joined, which are of one size."""
     mean = _Mean(len(batches))
-    terms = [differentiate(phase, networks, x, noise, mean.add)[1] for x, noise in batches]
-    means = [torch.stack([some[name] for some in terms]).mean(0) for name in terms[0]]
-    logged = distributed.average(means)
-    return mean.by_network(), dict(zip(terms[0], logged(), strict=True))
+    for x, noise in batches:
+        _, terms = differentiate(phase, networks, x, noise, mean.add)
+        mean.add(_TERMS, tuple(terms.values()))
+    means = mean.arrived()
+    logged = zip(terms, means.pop(_TERMS), strict=True)
+    return means, {name: term for name, term in logged if term is not None}
+
+
+_TERMS = ""
+"""Their name among those of networks."""
 
 
 class _Mean:
-    """Means of gradients; those of a network are sent to the other processes once the last part is in.
+    """Means of networks' gradients, and of terms, each sent to the other processes once its last part is in.
 
-    So they are on their way while the next network's are still being computed.
+    So a network's are on their way while the next one's are still being computed.
     """
 
     def __init__(self, parts: int) -> None:
         self._parts = parts
         self._seen: Counter[str] = Counter()
         self._sums: Gradients = {}
-        self._arrived: dict[str, Callable[[], Sequence[Tensor]]] = {}
+        self._coming: dict[str, Callable[[], Sequence[Tensor]]] = {}
 
     def add(self, name: str, grads: Grads) -> None:
-        """Count in one micro-batch's gradients of a network."""
+        """Count in one micro-batch's tensors of a name."""
         self._seen[name] += 1
         self._sums[name] = _sums(self._sums[name], grads) if name in self._sums else grads
         if self._seen[name] == self._parts:
             tensors = [grad for grad in self._sums[name] if grad is not None]
             if self._parts > 1:
                 torch._foreach_div_(tensors, self._parts)
-            self._arrived[name] = distributed.average(tensors)
+            self._coming[name] = distributed.average(tensors)
 
-    def by_network(self) -> Gradients:
-        """Return the means, once they are there."""
+    def arrived(self) -> Gradients:
+        """Return the means by name, once they are there."""
         means: Gradients = {}
-        for name, arrived in self._arrived.items():
-            each = iter(arrived())
+        for name, wait in self._coming.items():
+            each = iter(wait())
             means[name] = tuple(None if grad is None else next(each) for grad in self._sums[name])
         return means
 

@@ -1,7 +1,5 @@
 """What the frameworks with a critic share."""
 
-from abc import abstractmethod
-
 from torch import Tensor, nn
 
 from avae.frameworks.augmentation import Augmentation
@@ -12,11 +10,13 @@ class Adversarial(Framework):
     """A game between a critic and a network that draws.
 
     Attributes:
+        code_dim: d.
         critic: large logits mean generated.
         augmentation: of all that the critic sees, and of nothing else.
         drawer: the network that is to please the critic with prior draws.
     """
 
+    code_dim: int
     critic: nn.Module
     augmentation: Augmentation
     drawer: str
@@ -39,9 +39,9 @@ class Adversarial(Framework):
         logits: Tensor = self.critic(seen)
         return logits.flatten()
 
-    @abstractmethod
     def prior_shapes(self, n: int) -> NoiseShapes:
         """Name and shape of the noise that n prior draws take."""
+        return {"z": (n, self.code_dim)}
 
     def prior_codes(self, noise: Noise) -> tuple[Tensor, ...]:
         """Return what the drawer draws prior samples from."""

@@ -72,11 +72,11 @@ class AVAE(VAE, Adversarial):
         return super().noise_shapes(n) | own
 
     def prior_shapes(self, n: int) -> NoiseShapes:
-        shapes: NoiseShapes = {"z": (n, self.code_dim)}
-        return shapes | ({"xi": (n, self.xi_dim)} if self.xi_dim else {})
+        xi: NoiseShapes = {"xi": (n, self.xi_dim)} if self.xi_dim else {}
+        return super().prior_shapes(n) | xi
 
     def prior_codes(self, noise: Noise) -> tuple[Tensor, ...]:
-        return (noise["z"], noise["xi"]) if self.xi_dim else (noise["z"],)
+        return super().prior_codes(noise) + ((noise["xi"],) if self.xi_dim else ())
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         mu, sigma = self.encoder(x)

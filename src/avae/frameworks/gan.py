@@ -27,9 +27,8 @@ class GAN(Adversarial):
     """
 
     averaged = ("generator",)
-    drawers: Mapping[str, float | None] = {"generator": None}
-
     drawer = "generator"
+    drawers: Mapping[str, float | None] = {"generator": None}
 
     def __init__(
         self,
@@ -46,9 +45,6 @@ class GAN(Adversarial):
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         return self.prior_shapes(n) | self.critic_noise_shapes(n)
-
-    def prior_shapes(self, n: int) -> NoiseShapes:
-        return {"z": (n, self.code_dim)}
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         drawn = self.generator(noise["z"])

@@ -48,9 +48,6 @@ class VAEGAN(VAE, Adversarial):
     def noise_shapes(self, n: int) -> NoiseShapes:
         return super().noise_shapes(n) | self.critic_noise_shapes(n)
 
-    def prior_shapes(self, n: int) -> NoiseShapes:
-        return {"z": (n, self.code_dim)}
-
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         mu, sigma = self.encoder(x)
         reconstructed = self.decoder(mu + noise["eps"] * sigma)

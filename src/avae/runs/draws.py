@@ -7,8 +7,7 @@ from torch import Tensor
 
 from avae.data.feeding import Feed
 from avae.distributed import share
-from avae.engine.step import Batches, NoiseShapes, Phase
-from avae.frameworks.base import Noise
+from avae.engine.step import Batches, Noise, NoiseShapes, Phase
 from avae.noise import normal, normal_items
 from avae.recipes.config import Config
 
@@ -33,11 +32,7 @@ class Draws:
         size = len(rows) // self.config.micro_batches
         # "train" as it was called before there were other phases: a run's noise is a function of the name.
         stream = "train" if phase.name == "main" else phase.name
-        x, noise = self.batch(step, rows, phase.noise_shapes(self.config.batch_size), stream)
-        return [
-            (x[i : i + size], {name: tensor[i : i + size] for name, tensor in noise.items()})
-            for i in range(0, len(rows), size)
-        ]
+        return divided(*self.batch(step, rows, phase.noise_shapes(self.config.batch_size), stream), size)
 
     def batch(self, step: int, rows: range, shapes: NoiseShapes, stream: str) -> tuple[Tensor, Noise]:
         """Return some rows of a step's items, and of noise of these shapes."""
@@ -51,3 +46,11 @@ class Draws:
         else:
             drawn = normal_items(rows, shape[1:], self.config.seed, stream, step)
         return torch.from_numpy(drawn).to(self.device, self.dtype)
+
+
+def divided(x: Tensor, noise: Noise, size: int) -> Batches:
+    """Divide items and their noise into micro-batches of one size."""
+    return [
+        (x[i : i + size], {name: tensor[i : i + size] for name, tensor in noise.items()})
+        for i in range(0, len(x), size)
+    ]

@@ -3,7 +3,6 @@
 import dataclasses
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -11,22 +10,20 @@ from torch import Tensor
 
 from avae.data.locating import BUILT_IN
 from avae.data.sets import NAMED
-from avae.devices import pick_device
-from avae.distributed import rank, world_size
+from avae.distributed import rank, share, world_size
 from avae.engine.estimate import Cost, cost, nbytes, pretending
 from avae.engine.rates import Rates, measured
 from avae.engine.step import Phase
 from avae.errors import UserError
 from avae.frameworks.base import Framework
-from avae.recipes.build import build_framework, build_regularizers, check_size
-from avae.recipes.config import Config, validate
+from avae.recipes.build import build_framework, build_regularizers
+from avae.recipes.config import Config
 from avae.recipes.defaults import completed
 from avae.runs.division import check_division
-from avae.runs.folder import check_fresh, check_same, read_run
 from avae.runs.page import show
 from avae.runs.phases import phases
 from avae.runs.reading import load_with_progress
-from avae.runs.train import settled, with_whole_paths
+from avae.runs.settling import checked, settled
 
 ADAM = 7
 """Times that Adam goes through the weights: it reads them, gradients and two moments, and writes all but
@@ -82,14 +79,18 @@ class Estimate:
     seconds: float
     rates: Rates
 
+    @property
+    def share(self) -> int:
+        """Return the items of a batch that are this process's."""
+        return _share(self.config)
+
 
 def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) -> None:
     """Print what a run would take, and refuse settings that it would refuse; write nothing to its folder.
 
     Where only the pictures tell their size, they are read, and so packed in the cache, as the run would.
     """
-    config = _checked(config, resume, overwrite)
-    device = pick_device(config.device)
+    config, device, _ = checked(config, resume, overwrite)
     config = _settled_without_data(config)
     with Console(stderr=True, quiet=rank() > 0).status("estimating: up to a minute for large networks"):
         estimate = estimated(config, device)
@@ -102,40 +103,29 @@ def estimated(config: Config, device: torch.device) -> Estimate:
     with pretending():
         framework = _pretended(config)
         check_division(config, framework)
+        due = phases_of(config, framework)
         numbers = [k for k in _powers(config) if _divides(config, framework, k)]
         # What a micro-batch makes is a part for each item and a part for all: two sizes tell of the others.
         known = {min(numbers), config.micro_batches, max(numbers)}
-        costs = {k: _costs(config, framework, k) for k in sorted(known)}
+        costs = {k: _costs(config, framework, due, k) for k in sorted(known)}
         parameters = {
             name: sum(parameter.numel() for parameter in network.parameters())
             for name, network in framework.networks.items()
         }
-        memory = {k: _memory(config, framework, k, _peak(config, k, costs)) for k in numbers}
-    due = costs[config.micro_batches]
-    rates = measured(due[0][1], device, _arithmetic(config))
+        batches = [_batch(config, phase, _share(config)) for phase in due]
+        batch = max(nbytes((x, *noise.values())) for x, noise in batches)
+        memory = {k: _memory(config, framework, k, _peak(config, k, costs), batch) for k in numbers}
+    own = costs[config.micro_batches]
+    rates = measured(own[0][1], device, _arithmetic(config))
     return Estimate(
         config,
         device,
         parameters,
         memory,
-        {phase.name: config.micro_batches * cost.flops / phase.every for phase, cost in due},
-        _seconds(config, framework, due, rates),
+        {phase.name: config.micro_batches * cost.flops / phase.every for phase, cost in own},
+        _seconds(config, framework, own, rates),
         rates,
     )
-
-
-def _checked(config: Config, resume: bool, overwrite: bool) -> Config:
-    """Raise UserError as `runs.train.run` does before it reads data."""
-    if resume and overwrite:
-        raise UserError("--resume goes on with a run and --overwrite replaces it: choose one")
-    config = with_whole_paths(config)
-    validate(config)
-    check_size(config)
-    if saved := read_run(Path(config.out)) if resume else None:
-        check_same(config, saved.config)
-    else:
-        check_fresh(Path(config.out), overwrite)
-    return config
 
 
 def _settled_without_data(config: Config) -> Config:
@@ -149,7 +139,7 @@ def _settled_without_data(config: Config) -> Config:
     return completed(dataclasses.replace(config, size=size, channels=config.channels or 3))
 
 
-def _phases(config: Config, framework: Framework) -> list[Phase]:
+def phases_of(config: Config, framework: Framework) -> list[Phase]:
     """Return the phases of the run; on a processor, for what is pretended is the same everywhere."""
     return phases(framework, build_regularizers(config, framework), torch.device("cpu"), config.precision)
 
@@ -178,16 +168,15 @@ def _batch(config: Config, phase: Phase, items: int) -> tuple[Tensor, dict[str, 
 
 
 def _share(config: Config) -> int:
-    return config.batch_size // world_size()
+    return len(share(config.batch_size))
 
 
-def _costs(config: Config, framework: Framework, micro_batches: int) -> list[tuple[Phase, Cost]]:
+def _costs(
+    config: Config, framework: Framework, due: list[Phase], micro_batches: int
+) -> list[tuple[Phase, Cost]]:
     """Return what one micro-batch takes, by phase."""
     items = _share(config) // micro_batches
-    return [
-        (phase, cost(phase, framework.networks, *_batch(config, phase, items)))
-        for phase in _phases(config, framework)
-    ]
+    return [(phase, cost(phase, framework.networks, *_batch(config, phase, items))) for phase in due]
 
 
 def _peak(config: Config, micro_batches: int, costs: dict[int, list[tuple[Phase, Cost]]]) -> int:
@@ -202,29 +191,28 @@ def _peak(config: Config, micro_batches: int, costs: dict[int, list[tuple[Phase,
     )
 
 
-def _memory(config: Config, framework: Framework, micro_batches: int, peak: int) -> Memory:
+def _memory(config: Config, framework: Framework, micro_batches: int, peak: int, batch: int) -> Memory:
     networks = framework.networks
     sizes = [nbytes(network.parameters()) for network in networks.values()]
     averaged = [networks[name] for name in framework.averaged if config.ema_half_life]
-    batches = [_batch(config, phase, _share(config)) for phase in _phases(config, framework)]
     gradients = sum(sizes)
     return Memory(
         weights=gradients + nbytes(framework.buffers()),
         moments=2 * gradients,
         average=sum(nbytes((*each.parameters(), *each.buffers())) for each in averaged),
-        batch=max(nbytes((x, *noise.values())) for x, noise in batches),
+        batch=batch,
         gradients=gradients * (1 if micro_batches == 1 else 2),
         activations=max(0, peak - gradients),
         exchanged=max(sizes) if world_size() > 1 else 0,
     )
 
 
-def _seconds(config: Config, framework: Framework, due: list[tuple[Phase, Cost]], rates: Rates) -> float:
+def _seconds(config: Config, framework: Framework, own: list[tuple[Phase, Cost]], rates: Rates) -> float:
     """Return how long an average step takes."""
     adam = Counter({(0, ADAM * nbytes(framework.parameters())): 1})
     return sum(
         (config.micro_batches * rates.seconds(cost.operations) + rates.seconds(adam)) / phase.every
-        for phase, cost in due
+        for phase, cost in own
     )
 
 

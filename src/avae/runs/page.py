@@ -71,10 +71,9 @@ def _kinds(estimate: "Estimate") -> Table:
 
 def _micro_batches(estimate: "Estimate") -> Table:
     table = _table("--micro-batches", "items in each", "GB")
-    share = estimate.config.batch_size // world_size()
     for k, memory in estimate.memory.items():
         chosen = " *" if k == estimate.config.micro_batches else ""
-        table.add_row(f"{k}{chosen}", str(share // k), _gigabytes(memory.total))
+        table.add_row(f"{k}{chosen}", str(estimate.share // k), _gigabytes(memory.total))
     return table
 
 
@@ -94,7 +93,7 @@ def _fitting(estimate: "Estimate") -> list[str]:
 
 def _time(estimate: "Estimate") -> list[str]:
     config, rates = estimate.config, estimate.rates
-    share, flops = config.batch_size // world_size(), estimate.flops
+    share, flops = estimate.share, estimate.flops
     parts = ", ".join(f"{name} {_figure(value / share / 1e9)}" for name, value in flops.items())
     whole = timedelta(seconds=round(config.steps * estimate.seconds))
     each, speed = _figure(estimate.seconds), _figure(config.batch_size / estimate.seconds)

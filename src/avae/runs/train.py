@@ -16,8 +16,6 @@ from torch import nn
 from avae.data.cache import cache_folder
 from avae.data.dataset import DataSet
 from avae.data.feeding import Feed
-from avae.data.locating import whole
-from avae.devices import pick_device
 from avae.distributed import any_of, barrier, from_rank_0, joined, rank, same_everywhere
 from avae.engine.checkpoint import Checkpoints, NonFiniteError, newest, step_of
 from avae.engine.compile import differentiator
@@ -34,7 +32,7 @@ from avae.model import Model, load, load_weights
 from avae.recipes.build import build_framework, build_regularizers, check_size
 from avae.recipes.catalogue import changed, recipe
 from avae.recipes.config import Config, learning_rate_factor, validate
-from avae.recipes.defaults import completed, known
+from avae.recipes.defaults import known
 from avae.runs.division import check_division
 from avae.runs.draws import Draws
 from avae.runs.evaluations import Evaluations
@@ -43,7 +41,6 @@ from avae.runs.folder import (
     alone,
     as_asked,
     check_fresh,
-    check_same,
     check_same_data,
     clear,
     describe,
@@ -53,6 +50,7 @@ from avae.runs.folder import (
 from avae.runs.phases import phases
 from avae.runs.preview import previews
 from avae.runs.reading import load_with_progress, pack_given, say
+from avae.runs.settling import checked, settled
 from avae.tensorfile import under
 
 RECALIBRATION_ITEMS = 4096
@@ -117,28 +115,19 @@ def run(
     networks: Mapping[str, nn.Module] | None = None,
 ) -> Outcome:
     """Carry a run out, in its folder, as far as it goes."""
-    if resume and overwrite:
-        raise UserError("--resume goes on with a run and --overwrite replaces it: choose one")
-    config = with_whole_paths(config)
-    validate(config)
-    check_size(config)  # before pictures are packed at it
-    folder, device = Path(config.out), pick_device(config.device)
-    saved = read_run(folder) if resume else None
-    if saved:
-        check_same(config, saved.config)
-        reached = newest(folder / "state")
-        if reached and step_of(reached) == config.steps:
-            say(f"{config.out} is finished: all {config.steps} steps are done")
-            return Outcome(config.steps, None)
-    else:
-        check_fresh(folder, overwrite)
+    config, device, saved = checked(config, resume, overwrite)
+    folder = Path(config.out)
+    reached = newest(folder / "state") if saved else None
+    if reached and step_of(reached) == config.steps:
+        say(f"{config.out} is finished: all {config.steps} steps are done")
+        return Outcome(config.steps, None)
     data = load_with_progress(config.data, config)
     config = settled(config, data)
     if saved:
         check_same_data(config.data, data, saved)
     training = Training(config, data, device, networks)
     check_division(config, training.framework)
-    if config.init_from and not (saved and newest(folder / "state")):
+    if config.init_from and not reached:
         _take_weights(training.framework, config.init_from)
     with joined(device), alone(folder) if rank() == 0 else nullcontext():
         start = training.begin(saved, overwrite)
@@ -318,44 +307,6 @@ def say_what_is_read(data: DataSet) -> None:
     if data.rejected:
         first = data.rejected[0]
         say(f"left out {len(data.rejected)}: {first.name} ({first.reason}), ...; see rejected.jsonl")
-
-
-def with_whole_paths(config: Config) -> Config:
-    """Make paths mean the same from any folder, be they strings or of another kind."""
-    data, out = os.fspath(config.data), os.fspath(config.out)
-    init_from = config.init_from and _whole(os.fspath(config.init_from))
-    if not data:
-        raise UserError("--data is missing: name a folder of pictures, or a .zip or .tar(.gz) of them")
-    data = whole(data)
-    if init_from and Path(init_from).is_relative_to(_whole(out)):
-        raise UserError(
-            f"--init-from {init_from} lies in --out, which is about to change: pass another --out"
-        )
-    file, colon, name = config.features.partition(":")
-    features = f"{_whole(file)}:{name}" if colon and file.endswith(".py") else config.features
-    return dataclasses.replace(config, data=data, out=out, init_from=init_from, features=features)
-
-
-def _whole(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
-
-
-def settled(config: Config, data: DataSet) -> Config:
-    """Fill in what the data decide."""
-    if data.holds_images != (config.network != "mlp"):
-        kind = "images" if data.holds_images else "points"
-        raise UserError(f"--network {config.network} does not fit {data.name}, which is made of {kind}")
-    if len(data.train) < 2:
-        raise UserError(f"--data {config.data}: {len(data.train)} training items; bring 2 or more")
-    prepared = data.preparation
-    config = dataclasses.replace(
-        config,
-        size=prepared.size if prepared else None,
-        channels=data.train.shape[-1],
-        crop=prepared.crop if prepared else None,
-        fit=prepared.fit if prepared else None,
-    )
-    return completed(config)
 
 
 def _rates(config: Config, regularizers: Sequence[Regularizer]) -> Rates:

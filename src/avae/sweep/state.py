@@ -158,7 +158,7 @@ def check_measured(job: Job, how: Measuring, features: str | None) -> None:
 
 
 def _check_same(asked: Config, saved: Config) -> None:
-    asked, saved = completed(asked), completed(saved)
+    asked = completed(asked)
     for field in dataclasses.fields(Config):
         wanted, found = getattr(asked, field.name), getattr(saved, field.name)
         settled = field.name in BY_THE_DATA and wanted is None
