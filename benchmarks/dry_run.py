@@ -19,11 +19,13 @@ from pathlib import Path
 
 import torch
 
-from avae.engine.optimizers import adams
-from avae.engine.step import training_step
+from avae.engine.optimizers import Rates, adams
+from avae.engine.step import Batches, Phase, training_step
 from avae.recipes.build import build_framework
 from avae.recipes.config import Config
+from avae.recipes.defaults import completed
 from avae.runs import dry_run
+from avae.runs.draws import divided
 
 CASES = {
     "demo": {"recipe": "demo"},
@@ -75,7 +77,7 @@ def config_of(case: dict, data: str) -> Config:
     base = {"recipe": "folder", "data": data, "out": "", "steps": 1, "channels": 3}
     if case.get("recipe") == "demo":
         base |= {"size": 16, "channels": 1, "width": 16, "code_dim": 16, "xi_dim": 16}
-    return Config(**base | case)
+    return completed(Config(**base | case))
 
 
 def trained(case: dict, data: str, steps: int) -> float:
@@ -106,17 +108,18 @@ def grown(config: Config) -> int:
 
 def two_steps(config: Config) -> None:
     framework = build_framework(config).to(memory_format=torch.channels_last).train()
-    optimizers = adams(framework.networks, 1e-4, {})
-    phases = dry_run._phases(config, framework)
+    optimizers = adams(framework.networks, Rates(1e-4))
+    phases = dry_run.phases_of(config, framework)
     x = torch.rand(config.batch_size, config.channels, config.size, config.size)
-    noise = {name: torch.randn(s) for name, s in framework.noise_shapes(config.batch_size).items()}
     x = x.to(memory_format=torch.channels_last)
-    n = config.batch_size // config.micro_batches
-    batches = [
-        (x[i : i + n], {k: v[i : i + n] for k, v in noise.items()}) for i in range(0, config.batch_size, n)
-    ]
-    for step in (1, 2):
-        training_step(step, phases, framework.networks, optimizers, batches)
+
+    def batches(phase: Phase) -> Batches:
+        shapes = phase.noise_shapes(config.batch_size)
+        noise = {name: torch.randn(shape) for name, shape in shapes.items()}
+        return divided(x, noise, config.batch_size // config.micro_batches)
+
+    for _ in range(2):
+        training_step(0, phases, framework.networks, optimizers, batches)  # step 0: all phases are due
 
 
 if __name__ == "__main__":
