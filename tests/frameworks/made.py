@@ -1,6 +1,5 @@
 """Small frameworks for the contract test: add a future framework to MADE and it is held to all of it."""
 
-import itertools
 from collections.abc import Callable
 
 import torch
@@ -22,7 +21,20 @@ WEIGHTINGS: dict[str, Weighting] = {
     "equation": Equation(0.1),
     "softmax": Softmax(),
 }
+CODES: dict[str, Codes] = {"prior": PriorCodes(), "pictures": PictureCodes()}
 D, XI = 3, 2
+
+AVAES = [
+    ("images", "b", XI, "balanced", "prior"),
+    ("points", "a", 0, "balanced", "pictures"),
+    ("points", "b", XI, "equation", "pictures"),
+    ("images", "a", 0, "equation", "prior"),
+    ("points", "b", 0, "softmax", "prior"),
+    ("images", "a", XI, "softmax", "pictures"),
+    ("points", "b", XI, "balanced", "prior"),
+    ("points", "a", 0, "balanced", "prior"),
+]
+"""Items, latent loss, xi, weighting, codes of AVAE: all pairs occur (test_made.py), for each acts alone."""
 
 
 def vae_of_points() -> Framework:
@@ -57,7 +69,7 @@ def bigan_of_images() -> Framework:
     return BiGAN(Down(16, 1, 2, D), Up(16, 1, 2, D), JointCritic(Down(16, 1, 2, 4), 4, D, 8), D)
 
 
-def avae_of_points(latent: str, xi: int, weighting: str, codes: Codes) -> Framework:
+def avae_of_points(latent: str, xi: int, weighting: str, codes: str) -> Framework:
     loss, scale = LATENT[latent]
     return AVAE(
         GaussianEncoder(MLP(2, D, 8), D),
@@ -70,11 +82,11 @@ def avae_of_points(latent: str, xi: int, weighting: str, codes: Codes) -> Framew
         latent_loss=loss,
         code_scale=scale,
         weighting=WEIGHTINGS[weighting],
-        codes=codes,
+        codes=CODES[codes],
     )
 
 
-def avae_of_images(latent: str, xi: int, weighting: str, codes: Codes) -> Framework:
+def avae_of_images(latent: str, xi: int, weighting: str, codes: str) -> Framework:
     loss, scale = LATENT[latent]
     return AVAE(
         GaussianEncoder(Down(16, 1, 2, D), D),
@@ -86,7 +98,7 @@ def avae_of_images(latent: str, xi: int, weighting: str, codes: Codes) -> Framew
         latent_loss=loss,
         code_scale=scale,
         weighting=WEIGHTINGS[weighting],
-        codes=codes,
+        codes=CODES[codes],
     )
 
 
@@ -134,15 +146,13 @@ def _made() -> dict[str, Callable[[], Framework]]:
         "vaegan-images-augmented": lambda: augmented(vaegan_of_images()),
         "bigan-images-augmented": lambda: augmented(bigan_of_images()),
         "avae-images-b-xi-balanced-augmented": lambda: augmented(
-            avae_of_images("b", XI, "balanced", PriorCodes())
+            avae_of_images("b", XI, "balanced", "prior")
         ),
     }
-    for latent, xi, weighting in itertools.product("ab", (0, XI), WEIGHTINGS):
-        variant = f"{latent}{'-xi' if xi else ''}-{weighting}"
-        prior, pictures = (latent, xi, weighting, PriorCodes()), (latent, xi, weighting, PictureCodes())
-        made[f"avae-points-{variant}"] = lambda v=prior: avae_of_points(*v)
-        made[f"avae-images-{variant}"] = lambda v=prior: avae_of_images(*v)
-        made[f"avae-points-{variant}-pictures"] = lambda v=pictures: avae_of_points(*v)
+    maker = {"points": avae_of_points, "images": avae_of_images}
+    for items, latent, xi, weighting, codes in AVAES:
+        name = f"avae-{items}-{latent}{'-xi' if xi else ''}-{weighting}{'-pictures' * (codes == 'pictures')}"
+        made[name] = lambda make=maker[items], of=(latent, xi, weighting, codes): make(*of)
     return made
 
 

@@ -87,5 +87,5 @@ def test_realism_is_a_straight_line_between_decoder_and_generator(code):
 
 
 def test_without_xi_there_is_no_such_noise():
-    assert "xi" not in make("avae-points-b-balanced").noise_shapes(3)
+    assert "xi" not in make("avae-points-b-softmax").noise_shapes(3)
     assert make("avae-points-b-xi-balanced").noise_shapes(3)["xi"] == (3, XI)
