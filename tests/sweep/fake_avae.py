@@ -61,6 +61,7 @@ def evaluate() -> int:
     (RUN / "evaluation/paper.json").write_text(
         json.dumps(
             {
+                "step": 8,
                 "protocol": "paper",
                 "metrics": {},
                 "data": {"checksum": "sha256:c"},

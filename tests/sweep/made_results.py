@@ -37,7 +37,13 @@ def write_run(
         fit="crop",
     )
     config = completed(config)
-    described = {"name": data or column, "checksum": checksum or f"sha256:{column}", "train": 10, "test": 5}
+    described = {
+        "name": data or column,
+        "checksum": checksum or f"sha256:{column}",
+        "preparation": None,
+        "train": 10,
+        "test": 5,
+    }
     run.mkdir(parents=True)
     (run / "config.json").write_text(json.dumps({"config": dataclasses.asdict(config), "data": described}))
     (run / "state").mkdir()
@@ -56,6 +62,7 @@ def write_result(run: Path, figures: Mapping[str, float], protocol: str = "paper
     why = "the model has no encoder" if framework == "gan" else "no weights"
     saved = json.loads((run / "config.json").read_text())
     result = {
+        "step": saved["config"]["steps"],
         "protocol": protocol,
         "data": saved["data"],
         "counts": {"reconstructed": 0 if framework == "gan" else 5, "drawn": 100},

@@ -10,9 +10,6 @@ import tyro
 
 from avae.errors import UserError, suggestion
 
-BEFORE = {"adam_beta1": 0.5, "adam_beta2": 0.999, "r1": 0.0, "path_length": 0.0}
-"""What runs had that do not say, from before it could be chosen."""
-
 ARCHITECTURE = (
     "framework",
     "network",
@@ -246,9 +243,9 @@ def parse_weighting(text: str) -> tuple[str, float]:
 
 
 def from_dict(values: dict[str, Any]) -> Config:
-    """Rebuild a Config from config.json; unknown fields raise UserError."""
+    """Rebuild a Config from config.json; unknown fields raise UserError, missing ones KeyError."""
     check_fields(values, "config.json has an unknown field")
-    return Config(**(BEFORE | values))
+    return Config(**{field.name: values[field.name] for field in dataclasses.fields(Config)})
 
 
 def check_fields(names: Iterable[str], complaint: str) -> None:

@@ -30,7 +30,7 @@ class Draws:
         """Return this process's micro-batches of a step."""
         rows = share(self.config.batch_size)
         size = len(rows) // self.config.micro_batches
-        # "train" as it was called before there were other phases: a run's noise is a function of the name.
+        # The noise of a run is a function of this name.
         stream = "train" if phase.name == "main" else phase.name
         return divided(*self.batch(step, rows, phase.noise_shapes(self.config.batch_size), stream), size)
 

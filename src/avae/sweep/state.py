@@ -50,7 +50,7 @@ def is_trained(job: Job) -> bool:
 def is_measured(job: Job, how: Measuring) -> bool:
     """Whether a run has a result, with all that the weights given can measure."""
     result = read_result(job.run, how.protocol) if is_trained(job) else None
-    if result is None or result.get("step", job.config.steps) != job.config.steps:
+    if result is None or result["step"] != job.config.steps:
         return False  # the latter if it was trained for longer since
     lacks_fid = result.get("features") is None and (how.features or how.inception_weights)
     lacks_lpips = result.get("lpips") is None and how.lpips_weights and _takes_lpips(job)
@@ -91,7 +91,7 @@ def read_result(run: Path, protocol: str) -> dict[str, Any] | None:
         return None
     try:
         result: dict[str, Any] = json.loads(path.read_text())
-        if not {"metrics", "counts", "protocol", "reconstruction"} <= result.keys():
+        if not {"metrics", "counts", "protocol", "reconstruction", "step"} <= result.keys():
             raise ValueError("it is no result")
         if not result["data"]["checksum"]:
             raise ValueError("it tells no data")

@@ -162,12 +162,13 @@ def _column(name: str, runs: Sequence[Run], rows: Sequence[Row]) -> Column:
         for metric in METRICS
         if (figure := summary(_values(runs, row, metric).values())) is not None
     }
-    data: dict[str, Any] = next((run.saved.data for run in runs if run.saved), {"name": name, "checksum": ""})
+    unknown = {"name": name, "checksum": "", "preparation": None}
+    data: dict[str, Any] = next((run.saved.data for run in runs if run.saved), unknown)
     return Column(
         name=name,
         data=data["name"],
         checksum=data["checksum"],
-        preparation=data.get("preparation"),
+        preparation=data["preparation"],
         published=recipe if recipe in SETS else None,
         counts=_counts(runs),
         cells={
