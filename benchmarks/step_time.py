@@ -31,6 +31,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from alternatives.plain_port import plain_step
+from avae.console import messages_on_stderr
 from avae.engine.compile import Compiled, traced
 from avae.engine.optimizers import Rates, adams
 from avae.engine.step import Phase, gradients, training_step
@@ -128,7 +129,7 @@ def our_step(asked: argparse.Namespace, name: str, compiled: bool) -> Step:
     x = x.to(memory_format=torch.channels_last)
     optimizers = adams(framework.networks, Rates(2e-4))
     phases = [Phase("main", in_precision(framework.losses, x.device, asked.precision))]
-    fast = Compiled([], Path(tempfile.gettempdir()), lambda text: print(text, file=sys.stderr))
+    fast = Compiled([], Path(tempfile.gettempdir()))
     differentiate = fast if compiled else gradients
     return lambda: training_step(
         0, phases, framework.networks, optimizers, lambda phase: [(x, noise)], differentiate
@@ -293,4 +294,5 @@ def show(row: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with messages_on_stderr():
+        main()

@@ -1,5 +1,6 @@
 """What tests share: a way to call the command line, tiny trained runs, and pictures to feed them."""
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -66,6 +67,13 @@ def cli(monkeypatch, capsys) -> Callable[..., Said]:
         return Said(ended.value.code or 0, said.out, said.err)
 
     return call
+
+
+@pytest.fixture
+def messages(caplog) -> Callable[[], list[str]]:
+    """Return a function of nothing: the messages of the `avae` loggers so far."""
+    caplog.set_level(logging.INFO, "avae")
+    return lambda: caplog.messages
 
 
 @pytest.fixture(scope="session", autouse=True)

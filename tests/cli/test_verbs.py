@@ -333,7 +333,7 @@ def expected_metrics(data, framework):
 def offline(monkeypatch):
     """Nothing is downloaded: tests would depend on the network, and CI would fetch 340 MB each time."""
 
-    def download(weights, path, say):
+    def download(weights, path):
         raise OSError("no network in tests")
 
     monkeypatch.setattr("avae.evaluation.weights.download", download)

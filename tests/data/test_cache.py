@@ -1,6 +1,7 @@
 """The cache: packed once, found again, and packed anew when anything has changed."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -51,14 +52,13 @@ def same(one: DataSet, other: DataSet) -> bool:
     )
 
 
-def test_a_set_is_opened_once(source: Path, opened: list[Path]) -> None:
+def test_a_set_is_opened_once(source: Path, opened: list[Path], messages) -> None:
     folder(source, {"bad.png": b""})
-    said: list[str] = []
-    first = load_data(str(source), say=said.append)
-    assert (opened, len(said)) == ([source], 1)
-    assert said[0].startswith("packed in ")
-    again = load_data(str(source), say=said.append)
-    assert (opened, len(said)) == ([source], 1)
+    first = load_data(str(source))
+    assert (opened, len(messages())) == ([source], 1)
+    assert messages()[0].startswith("packed in ")
+    again = load_data(str(source))
+    assert (opened, len(messages())) == ([source], 1)
     assert same(first, again)
     assert len(again.rejected) == 1
 
@@ -162,7 +162,7 @@ def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
 
 
 SCRIPT = """
-import sys
+import logging, sys
 from avae.data.locating import Located
 from avae.data.sources import load_data
 
@@ -174,8 +174,13 @@ def open_slowly(self, *arguments):
     sys.stdin.readline()
     return real(self, *arguments)
 
+class FirstWords(logging.Handler):
+    def emit(self, record):
+        print(record.getMessage().split()[0], flush=True)
+
+logging.basicConfig(level=logging.INFO, handlers=[FirstWords()])
 Located.open = open_slowly
-data = load_data(sys.argv[1], 16, 3, cache=sys.argv[2], say=lambda text: print(text.split()[0], flush=True))
+data = load_data(sys.argv[1], 16, 3, cache=sys.argv[2])
 print(data.checksum, flush=True)
 """
 
@@ -199,26 +204,27 @@ def test_of_two_processes_one_packs_and_the_other_waits(source: Path, tmp_path: 
     assert other.communicate()[0].splitlines() == [checksum]
 
 
-def test_a_lock_that_nobody_holds_hinders_nobody(tmp_path: Path) -> None:
+def test_a_lock_that_nobody_holds_hinders_nobody(tmp_path: Path, messages) -> None:
     """As a killed process leaves it."""
     for _ in range(2):
-        with locked(tmp_path / "made", tmp_path / "cache", lambda text: pytest.fail(text)):
-            pass
+        with locked(tmp_path / "made", tmp_path / "cache"):
+            assert messages() == []
     assert list((tmp_path / "cache" / "locks").iterdir()), "the file stays, and the test means something"
 
 
-def test_who_waits_is_told(tmp_path: Path) -> None:
+def test_who_waits_is_told(tmp_path: Path, messages, monkeypatch) -> None:
     with locked(tmp_path / "made", tmp_path / "cache"):
         (lock,) = (tmp_path / "cache" / "locks").iterdir()
-    held, said = FileLock(lock, thread_local=False), []
+    held = FileLock(lock, thread_local=False)
     held.acquire()
 
-    def say(text: str) -> None:
-        said.append(text)
-        held.release()
+    class Release(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            held.release()
 
-    with locked(tmp_path / "made", tmp_path / "cache", say):
-        assert said == [f"another process is making {tmp_path / 'made'}: waiting for it"]
+    monkeypatch.setattr(logging.getLogger("avae"), "handlers", [Release()])
+    with locked(tmp_path / "made", tmp_path / "cache"):
+        assert messages() == [f"another process is making {tmp_path / 'made'}: waiting for it"]
 
 
 def test_a_cache_that_cannot_be_written_is_told_with_its_remedy(source, tmp_path, monkeypatch) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from picture_files import encoded, folder, noise, pictures, tarred, zipped
 
+from avae.console import Progress
 from avae.data.dataset import DataSet, checksum
 from avae.data.folders import split_names
 from avae.data.preparation import Preparation
@@ -105,7 +106,7 @@ def test_the_sample_looks_on_when_its_first_pictures_are_broken(tmp_path: Path) 
 def test_progress_ends_at_the_number_of_pictures(tmp_path: Path) -> None:
     calls: list[tuple[int, int | None]] = []
     source = folder(tmp_path / "set", pictures(SPLIT))
-    load_data(str(source), 16, 3, on_progress=lambda done, total: calls.append((done, total)))
+    load_data(str(source), 16, 3, progress=Progress(lambda done, total: calls.append((done, total))))
     assert calls[0] == (0, None)
     assert calls[-1] == (5, 5)
 

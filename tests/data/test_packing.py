@@ -372,20 +372,21 @@ WAITING = """
 import sys, time
 from contextlib import contextmanager
 from avae.cli import data_pack, main
+from avae.console import Progress
 from avae.data import packing, workers
 
 workers._ALONE_SECONDS, stop = float(sys.argv[1]), int(sys.argv[2])
 packing._SECONDS = 0
 
 @contextmanager
-def progress(title):
-    def advance(done, total):
+def progress_bar(title):
+    def show(done, total):
         if done >= stop:
             print("half way", flush=True)
             time.sleep(10**6)
-    yield advance
+    yield Progress(show)
 
-data_pack.progress = progress
+data_pack.progress_bar = progress_bar
 sys.argv[:3] = ["avae"]
 main()
 """

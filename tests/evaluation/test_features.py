@@ -117,7 +117,7 @@ def test_no_code_in_a_file_of_weights_is_run(tmp_path):
 
 
 def test_weights_that_cannot_be_had_are_named_with_where_to_put_them(tmp_path, monkeypatch):
-    def offline(weights, path, say):
+    def offline(weights, path):
         raise OSError("no network")
 
     monkeypatch.setattr("avae.evaluation.weights.download", offline)

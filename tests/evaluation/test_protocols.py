@@ -9,6 +9,7 @@ import torch
 from made_features import projection
 
 import avae
+from avae.console import Progress
 from avae.data.dataset import as_tensor
 from avae.data.digits import digits_data
 from avae.errors import UserError
@@ -182,7 +183,7 @@ def test_of_too_few_samples_what_can_be_measured_is(runs):
 
 def test_progress_ends_where_it_should(runs):
     said = []
-    measured(load(runs, "avae"), on_progress=lambda done, total: said.append((done, total)))
+    measured(load(runs, "avae"), progress=Progress(lambda done, total: said.append((done, total))))
     done, total = said[-1]
     assert done == total
     assert all(done <= total for done, total in said)

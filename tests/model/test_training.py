@@ -137,16 +137,15 @@ def test_an_average_of_the_drawer_is_saved(framework, drawer, tiny, tmp_path):
     ],
 )
 def test_init_from_takes_what_is_of_the_same_kind_and_says_so(
-    framework, source, settings, taken, anew, runs, tiny, tmp_path, capsys
+    framework, source, settings, taken, anew, runs, tiny, tmp_path, messages
 ):
     def trained(name, **more):
         still = tiny | {"steps": 1, "learning_rate": 1e-30, "framework": framework} | settings
         return avae.train("demo", **still, **more, out=str(tmp_path / name)).framework.networks
 
     other = avae.load(runs[source], device="cpu").framework.networks
-    capsys.readouterr()
     found = trained("run", init_from=str(runs[source]))
-    assert f"initial weights of {' and '.join(taken)} from {runs[source]}" in capsys.readouterr().err
+    assert f"initial weights of {' and '.join(taken)} from {runs[source]}" in messages()
     plain = trained("plain")
     for name, expected in [(name, other) for name in taken] + [(name, plain) for name in anew]:
         for key, value in expected[name].named_parameters():

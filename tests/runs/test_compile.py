@@ -72,8 +72,7 @@ def test_a_compiled_run_resumes_to_the_bit(compiled_run, tmp_path):
     assert compare(compiled_run, run) == []
 
 
-def test_what_cannot_be_traced_stays_eager_and_says_so_once(tmp_path):
-    said: list[str] = []
+def test_what_cannot_be_traced_stays_eager_and_says_so_once(tmp_path, messages):
     network = nn.Linear(2, 1)
 
     def losses(x, noise):
@@ -81,29 +80,28 @@ def test_what_cannot_be_traced_stays_eager_and_says_so_once(tmp_path):
         return {"a": y.square().mean() if y.sum() > 0 else y.mean()}, {}  # decides by a value
 
     phase, networks, x = Phase("main", losses), {"a": network}, torch.ones(4, 2)
-    compiled = Compiled([], tmp_path, said.append)
+    compiled = Compiled([], tmp_path)
     for _ in range(3):
         ours, expected = compiled(phase, networks, x, {}), gradients(phase, networks, x, {})
         assert all(map(torch.equal, ours[0]["a"], expected[0]["a"]))
-    assert [line.split(" (")[0] for line in said] == ["compiling the step", "not compiled, so slower"]
+    assert [line.split(" (")[0] for line in messages()] == ["compiling the step", "not compiled, so slower"]
 
 
-def test_a_tensor_that_no_state_holds_stays_eager(tmp_path):
+def test_a_tensor_that_no_state_holds_stays_eager(tmp_path, messages):
     """A trace would hold its first value for ever."""
-    said: list[str] = []
     network, hidden = nn.Linear(2, 1), torch.ones(1)
     phase = Phase("main", lambda x, noise: ({"a": (hidden * network(x)).mean()}, {}))
-    compiled = Compiled([], tmp_path, said.append)
+    compiled = Compiled([], tmp_path)
     for value in (1.0, 2.0):
         hidden.fill_(value)
         grads, _ = compiled(phase, {"a": network}, torch.ones(4, 2), {})
         assert grads["a"][1].item() == value
-    assert "not compiled" in said[-1]
+    assert "not compiled" in messages()[-1]
 
 
 def test_auto_compiles_long_runs_of_built_networks():
     def chosen(mode, steps, own=False):
-        return differentiator(mode, steps, own, [], Path(), print) is not gradients
+        return differentiator(mode, steps, own, [], Path()) is not gradients
 
     assert [chosen("auto", PAYS_FROM), chosen("auto", PAYS_FROM - 1)] == [True, False]
     assert [chosen("auto", PAYS_FROM, own=True), chosen("on", 1, own=True)] == [False, True]

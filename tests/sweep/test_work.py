@@ -89,7 +89,7 @@ def test_a_finished_run_is_only_measured(tmp_path):
     assert measured(tmp_path) == all_runs("avae-b")
 
 
-def test_what_fails_is_noted_and_the_others_go_on(tmp_path, capsys):
+def test_what_fails_is_noted_and_the_others_go_on(tmp_path, messages):
     tally = fake_work(tmp_path, "gan", "bigan", "avae-b", "vae")
     assert set(tally.measured) == all_runs("avae-b")
     assert set(tally.failed) == all_runs("gan", "bigan", "vae")
@@ -101,7 +101,7 @@ def test_what_fails_is_noted_and_the_others_go_on(tmp_path, capsys):
     assert "SIGKILL" in noted["bigan"]["reason"]
     assert not (out / "vae/seed-0/failed.json").exists(), "its training was good"
     assert tally.failed["cifar10/vae/seed-0"] == "trained, but not measured: no such weights"
-    said = capsys.readouterr().err
+    said = "\n".join(messages())
     assert "cifar10/gan/seed-0: collapsed at step 0" in said
     assert "gan/seed-0.log" in said
 
@@ -205,7 +205,7 @@ def test_a_worker_taken_for_dead_stops_its_training(tmp_path, monkeypatch):
         if journal(tmp_path):
             (run / ".claim").write_text(taken)
 
-    monkeypatch.setattr("avae.sweep.work._watching", lambda job, advance: take_over)
+    monkeypatch.setattr("avae.sweep.work._watching", lambda job, progress: take_over)
     with held(tmp_path, "avae-b-seed-0"):
         tally = fake_work(tmp_path, "avae-b")
     assert tally.measured == ["cifar10/avae-b/seed-1"]

@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from avae.console import messages_on_stderr
 from avae.sweep.cells import columns, jobs
 from avae.sweep.commands import Measuring
 from avae.sweep.work import Tally, work
@@ -24,4 +25,5 @@ def fake_work(folder: Path, *rows: str) -> Tally:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(fake_work(Path(sys.argv[1]), *sys.argv[2:]))))
+    with messages_on_stderr():
+        print(json.dumps(asdict(fake_work(Path(sys.argv[1]), *sys.argv[2:]))))

@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 from importlib.metadata import version
 
+from avae.console import messages_on_stderr
 from avae.errors import UserError, suggestion
 
 VERBS = {
@@ -53,7 +54,8 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     if verb not in VERBS:
         raise UserError(f"no verb '{verb}'{suggestion(verb, VERBS)}; see avae --help")
-    code: int = import_module(f"avae.cli.{verb}").run(arguments[1:])
+    with messages_on_stderr():
+        code: int = import_module(f"avae.cli.{verb}").run(arguments[1:])
     return code
 
 

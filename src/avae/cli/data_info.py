@@ -14,6 +14,7 @@ from rich.table import Table
 
 from avae.cli.items import fresh
 from avae.cli.parsing import parse
+from avae.console import progress_bar
 from avae.data.cache import cache_folder, downloads, prepared_as, unpacked
 from avae.data.dataset import spread
 from avae.data.grids import save_png, sheet
@@ -23,7 +24,6 @@ from avae.data.preparation import Asked, Preparation
 from avae.data.source import Item, Rejected, Source
 from avae.data.workers import prepare_batch
 from avae.errors import UserError
-from avae.runs.reading import progress
 
 SHOWN = 64
 """Pictures on a contact sheet."""
@@ -58,7 +58,7 @@ def info(arguments: list[str]) -> None:
         rows = packed_rows(Path(asked.path))
         images = spread(open_packed(Path(asked.path)).train, SHOWN)
     else:
-        with progress(f"reading {asked.path}"):
+        with progress_bar(f"reading {asked.path}"):
             rows, images = _look_at(asked.path, cache_folder(asked.cache))
     show(rows)
     if not len(images):

@@ -9,13 +9,13 @@ import tyro
 
 from avae.cli.data_info import packed_rows, show
 from avae.cli.parsing import parse
+from avae.console import progress_bar
 from avae.data.cache import cache_folder, downloads, locked, prepared_as, unpacked
 from avae.data.locating import locate
 from avae.data.packed import PARTS, is_packed
 from avae.data.packing import Order, pack
 from avae.data.preparation import Asked
 from avae.errors import UserError
-from avae.runs.reading import progress, say
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ def pack_set(arguments: list[str]) -> None:
     _check_dest(dest, asked.overwrite)
     cache = cache_folder(asked.cache)
     located = locate(asked.source, downloads(cache))
-    with locked(dest, cache, say), progress(f"packing {asked.source}") as advance:
+    with locked(dest, cache), progress_bar(f"packing {asked.source}") as progress:
         _check_dest(dest, asked.overwrite)  # again: it may have been waited for
         state = located.fingerprint()
         source = located.open(unpacked(cache), asked.seed)
         wanted = Asked(asked.size, asked.channels, asked.crop, asked.fit)
         pack(
             Order(source, prepared_as(wanted, located, source.survey), located.described, state, dest),
-            advance,
+            progress,
         )
     show(packed_rows(dest))
 

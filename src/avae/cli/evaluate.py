@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from avae.cli.parsing import parse
+from avae.console import progress_bar
 from avae.data.cache import cache_folder
 from avae.data.dataset import DataSet
 from avae.distributed import rank
@@ -27,7 +28,7 @@ from avae.runs.measure import (
     features_or_why_not,
     lpips_or_why_not,
 )
-from avae.runs.reading import load_with_progress, progress, say
+from avae.runs.reading import load_with_progress
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,9 @@ def measured(asked: Evaluate, model: Model, data: DataSet, cache: Path) -> dict[
     """Open what is measured with, and measure."""
     extractor: Extractor | str = NO_FEATURES
     if model.draws_images:
-        extractor = features_or_why_not(asked.features, asked.inception_weights, model.device, cache, say)
-    lpips = lpips_or_why_not(model, asked.lpips_weights, model.device, cache, say)
-    with progress("measuring") as advance:
+        extractor = features_or_why_not(asked.features, asked.inception_weights, model.device, cache)
+    lpips = lpips_or_why_not(model, asked.lpips_weights, model.device, cache)
+    with progress_bar("measuring") as progress:
         return evaluate(
             model,
             data,
@@ -121,8 +122,7 @@ def measured(asked: Evaluate, model: Model, data: DataSet, cache: Path) -> dict[
             extractor=extractor,
             lpips=lpips,
             cache=cache,
-            on_progress=advance,
-            say=say,
+            progress=progress,
         )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from avae.cli.evaluate import load_for
 from avae.cli.items import read_items
 from avae.cli.parsing import parse
+from avae.console import progress_bar
 from avae.data.cache import cache_folder
 from avae.data.dataset import DataSet, as_images, spread
 from avae.errors import UserError, suggestion
@@ -39,7 +40,6 @@ from avae.figures.tradeoff import about_points, check_runs, curve_of, tradeoff_f
 from avae.figures.trained import Trained, check_alike, check_data, open_runs
 from avae.figures.writing import KINDS, caption, check_free, write_figure
 from avae.files import write_json
-from avae.runs.reading import progress, say
 
 HELP = """\
 usage: avae figure 1|6|7|8|9|tradeoff [RUN ...] [flags]
@@ -221,11 +221,11 @@ def tradeoff(flags: list[str]) -> Path:
     runs = open_runs(asked.runs, asked.device)
     check_runs(runs)
     cache = cache_folder(_cache(asked, runs))
-    extractor = open_features(asked.features, asked.inception_weights, runs[0].model.device, cache, say)
+    extractor = open_features(asked.features, asked.inception_weights, runs[0].model.device, cache)
     data = _data(asked, runs)
     images = spread(data.test, asked.samples)
-    with progress(f"features of {data.name}") as advance:
-        real = real_statistics(data, "train", extractor, cache, _ticking(advance, len(data.train)))
+    with progress_bar(f"features of {data.name}") as progress:
+        real = real_statistics(data, "train", extractor, cache, progress)
 
     def rfid(drawn: Iterable[Tensor]) -> float:
         distance = frechet_distance(statistics_of(features_of(extractor, drawn)), real)
@@ -238,8 +238,8 @@ def tradeoff(flags: list[str]) -> Path:
 
     curves = {}
     for trained in runs:
-        with progress(f"measuring {trained.name}") as advance:
-            curves[trained.label] = curve_of(trained, images, asked.seed, rfid, advance)
+        with progress_bar(f"measuring {trained.name}") as progress:
+            curves[trained.label] = curve_of(trained, images, asked.seed, rfid, progress)
     shown = TRADEOFF.format(count=len(images), features=extractor.name)
     text = caption("rFID against MSE", shown, _labelled(runs), asked.seed)
     points = {trained.name: trained.facts() | curves[trained.label].as_json() for trained in runs}
@@ -298,18 +298,6 @@ def _pictures(asked: Reconstructions, runs: Sequence[Trained]) -> tuple[NDArray[
     data = _data(asked, runs)
     pictures = spread(data.test, asked.images)
     return pictures, f"{len(pictures)} test pictures of {data.name}, evenly spread over the split"
-
-
-def _ticking(advance: Callable[[int, int], None], total: int) -> Callable[[int], None]:
-    """Turn a function of (done, in all) into one of how many more are done."""
-    done = 0
-
-    def tick(count: int) -> None:
-        nonlocal done
-        done += count
-        advance(done, total)
-
-    return tick
 
 
 def _labelled(runs: Sequence[Trained]) -> dict[str, Trained]:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from avae.console import progress_bar
 from avae.data.dataset import as_images
 from avae.data.grids import save_png
 from avae.data.pictures import read_pictures
 from avae.errors import UserError
 from avae.model import Model
-from avae.runs.reading import progress
 
 
 def read_items(model: Model, path: Path) -> tuple[list[str], Tensor]:
@@ -31,8 +31,8 @@ def read_items(model: Model, path: Path) -> tuple[list[str], Tensor]:
         raise UserError(
             f"{path}: this model is of points; name a .npy array of floats (N, {model.item_shape[0]})"
         )
-    with progress(f"reading {path}") as advance:
-        names, images, rejected = read_pictures(path, model.preparation, advance)
+    with progress_bar(f"reading {path}") as progress:
+        names, images, rejected = read_pictures(path, model.preparation, progress)
     for left_out in rejected:
         print(f"left out {left_out.name}: {left_out.reason}")
     return names, model.items(images)

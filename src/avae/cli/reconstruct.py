@@ -11,6 +11,7 @@ from torch import Tensor
 
 from avae.cli.items import beside, fresh, png_names, read_items, write_items
 from avae.cli.parsing import parse
+from avae.console import progress_bar
 from avae.data.dataset import as_images
 from avae.data.grids import grid, save_png
 from avae.data.scatter import save_scatter
@@ -20,7 +21,6 @@ from avae.figures.writing import file_of
 from avae.files import write_atomically
 from avae.model import Model, load
 from avae.runs.preview import ROW, reconstruction_rows
-from avae.runs.reading import progress
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def map_names(names: Sequence[str]) -> list[str]:
 
 def write_maps(model: Model, items: Tensor, names: Sequence[str], comparison: Path, seed: int) -> None:
     """Write every map, all on one scale, and the first few beside originals and reconstructions."""
-    with progress("mapping what is invented") as advance:
-        maps = invented_map(model, items, seed, advance)
+    with progress_bar("mapping what is invented") as progress:
+        maps = invented_map(model, items, seed, progress)
     top = float(maps.max())
     for name, image in zip(names, coloured(maps, top), strict=True):
         save_png(Image.fromarray(image), comparison.parent / name)

@@ -1,5 +1,6 @@
 """avae table1 [flags]"""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from avae.sweep.cells import Job
     from avae.sweep.commands import Measuring
     from avae.sweep.table import Table
+
+logger = logging.getLogger(__name__)
 
 FAILED, ELSEWHERE = 1, 3
 
@@ -177,7 +180,7 @@ def tell(jobs: "list[Job]", how: "Measuring") -> None:
 def make(asked: Table1, jobs: "list[Job]", how: "Measuring") -> int:
     """Do what is left of the runs, and write the table after each."""
     from avae.evaluation.perceptual import open_lpips
-    from avae.runs.reading import load_with_progress, say
+    from avae.runs.reading import load_with_progress
     from avae.sweep import state
     from avae.sweep.found import read_runs
     from avae.sweep.work import work
@@ -194,15 +197,15 @@ def make(asked: Table1, jobs: "list[Job]", how: "Measuring") -> int:
         open_lpips(asked.lpips_weights, "cpu")  # now, for after a training would be late
     for job in jobs:
         state.check_measured(job, how, features)
-    say(f"{len(jobs)} runs, {len(due)} of them to be made or measured")
+    logger.info(f"{len(jobs)} runs, {len(due)} of them to be made or measured")
     read_runs(asked.out, how.protocol)  # refuses now what cannot stand in one table
     tally = work(jobs, how, lambda: write_table(asked.out, how.protocol))
     if tally.signal is not None:
-        say("stopped, all saved; give the same command to go on")
+        logger.info("stopped, all saved; give the same command to go on")
         return 128 + tally.signal
     show(write_table(asked.out, how.protocol), asked.out)
     if tally.elsewhere:
-        say(f"in the hands of others: {', '.join(tally.elsewhere)}")
+        logger.info(f"in the hands of others: {', '.join(tally.elsewhere)}")
     if tally.failed or any(state.failure_of(job.run) for job in jobs):
         return FAILED
     return ELSEWHERE if tally.elsewhere else 0
@@ -217,13 +220,12 @@ def features_asked_for(asked: Table1) -> str | None:
     from avae.data.cache import cache_folder
     from avae.evaluation.features import open_features
     from avae.evaluation.weights import MissingWeightsError
-    from avae.runs.reading import say
 
     spec, weights = asked.features or "inception", asked.inception_weights
     try:
-        return open_features(spec, weights, "cpu", cache_folder(asked.cache), say).checksum
+        return open_features(spec, weights, "cpu", cache_folder(asked.cache)).checksum
     except MissingWeightsError as missing:
-        say(f"note: there will be no FID: {missing}")
+        logger.info(f"note: there will be no FID: {missing}")
         return None
 
 

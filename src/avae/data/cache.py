@@ -10,6 +10,7 @@ packed/NAME-HASH/                   a source, by where it lies
 
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -18,15 +19,16 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from avae.console import Progress
 from avae.data.locating import Located
 from avae.data.packed import is_packed, read_meta
-from avae.data.packing import Order, Progress, pack
+from avae.data.packing import Order, pack
 from avae.data.preparation import Asked, Preparation
 from avae.data.source import Source
 from avae.errors import UserError
 from avae.files import write_json
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 def cache_folder(asked: str | None) -> Path:
@@ -47,16 +49,14 @@ def unpacked(cache: Path) -> Path:
     return cache / "unpacked"
 
 
-def packed_in_cache(
-    located: Located, asked: Asked, cache: Path, seed: int, say: Say, on_progress: Progress
-) -> Path:
+def packed_in_cache(located: Located, asked: Asked, cache: Path, seed: int, progress: Progress) -> Path:
     """Return a packed set of a source that is up to date; it is made first if there is none.
 
     Raises:
         UserError: the source cannot be packed.
     """
     shelf = cache / "packed" / f"{located.name}-{_hash(f'{located.described} {seed}')}"
-    with locked(shelf, cache, say):
+    with locked(shelf, cache):
         state = located.fingerprint()
         opened = _Once(lambda: located.open(unpacked(cache), seed))
         to = prepared_as(asked, located, lambda: _survey(shelf / "survey.json", state, opened))
@@ -64,8 +64,10 @@ def packed_in_cache(
         if _up_to_date(dest, state):
             return dest
         begun = time.monotonic()
-        pack(Order(opened(), to, located.described, state, dest), on_progress)
-        say(f"packed in {time.monotonic() - begun:.1f} s into {dest}, used again while nothing changes")
+        pack(Order(opened(), to, located.described, state, dest), progress)
+        logger.info(
+            f"packed in {time.monotonic() - begun:.1f} s into {dest}, used again while nothing changes"
+        )
         return dest
 
 
@@ -135,7 +137,7 @@ def _survey(path: Path, state: str, opened: Callable[[], Source]) -> tuple[int, 
 
 
 @contextmanager
-def locked(folder: Path, cache: Path, say: Say = lambda text: None) -> Iterator[None]:
+def locked(folder: Path, cache: Path) -> Iterator[None]:
     """Hold a folder that is to be made, so that it is made by one process while others wait."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +146,7 @@ def locked(folder: Path, cache: Path, say: Say = lambda text: None) -> Iterator[
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            say(f"another process is making {folder}: waiting for it")
+            logger.info(f"another process is making {folder}: waiting for it")
             lock.acquire()
     except PermissionError as error:
         raise UserError(

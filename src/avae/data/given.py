@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from avae.console import SILENT, Progress
 from avae.data.cache import completed, folder_name, locked
 from avae.data.dataset import as_images
 from avae.data.folders import SIZES
 from avae.data.holdout import hold_out
 from avae.data.packed import is_packed, read_meta
-from avae.data.packing import Order, Progress, pack
+from avae.data.packing import Order, pack
 from avae.data.preparation import Asked
 from avae.data.source import Item, Source
 from avae.errors import UserError
@@ -27,7 +28,7 @@ from avae.errors import UserError
 _SAMPLE = 200
 
 
-def packed_from(data: Any, asked: Asked, cache: Path, on_progress: Progress | None = None) -> Path:
+def packed_from(data: Any, asked: Asked, cache: Path, progress: Progress = SILENT) -> Path:
     """Pack pictures that are no files, and return where they are kept: one place for one content.
 
     Args:
@@ -47,7 +48,7 @@ def packed_from(data: Any, asked: Asked, cache: Path, on_progress: Progress | No
     making = cache / "packed" / "python" / f"{source.name}-{uuid.uuid4().hex[:12]}"
     order = Order(source, to, f"{source.name} (from Python)", "", making)
     try:
-        pack(order, on_progress)
+        pack(order, progress)
     except BaseException:  # none could go on with it
         shutil.rmtree(order.partial, ignore_errors=True)
         raise

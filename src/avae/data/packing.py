@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from avae.console import SILENT, Progress
 from avae.data.packed import IMAGES, JOURNAL, LABELS, REJECTED, Meta, Split
 from avae.data.preparation import FILTER, Preparation
 from avae.data.source import Rejected, Source
@@ -28,8 +29,6 @@ REJECTED_SHARE = 0.9
 _ROWS = "rows.npy"
 _SECONDS = 2.0  # between entries of the journal
 _PIECE = 16 * 2**20
-
-Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -79,17 +78,17 @@ class Journal:
     rejected: dict[int, Rejected] = field(default_factory=dict)
 
 
-def pack(order: Order, on_progress: Progress | None = None) -> None:
+def pack(order: Order, progress: Progress = SILENT) -> None:
     """Make a packed set; if it is broken off, doing it again goes on from there.
 
     Args:
-        on_progress: called with (pictures done, pictures in all).
+        progress: of the pictures.
 
     Raises:
         UserError: too few pictures can be read, or the disk has no room for them.
     """
     journal = _resumed(order) or _begun(order)
-    _write_rows(order, journal, on_progress or (lambda done, count: None))
+    _write_rows(order, journal, progress)
     good = np.delete(np.arange(order.count), sorted(journal.rejected))
     split = _split(order, journal, good)
     _write_images(order, good)
@@ -127,11 +126,11 @@ def _begun(order: Order) -> Journal:
     return Journal()
 
 
-def _write_rows(order: Order, journal: Journal, on_progress: Progress) -> None:
+def _write_rows(order: Order, journal: Journal, progress: Progress) -> None:
     """Write every picture to its row."""
     if journal.done == order.count:
         return
-    on_progress(journal.done, order.count)
+    progress.update(journal.done, order.count)
     noted, row_bytes = time.monotonic(), _row_bytes(order)
     with open(order.partial / _ROWS, "r+b") as file:
         start = _start(file)
@@ -141,7 +140,7 @@ def _write_rows(order: Order, journal: Journal, on_progress: Progress) -> None:
                 _write_at(file, image.tobytes(), start + row * row_bytes)
             journal.rejected |= some.rejected
             journal.done += some.count
-            on_progress(journal.done, order.count)
+            progress.update(journal.done, order.count)
             if time.monotonic() - noted > _SECONDS:
                 _note(order, journal, file)
                 noted = time.monotonic()

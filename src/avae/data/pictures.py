@@ -1,12 +1,12 @@
 """Pictures for a model that is trained already: read into memory, as its training set was prepared."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from avae.console import SILENT, Progress
 from avae.data.archives import open_pictures
 from avae.data.decoding import UnreadableError
 from avae.data.preparation import Preparation
@@ -17,14 +17,12 @@ from avae.errors import UserError
 
 
 def read_pictures(
-    path: str | Path,
-    to: Preparation,
-    on_progress: Callable[[int, int | None], None] | None = None,
+    path: str | Path, to: Preparation, progress: Progress = SILENT
 ) -> tuple[list[str], NDArray[np.uint8], tuple[Rejected, ...]]:
     """Read every picture of a folder, an archive or a single file.
 
     Args:
-        on_progress: called with (pictures done, pictures in all).
+        progress: of the pictures.
 
     Returns:
         The names, sorted; uint8 (N, size, size, channels) in that order; the pictures left out.
@@ -37,13 +35,11 @@ def read_pictures(
     items = (Item(rows[name], name, content) for name, content in pictures.read(pictures.names))
     out = np.empty((len(rows), to.size, to.size, to.channels), dtype=np.uint8)
     rejected: dict[int, Rejected] = {}
-    done = 0
+    progress.update(0, len(rows))
     for some in prepare_all(items, to):
         out[some.rows] = some.images
         rejected |= some.rejected
-        done += some.count
-        if on_progress is not None:
-            on_progress(done, len(rows))
+        progress.advance(some.count)
     if len(rejected) == len(rows):
         first = rejected[0]
         why = f"the first, {first.name}: {first.reason}"

@@ -1,13 +1,13 @@
 """From what a user names after `--data` to a data set."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from avae.data.cache import Say, cache_folder, completed, downloads, packed_in_cache
+from avae.console import SILENT, Progress
+from avae.data.cache import cache_folder, completed, downloads, packed_in_cache
 from avae.data.dataset import DataSet, checksum
 from avae.data.decoding import fit_image
 from avae.data.digits import digits_data
@@ -16,8 +16,6 @@ from avae.data.packed import is_packed, open_packed
 from avae.data.preparation import Asked, Fit, Preparation
 from avae.data.toy import toy_data
 from avae.errors import UserError
-
-Progress = Callable[[int, int | None], None]
 
 
 def load_data(
@@ -29,8 +27,7 @@ def load_data(
     fit: Fit | None = None,
     cache: str | None = None,
     seed: int = 0,
-    say: Say = lambda text: None,
-    on_progress: Progress = lambda done, total: None,
+    progress: Progress = SILENT,
 ) -> DataSet:
     """Load a data set: pictures by way of a packed set, which is made when they are first asked for.
 
@@ -44,8 +41,7 @@ def load_data(
         crop, fit: see `Preparation`; None: as published, as packed, or 1 and "crop".
         cache: the folder for downloads and packed sets; None: ~/.cache/avae.
         seed: of the hold-out and of "toy"; "digits" and published sets have one fixed split.
-        say: called with what a user would want to know.
-        on_progress: called with (pictures done, pictures in all, None while they are counted).
+        progress: of the pictures; their number is None while they are counted.
 
     Raises:
         UserError: there is no such source, it is damaged, holds fewer than two readable pictures, or is
@@ -61,10 +57,10 @@ def load_data(
         data = open_packed(path)
         _check_packed(source, data, asked)
         return data
-    on_progress(0, None)
+    progress.update(0, None)
     folder = cache_folder(cache)
     located = locate(source, downloads(folder))
-    return open_packed(packed_in_cache(located, asked, folder, seed, say, on_progress))
+    return open_packed(packed_in_cache(located, asked, folder, seed, progress))
 
 
 def _check_packed(source: str, data: DataSet, asked: Asked) -> None:

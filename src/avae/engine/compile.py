@@ -22,6 +22,8 @@ from avae.engine.moving import Moving
 from avae.engine.step import Differentiate, Noise, Phase, Ready, Result, gradients
 from avae.engine.thin import rewrite_thin
 
+logger = logging.getLogger(__name__)
+
 Mode = Literal["auto", "on", "off"]
 Fast = Callable[[Tensor, Noise], Result]
 State = dict[str, Tensor]
@@ -32,7 +34,7 @@ BiGAN; with a VAE about what does (see benchmarks/results/2026-11-24-step-time.m
 
 
 def differentiator(
-    mode: Mode, steps: int, own: bool, controls: Collection[Moving], cache: Path, say: Callable[[str], None]
+    mode: Mode, steps: int, own: bool, controls: Collection[Moving], cache: Path
 ) -> Differentiate:
     """Return `gradients`, or its compiled form where that is asked for or, with "auto", pays.
 
@@ -40,10 +42,10 @@ def differentiator(
         mode: of the recipe.
         steps: of the whole run, so that it makes no difference whether it is resumed.
         own: whether networks are the user's own, which may do in Python what no trace can hold.
-        controls, cache, say: of `Compiled`.
+        controls, cache: of `Compiled`.
     """
     wanted = mode == "on" or (mode == "auto" and steps >= PAYS_FROM and not own)
-    return Compiled(controls, cache, say) if wanted else gradients
+    return Compiled(controls, cache) if wanted else gradients
 
 
 class Compiled:
@@ -54,11 +56,10 @@ class Compiled:
     Args:
         controls: coefficients that move; losses may read no other tensor but x, noise, weights and buffers.
         cache: folder for what compilers make, to be used again by other runs.
-        say: tells the user.
     """
 
-    def __init__(self, controls: Collection[Moving], cache: Path, say: Callable[[str], None]) -> None:
-        self._controls, self._cache, self._say = list(controls), cache, say
+    def __init__(self, controls: Collection[Moving], cache: Path) -> None:
+        self._controls, self._cache = list(controls), cache
         self._made: dict[Hashable, Fast] = {}
         self._failed = False
 
@@ -83,19 +84,19 @@ class Compiled:
         if key in self._made:
             return self._made[key](x, noise)
         began = time.monotonic()
-        self._say(f"compiling the step ({phase.name}): half a minute or so, less if it was done before")
+        logger.info(f"compiling the step ({phase.name}): half a minute or so, less if it was done before")
         buffers = [buffer for network in networks.values() for buffer in network.buffers()]
         before = [buffer.clone() for buffer in buffers]
         why, result = self._first(key, phase, networks, x, noise)
         # If one process fails all stay eager: they would only wait for it.
         if any_of(result is None):
             self._made, self._failed = {}, True
-            self._say(f"not compiled, so slower ({why}); --compile off leaves it out")
+            logger.info(f"not compiled, so slower ({why}); --compile off leaves it out")
             for buffer, value in zip(buffers, before, strict=True):
                 buffer.copy_(value)
             return gradients(phase, networks, x, noise)
         assert result is not None
-        self._say(f"compiled in {time.monotonic() - began:.0f} s")
+        logger.info(f"compiled in {time.monotonic() - began:.0f} s")
         return result
 
     def _first(

@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor
-from avae.evaluation.subject import Figure, Subject, Tick, chunks
+from avae.evaluation.subject import Figure, Subject, chunks
 from avae.frameworks.vae import ACTIVE
 from avae.losses import kl_to_prior, latent_loss, posterior_level
 
@@ -18,7 +19,7 @@ XI_CODES = 1024
 
 
 def code_metrics(
-    subject: Subject, items: NDArray[Any], count: int, tick: Tick = lambda count: None
+    subject: Subject, items: NDArray[Any], count: int, progress: Progress = SILENT
 ) -> Iterator[Figure]:
     """Yield the figures of codes: of `items` not seen in training, and of `count` prior draws."""
     sigma = subject.sigma
@@ -27,7 +28,7 @@ def code_metrics(
         yield "latent_consistency_reconstructed", sigma
         yield "latent_consistency_posterior", sigma
     else:
-        yield "latent_consistency", latent_consistency(subject, sigma, count, tick)
+        yield "latent_consistency", latent_consistency(subject, sigma, count, progress)
         yield "latent_consistency_reconstructed", reconstructed_consistency(subject, sigma, items)
         yield "latent_consistency_posterior", float(posterior_level(sigma, subject.code_scale))
     yield (
@@ -61,7 +62,7 @@ def _mean_codes(subject: Subject, items: NDArray[Any]) -> Tensor:
     return torch.cat(parts)
 
 
-def latent_consistency(subject: Subject, sigma: Tensor, count: int, tick: Tick = lambda count: None) -> float:
+def latent_consistency(subject: Subject, sigma: Tensor, count: int, progress: Progress = SILENT) -> float:
     """Mean over draws and dimensions of ((mu(G(z, xi)) - s z) / sigma)^2, that is 2 L_Z / d (Eqs. 12, 16).
 
     Args:
@@ -74,7 +75,7 @@ def latent_consistency(subject: Subject, sigma: Tensor, count: int, tick: Tick =
         z = subject.prior(rows)
         mu = subject.encode(subject.draw(z, rows, 0))
         total += float(latent_loss(mu, z, sigma, subject.code_scale).sum())
-        tick(len(rows))
+        progress.advance(len(rows))
     return 2 * total / (count * len(sigma))
 
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+from avae.console import SILENT, Progress
 from avae.data.cache import cache_folder
 from avae.errors import UserError
-from avae.evaluation.subject import Tick
-from avae.evaluation.weights import INCEPTION, Say, checksum_of, locate, read_weights, sha256
+from avae.evaluation.weights import INCEPTION, checksum_of, locate, read_weights, sha256
 
 BATCH = 64
 """Images at a time, whatever the batches they come in, so that these make no difference."""
@@ -45,11 +45,7 @@ class Extractor:
 
 
 def open_features(
-    spec: str,
-    inception_weights: Path | None,
-    device: torch.device | str,
-    cache: Path | None = None,
-    say: Say = lambda text: None,
+    spec: str, inception_weights: Path | None, device: torch.device | str, cache: Path | None = None
 ) -> Extractor:
     """Open what `--features` names.
 
@@ -67,7 +63,7 @@ def open_features(
     """
     module: nn.Module
     if spec == "inception":
-        path = locate(INCEPTION, inception_weights, cache or cache_folder(None), say)
+        path = locate(INCEPTION, inception_weights, cache or cache_folder(None))
         name, module = _name_of(path), Inception(read_weights(path, INCEPTION.flag), path)
     else:
         name, module = _own(spec)
@@ -99,27 +95,27 @@ class Inception(nn.Module):
 
 
 def features_of(
-    extractor: Extractor, images: Iterable[Tensor], on_progress: Tick = lambda count: None
+    extractor: Extractor, images: Iterable[Tensor], progress: Progress = SILENT
 ) -> NDArray[np.float64]:
     """Return the features (N, F) of images, rounded to 8 bits before, as a PNG would hold them.
 
     Args:
         images: float (n, C, H, W) in [-1, 1] on any device; grey ones are repeated to 3 channels. How they
             are divided makes no difference.
-        on_progress: told how many more are done.
+        progress: of the images, begun by the caller.
     """
-    return np.concatenate(list(feature_blocks(extractor, images, on_progress)))
+    return np.concatenate(list(feature_blocks(extractor, images, progress)))
 
 
 def feature_blocks(
-    extractor: Extractor, images: Iterable[Tensor], on_progress: Tick = lambda count: None
+    extractor: Extractor, images: Iterable[Tensor], progress: Progress = SILENT
 ) -> Iterator[NDArray[np.float64]]:
     """Yield the rows of `features_of`, 1,024 at a time."""
 
     def parts() -> Iterator[Tensor]:
         for batch in _regrouped(images, BATCH):
             yield _features(extractor, batch)
-            on_progress(len(batch))
+            progress.advance(len(batch))
 
     for block in _regrouped(parts(), BLOCK):
         yield block.numpy()

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor
 from avae.evaluation.distances import frechet_distance
 from avae.evaluation.features import Extractor
 from avae.evaluation.perceptual import SMALLEST, Lpips, lpips_of
-from avae.evaluation.subject import Figure, Reconstruct, Subject, Tick, chunks
+from avae.evaluation.subject import Figure, Reconstruct, Subject, chunks
 from avae.evaluation.summary import Summary, summary
 
 NAMES = ("mse", "psnr", "ssim", "lpips", "rfid", "sharpness")
@@ -29,7 +30,7 @@ def image_metrics(
     lpips: Lpips | str = "not asked for",
     extractor: Extractor | str = "not asked for",
     real: Summary | None = None,
-    tick: Tick = lambda count: None,
+    progress: Progress = SILENT,
 ) -> Iterator[Figure]:
     """Yield MSE on [-1, 1], PSNR (dB), SSIM, LPIPS, rFID and sharpness of every kind of reconstruction.
 
@@ -40,7 +41,7 @@ def image_metrics(
         lpips: or why there is none.
         extractor: of features for rFID, or why there is none.
         real: of the images that rFID compares with, in these features; None without an extractor.
-        tick: told how many more are reconstructed.
+        progress: of the images, each counted once a reconstruction; begun by the caller.
     """
     for name, reconstruct in subject.reconstruct.items():
         if isinstance(reconstruct, str):
@@ -50,10 +51,10 @@ def image_metrics(
         drawn = _reconstructions(subject, reconstruct, images, sums)
         if isinstance(extractor, str) or real is None:
             for x_hat in drawn:
-                tick(len(x_hat))
+                progress.advance(len(x_hat))
             rfid: float | str = str(extractor)
         else:
-            found = summary(extractor, drawn, len(images), tick)
+            found = summary(extractor, drawn, len(images), progress)
             rfid = frechet_distance(found.statistics, real.statistics)
         values = sums.means() | {"rfid": rfid}
         yield from ((f"{metric}_{name}", values[metric]) for metric in NAMES)

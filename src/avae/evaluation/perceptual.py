@@ -12,7 +12,7 @@ from torchmetrics.functional.image.lpips import _NoTrainLpips
 
 from avae.data.cache import cache_folder
 from avae.errors import UserError
-from avae.evaluation.weights import ALEXNET, Say, checksum_of, locate, read_weights, sha256
+from avae.evaluation.weights import ALEXNET, checksum_of, locate, read_weights, sha256
 
 SMALLEST = 31
 """Side of the smallest image, in pixels, that AlexNet's two poolings leave something of."""
@@ -37,12 +37,7 @@ class Lpips:
     device: torch.device
 
 
-def open_lpips(
-    weights: Path | None,
-    device: torch.device | str,
-    cache: Path | None = None,
-    say: Say = lambda text: None,
-) -> Lpips:
+def open_lpips(weights: Path | None, device: torch.device | str, cache: Path | None = None) -> Lpips:
     """Open LPIPS; the heads come with torchmetrics.
 
     Args:
@@ -54,7 +49,7 @@ def open_lpips(
         MissingWeightsError: the published weights cannot be had.
         UserError: the file holds something else.
     """
-    path = locate(ALEXNET, weights, cache or cache_folder(None), say)
+    path = locate(ALEXNET, weights, cache or cache_folder(None))
     state = read_weights(path, ALEXNET.flag)
     module = _NoTrainLpips(net="alex", pnet_rand=True)
     try:

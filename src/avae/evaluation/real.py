@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avae.console import SILENT, Progress
 from avae.data.cache import locked
 from avae.data.dataset import DataSet, as_tensor, spread
 from avae.errors import UserError
 from avae.evaluation.distances import Features, Statistics
 from avae.evaluation.features import Extractor, features_of
-from avae.evaluation.subject import Tick, chunks
+from avae.evaluation.subject import chunks
 from avae.evaluation.summary import Summary, kept_places, summary
-from avae.evaluation.weights import Say
 from avae.files import write_atomically
 
 Split = Literal["train", "test"]
@@ -28,17 +28,17 @@ _PROBES = 4
 
 
 def real_statistics(
-    data: DataSet, split: Split, extractor: Extractor, cache: Path, on_progress: Tick = lambda count: None
+    data: DataSet, split: Split, extractor: Extractor, cache: Path, progress: Progress = SILENT
 ) -> Statistics:
     """Return mean and covariance of the features of all images of a split; see `real_summary`."""
-    return real_summary(data, split, extractor, cache, on_progress).statistics
+    return real_summary(data, split, extractor, cache, progress).statistics
 
 
 def real_features(
-    data: DataSet, split: Split, extractor: Extractor, cache: Path, on_progress: Tick = lambda count: None
+    data: DataSet, split: Split, extractor: Extractor, cache: Path, progress: Progress = SILENT
 ) -> Features:
     """Return the features (K, F) of up to 10,000 images of a split, evenly spread; see `real_summary`."""
-    return real_summary(data, split, extractor, cache, on_progress).features
+    return real_summary(data, split, extractor, cache, progress).features
 
 
 def real_summary(
@@ -46,8 +46,7 @@ def real_summary(
     split: Split,
     extractor: Extractor,
     cache: Path,
-    on_progress: Tick = lambda count: None,
-    say: Say = lambda text: None,
+    progress: Progress = SILENT,
 ) -> Summary:
     """Return what distances need to know of real images.
 
@@ -57,11 +56,12 @@ def real_summary(
     """
     images = data.train if split == "train" else data.test
     path = cached_at(data, split, extractor, cache)
-    with locked(path, cache, say):
+    with locked(path, cache):
         found = _read(path)
         if found is not None and _still_right(found, images, extractor):
             return found
-        measured = summary(extractor, _in_parts(images), len(images), on_progress)
+        progress.update(0, len(images))
+        measured = summary(extractor, _in_parts(images), len(images), progress)
         _write(path, measured)
         # Read even now, so that the first use and the second have the very same features.
         return _read(path) or measured

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from avae.console import SILENT, Progress
 from avae.evaluation.distances import NEIGHBOURHOOD, frechet_distance, kernel_distance, precision_recall
 from avae.evaluation.features import Extractor
-from avae.evaluation.subject import Figure, Subject, Tick, chunks
+from avae.evaluation.subject import Figure, Subject, chunks
 from avae.evaluation.summary import Summary, summary
 
 NAMES = ("fid", "kid", "kid_std", "precision", "recall")
@@ -17,18 +18,19 @@ def sample_metrics(
     extractor: Extractor | str,
     real: Summary | None,
     count: int,
-    tick: Tick = lambda count: None,
+    progress: Progress = SILENT,
 ) -> Iterator[Figure]:
     """Yield FID, KID and its standard deviation, precision and recall of `count` samples.
 
     Args:
         extractor: of features, or why there is none.
         real: of real images, in the same features; None without an extractor.
+        progress: of the samples, begun by the caller.
     """
     if isinstance(extractor, str) or real is None:
         yield from ((name, str(extractor)) for name in NAMES)
         return
-    drawn = summary(extractor, _samples(subject, count), count, tick)
+    drawn = summary(extractor, _samples(subject, count), count, progress)
     yield "fid", frechet_distance(drawn.statistics, real.statistics)
     few = min(len(drawn.features), len(real.features))
     if few <= NEIGHBOURHOOD:

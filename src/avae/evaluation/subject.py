@@ -11,9 +11,6 @@ Reconstruct = Callable[[Tensor, range], Tensor]
 Figure = tuple[str, float | str]
 """A metric's name and its value, or why it has none."""
 
-Tick = Callable[[int], None]
-"""Told how many more items are done."""
-
 
 @dataclass(frozen=True)
 class Subject:

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avae.console import SILENT, Progress
 from avae.evaluation.distances import Features, Moments, Statistics
 from avae.evaluation.features import Extractor, feature_blocks
-from avae.evaluation.subject import Tick
 
 KEPT = 10_000
 """Rows of features kept, at most: for KID, precision and recall."""
@@ -24,16 +24,17 @@ class Summary:
 
 
 def summary(
-    extractor: Extractor, images: Iterable[Tensor], count: int, on_progress: Tick = lambda count: None
+    extractor: Extractor, images: Iterable[Tensor], count: int, progress: Progress = SILENT
 ) -> Summary:
     """Look at images once.
 
     Args:
         images: float (n, C, H, W) in [-1, 1]; `count` in all.
+        progress: of the images, begun by the caller.
     """
     moments, kept = Moments(), []
     places = kept_places(count)
-    for block in feature_blocks(extractor, images, on_progress):
+    for block in feature_blocks(extractor, images, progress):
         here = places[(places >= moments.count) & (places < moments.count + len(block))]
         kept.append(block[here - moments.count])
         moments.add(block)

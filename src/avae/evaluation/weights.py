@@ -1,10 +1,11 @@
 """Published weights: from a file given, from the cache, or downloaded into it once."""
 
 import hashlib
+import logging
 import os
 import pickle
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor
 from avae.data.cache import locked
 from avae.errors import UserError
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 PATIENCE = 15.0
 """Seconds to wait for a server that says nothing."""
@@ -66,7 +67,7 @@ ALEXNET = Weights(
 """torchvision's."""
 
 
-def locate(weights: Weights, given: Path | None, cache: Path, say: Say = lambda text: None) -> Path:
+def locate(weights: Weights, given: Path | None, cache: Path) -> Path:
     """Return the file given, or the published one, downloaded if it is not in the cache yet.
 
     Raises:
@@ -81,9 +82,9 @@ def locate(weights: Weights, given: Path | None, cache: Path, say: Say = lambda 
     path = cache / "weights" / weights.file
     if not path.exists():
         try:
-            with locked(path, cache, say):
+            with locked(path, cache):
                 if not path.exists():
-                    download(weights, path, say)
+                    download(weights, path)
         except (OSError, HTTPException, UserError) as error:
             raise _missing(weights, path, f"not to be had from here: {error}") from None
     if sha256(path) != weights.sha256:
@@ -91,13 +92,13 @@ def locate(weights: Weights, given: Path | None, cache: Path, say: Say = lambda 
     return path
 
 
-def download(weights: Weights, path: Path, say: Say) -> None:
+def download(weights: Weights, path: Path) -> None:
     """Fetch a published file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
         with urllib.request.urlopen(weights.url, timeout=PATIENCE) as source, open(partial, "wb") as file:
-            say(f"fetching {weights.what} once, {weights.url}")
+            logger.info(f"fetching {weights.what} once, {weights.url}")
             while piece := source.read(_PIECE):
                 file.write(piece)
         if sha256(partial) != weights.sha256:

@@ -1,6 +1,5 @@
 """What of a reconstruction the code knows, and what the generator has invented: a map of every picture."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor
 from avae.errors import UserError
 from avae.figures.panels import Scale, picture_figure
@@ -45,12 +45,7 @@ def meaning(model: Model) -> str:
 
 
 @torch.inference_mode()
-def invented_map(
-    model: Model,
-    images: Tensor,
-    seed: int = 0,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Tensor:
+def invented_map(model: Model, images: Tensor, seed: int = 0, progress: Progress = SILENT) -> Tensor:
     """Return how much of each pixel's value is invented, (N, H, W), in units of pixels on [-1, 1].
 
     With xi: the standard deviation of G(z, xi) over xi at the picture's code (n - 1 in the denominator).
@@ -59,7 +54,7 @@ def invented_map(
     Args:
         images: (N, C, H, W) in [-1, 1].
         seed: of the first draw of xi, that of `Model.reconstruct`; the others are of the seeds that follow.
-        on_progress: called with (images done, images in all).
+        progress: of the images.
 
     Raises:
         UserError: the model has neither xi nor two drawers.
@@ -72,7 +67,7 @@ def invented_map(
     for rows in row_ranges(len(images), _BATCH):
         x = images[rows.start : rows.stop].to(model.device)
         parts.append(of_rows(model, x, rows, seed).cpu())
-        on_progress(rows.stop, len(images))
+        progress.update(rows.stop, len(images))
     return torch.cat(parts)
 
 

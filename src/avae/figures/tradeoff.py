@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avae.console import Progress
 from avae.data.dataset import DataSet, as_tensor
 from avae.evaluation.protocol import PROTOCOLS, versions
 from avae.figures.rows import check_both
@@ -26,8 +27,6 @@ REALISM = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 Rfid = Callable[[Iterable[Tensor]], float]
 """From batches of images (N, C, H, W) in [-1, 1] to their distance from real ones."""
-
-Said = Callable[[int, int], None]
 
 CAPTION = (
     "How far reconstructions of {count} test pictures are from their originals (MSE on [−1, 1]) and from "
@@ -72,7 +71,7 @@ def check_runs(runs: Sequence[Trained]) -> None:
     check_alike(runs)
 
 
-def curve_of(run: Trained, images: NDArray[np.uint8], seed: int, rfid: Rfid, said: Said) -> Curve:
+def curve_of(run: Trained, images: NDArray[np.uint8], seed: int, rfid: Rfid, progress: Progress) -> Curve:
     """Measure a run's reconstructions as `realism` grows.
 
     Its ends are what `avae evaluate` calls `mse_decoder` and `mse_generator_calibrated` for the same items
@@ -81,16 +80,16 @@ def curve_of(run: Trained, images: NDArray[np.uint8], seed: int, rfid: Rfid, sai
     Args:
         images: uint8 (N, H, W, C), not seen in training.
         seed: of xi and of sampled codes.
-        said: called with (images drawn, images in all).
+        progress: of the images, each counted once a value of `realism`, and once more.
     """
-    passes = len(REALISM) + 1
+    progress.update(0, (len(REALISM) + 1) * len(images))
     points = []
-    for done, t in enumerate(REALISM):
+    for t in REALISM:
         drawn = Reconstructions(run, images, "mean", t, seed)
-        distance = rfid(_counted(drawn, done * len(images), passes * len(images), said))
+        distance = rfid(_counted(drawn, progress))
         points.append(Point(t, drawn.mse, distance))
     sampled = Reconstructions(run, images, "sample", 0.0, seed)
-    for _ in _counted(sampled, (passes - 1) * len(images), passes * len(images), said):
+    for _ in _counted(sampled, progress):
         pass
     return Curve(tuple(points), sampled.mse)
 
@@ -182,9 +181,7 @@ def about_points(
     }
 
 
-def _counted(drawn: Iterable[Tensor], before: int, total: int, said: Said) -> Iterator[Tensor]:
-    done = before
+def _counted(drawn: Iterable[Tensor], progress: Progress) -> Iterator[Tensor]:
     for batch in drawn:
         yield batch
-        done += len(batch)
-        said(done, total)
+        progress.advance(len(batch))

@@ -1,5 +1,7 @@
 """Whether a batch can be divided over processes and micro-batches."""
 
+import logging
+
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from avae.distributed import world_size
@@ -7,7 +9,8 @@ from avae.errors import UserError
 from avae.frameworks.base import Framework
 from avae.networks.stylegan2.critic import GROUP, MinibatchDeviation
 from avae.recipes.config import Config
-from avae.runs.reading import say
+
+logger = logging.getLogger(__name__)
 
 
 def check_division(config: Config, framework: Framework) -> None:
@@ -32,4 +35,4 @@ def check_division(config: Config, framework: Framework) -> None:
         )
     if norms and world_size() > 1:
         own = config.batch_size // world_size()
-        say(f"note: batch norm sees the {own} items of its own process, not all {config.batch_size}")
+        logger.info(f"note: batch norm sees the {own} items of its own process, not all {config.batch_size}")

@@ -17,7 +17,6 @@ from avae.files import write_json
 from avae.model import Model
 from avae.recipes.config import Config
 from avae.runs.measure import evaluate, features_or_why_not, lpips_or_why_not, subject_of
-from avae.runs.reading import say
 
 LOWER_IS_BETTER = (
     "mse",
@@ -62,7 +61,6 @@ class Evaluations:
             extractor=self.extractor,
             lpips=self.lpips,
             cache=self.cache,
-            say=say,
         )
         write_json(self.folder / "evaluation" / "steps" / f"{step:08d}.json", {"step": step, **result})
         if self.config.keep_best is not None and step == self._best(self.config.keep_best, step):
@@ -84,8 +82,8 @@ def _opened(config: Config, model: Model, cache: Path) -> tuple[Extractor | str,
     if not model.draws_images:
         return "points are no images", "points are no images"
     device = torch.device(model.device)
-    extractor = features_or_why_not(config.features, None, device, cache, say)
-    return extractor, lpips_or_why_not(model, None, device, cache, say)
+    extractor = features_or_why_not(config.features, None, device, cache)
+    return extractor, lpips_or_why_not(model, None, device, cache)
 
 
 def _check_metric(metric: str | None, tools: Mapping[str, Extractor | Lpips | str]) -> None:

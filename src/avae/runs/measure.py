@@ -1,7 +1,7 @@
 """Measure a model on data: from the face to evaluation's plain callables, and the result file."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avae.console import SILENT, Progress
 from avae.data.cache import cache_folder
 from avae.data.dataset import DataSet, spread
 from avae.errors import UserError
@@ -23,9 +24,9 @@ from avae.evaluation.points import SAMPLES as SAMPLES_OF_POINTS
 from avae.evaluation.protocol import PROTOCOLS, Protocol, ProtocolName, result
 from avae.evaluation.real import Split, real_summary
 from avae.evaluation.samples import sample_metrics
-from avae.evaluation.subject import Figure, Reconstruct, Subject, Tick
+from avae.evaluation.subject import Figure, Reconstruct, Subject
 from avae.evaluation.summary import KEPT, Summary
-from avae.evaluation.weights import MissingWeightsError, Say
+from avae.evaluation.weights import MissingWeightsError
 from avae.frameworks.base import CodeMode, Framework
 from avae.model import Model
 from avae.noise import generator
@@ -41,9 +42,6 @@ NO_POSTERIOR_SCALE = "the model has no posterior scale"
 NO_FEATURES = "no features were given to measure it in: see avae evaluate --features"
 NO_LPIPS = "no weights were given to measure it with: see avae evaluate --lpips-weights"
 
-Progress = Callable[[int, int | None], None]
-"""Told how many items are done, and of how many."""
-
 
 @torch.inference_mode()
 def evaluate(
@@ -57,8 +55,7 @@ def evaluate(
     extractor: Extractor | str = NO_FEATURES,
     lpips: Lpips | str = NO_LPIPS,
     cache: Path | None = None,
-    on_progress: Progress = lambda done, total: None,
-    say: Say = lambda text: None,
+    progress: Progress = SILENT,
 ) -> dict[str, Any]:
     """Return the result of a model under a protocol: see docs/metrics for every name.
 
@@ -73,8 +70,7 @@ def evaluate(
         extractor: of the features that distributions are compared in, or why there is none.
         lpips: the network of LPIPS, or why there is none.
         cache: where features of real images are kept; None is the user's own.
-        on_progress: told what is done of each stage.
-        say: told what takes time.
+        progress: of each stage.
 
     Raises:
         UserError: the split is empty, or the extractor cannot take these images.
@@ -86,8 +82,7 @@ def evaluate(
     if not data.holds_images:
         extractor = lpips = "points are no images"
     elif isinstance(extractor, Extractor):
-        tick = _Counter(len(data.train), on_progress)
-        real = real_summary(data, "train", extractor, cache or cache_folder(None), tick, say)
+        real = real_summary(data, "train", extractor, cache or cache_folder(None), progress)
     codes = min(samples, MOST_ITEMS) if isinstance(subject.sigma, Tensor) else 0
     about = {
         "framework": model.config.framework,
@@ -107,31 +102,29 @@ def evaluate(
         "seed": seed,
     }
     kinds = sum(not isinstance(kind, str) for kind in subject.reconstruct.values())
-    tick = _Counter(kinds * len(items) + codes + samples * (real is not None), on_progress)
-    metrics = _metrics(subject, data, items, samples, extractor, lpips, real, tick)
+    progress.update(0, kinds * len(items) + codes + samples * (real is not None))
+    metrics = _metrics(subject, data, items, samples, extractor, lpips, real, progress)
     return result(way, metrics, about)
 
 
 def features_or_why_not(
-    spec: str, inception_weights: Path | None, device: torch.device, cache: Path, say: Say
+    spec: str, inception_weights: Path | None, device: torch.device, cache: Path
 ) -> Extractor | str:
     """Open features as `open_features` does; where published weights cannot be had, return why."""
     try:
-        return open_features(spec, inception_weights, device, cache, say)
+        return open_features(spec, inception_weights, device, cache)
     except MissingWeightsError as error:
         return str(error)
 
 
-def lpips_or_why_not(
-    model: Model, weights: Path | None, device: torch.device, cache: Path, say: Say
-) -> Lpips | str:
+def lpips_or_why_not(model: Model, weights: Path | None, device: torch.device, cache: Path) -> Lpips | str:
     """Open LPIPS as `open_lpips` does; where its weights cannot be had, or are of no use, return why."""
     if not model.draws_images or model.item_shape[-1] < SMALLEST:
         return f"it takes images of {SMALLEST} px or more"
     if not model.framework.encodes:
         return NO_ENCODER
     try:
-        return open_lpips(weights, device, cache, say)
+        return open_lpips(weights, device, cache)
     except MissingWeightsError as error:
         return str(error)
 
@@ -163,17 +156,6 @@ def subject_of(model: Model, seed: int, protocol: Protocol = PROTOCOLS["standard
         has_xi="xi" in framework.noise_shapes(1),
         device=model.device,
     )
-
-
-class _Counter:
-    """Counts items for a progress bar."""
-
-    def __init__(self, total: int, on_progress: Progress) -> None:
-        self.total, self.on_progress, self.done = total, on_progress, 0
-
-    def __call__(self, count: int) -> None:
-        self.done += count
-        self.on_progress(self.done, self.total)
 
 
 def _items(data: DataSet, split: Split, samples: int, seed: int, protocol: Protocol) -> NDArray[Any]:
@@ -217,14 +199,16 @@ def _metrics(
     extractor: Extractor | str,
     lpips: Lpips | str,
     real: Summary | None,
-    tick: Tick,
+    progress: Progress,
 ) -> Iterator[Figure]:
     if data.holds_images:
-        yield from sample_metrics(subject, extractor, real, samples, tick)
-        yield from image_metrics(subject, items, lpips=lpips, extractor=extractor, real=real, tick=tick)
+        yield from sample_metrics(subject, extractor, real, samples, progress)
+        yield from image_metrics(
+            subject, items, lpips=lpips, extractor=extractor, real=real, progress=progress
+        )
     else:
         yield from point_metrics(subject, data.train, items, data.test)
-    yield from code_metrics(subject, items, min(samples, MOST_ITEMS), tick)
+    yield from code_metrics(subject, items, min(samples, MOST_ITEMS), progress)
 
 
 def _reconstructions(

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import logging
 import math
 import os
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from avae.console import messages_on_stderr
 from avae.data.cache import cache_folder
 from avae.data.dataset import DataSet
 from avae.data.feeding import Feed
@@ -49,9 +51,11 @@ from avae.runs.folder import (
 )
 from avae.runs.phases import phases
 from avae.runs.preview import previews
-from avae.runs.reading import load_with_progress, pack_given, say
+from avae.runs.reading import load_with_progress, pack_given
 from avae.runs.settling import checked, settled
 from avae.tensorfile import under
+
+logger = logging.getLogger(__name__)
 
 RECALIBRATION_ITEMS = 4096
 
@@ -85,14 +89,15 @@ def train(
         KeyboardInterrupt, SystemExit: after Ctrl-C, or SIGTERM, once the state is saved.
     """
     data = settings.get("data", "")
-    if isinstance(data, str | os.PathLike):
-        config = starting_config(name, settings, resume)
-    else:
-        config = starting_config(name, settings | {"data": _GIVEN}, resume)
-        validate(config)
-        check_size(config)
-        config = dataclasses.replace(config, data=pack_given(data, config))
-    outcome = run(config, resume=resume, overwrite=overwrite, networks=networks)
+    with messages_on_stderr(unless_configured=True):
+        if isinstance(data, str | os.PathLike):
+            config = starting_config(name, settings, resume)
+        else:
+            config = starting_config(name, settings | {"data": _GIVEN}, resume)
+            validate(config)
+            check_size(config)
+            config = dataclasses.replace(config, data=pack_given(data, config))
+        outcome = run(config, resume=resume, overwrite=overwrite, networks=networks)
     if outcome.signal == signal.SIGINT:
         raise KeyboardInterrupt
     if outcome.signal is not None:
@@ -119,7 +124,7 @@ def run(
     folder = Path(config.out)
     reached = newest(folder / "state") if saved else None
     if reached and step_of(reached) == config.steps:
-        say(f"{config.out} is finished: all {config.steps} steps are done")
+        logger.info(f"{config.out} is finished: all {config.steps} steps are done")
         return Outcome(config.steps, None)
     data = load_with_progress(config.data, config)
     config = settled(config, data)
@@ -133,7 +138,7 @@ def run(
         start = training.begin(saved, overwrite)
         outcome = training.fit(start)
     if outcome.signal is not None:
-        say(f"stopped at step {outcome.step} of {config.steps}, all saved; go on with --resume")
+        logger.info(f"stopped at step {outcome.step} of {config.steps}, all saved; go on with --resume")
     return outcome
 
 
@@ -195,11 +200,13 @@ class Training:
                 clear(self.folder)
             elif saved.config.steps != self.config.steps:
                 schedule = _schedule(self.config, start, self.checkpoints.rate)
-                say(f"{self.config.steps} steps instead of {saved.config.steps}: {schedule}")
+                logger.info(f"{self.config.steps} steps instead of {saved.config.steps}: {schedule}")
             write_run(self.folder, self.config, self.data)
         say_what_is_read(self.data)
         if saved is None and self._may_learn_by_heart():
-            say("note: of so few pictures a critic learns each by heart in time; --augment makes that hard")
+            logger.info(
+                "note: of so few pictures a critic learns each by heart in time; --augment makes that hard"
+            )
         barrier()
         if any_of(not (self.folder / "config.json").exists()):
             raise UserError(f"--out {self.folder}: it must lie on a disk that all machines share")
@@ -233,7 +240,6 @@ class Training:
                 self.own,
                 self.framework.controls.values(),
                 cache_folder(config.cache) / "compiled",
-                say,
             ),
             batches=self.draws.micro_batches,
             learning_rate=lambda step: learning_rate_factor(config, step) * self.checkpoints.rate,
@@ -303,10 +309,10 @@ class Training:
 def say_what_is_read(data: DataSet) -> None:
     """Tell what was read, and name what was not."""
     kind = f"{data.train.shape[1]} px images" if data.holds_images else "points"
-    say(f"{data.name}: {len(data.train)} + {len(data.test)} {kind} to train and test on")
+    logger.info(f"{data.name}: {len(data.train)} + {len(data.test)} {kind} to train and test on")
     if data.rejected:
         first = data.rejected[0]
-        say(f"left out {len(data.rejected)}: {first.name} ({first.reason}), ...; see rejected.jsonl")
+        logger.info(f"left out {len(data.rejected)}: {first.name} ({first.reason}), ...; see rejected.jsonl")
 
 
 def _rates(config: Config, regularizers: Sequence[Regularizer]) -> Rates:
@@ -342,4 +348,4 @@ def _take_weights(framework: Framework, path: str) -> None:
     if not taken:
         networks = " or ".join(framework.networks)
         raise UserError(f"--init-from {path}: it has no {networks} of this run's kind; see docs/networks.md")
-    say(f"initial weights of {' and '.join(taken)} from {path}")
+    logger.info(f"initial weights of {' and '.join(taken)} from {path}")

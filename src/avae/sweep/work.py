@@ -1,16 +1,19 @@
 """A worker: takes one run after the other that nobody else is at, trains and measures it."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from avae.console import Progress, progress_bar
 from avae.engine.signals import StopRequest
-from avae.runs.reading import progress, say
 from avae.sweep import commands, process, state
 from avae.sweep.cells import Job
 from avae.sweep.claims import Claim, claimed, holder_of, is_locked
 from avae.sweep.commands import AVAE, Measuring
+
+logger = logging.getLogger(__name__)
 
 PAUSE = 1.0
 """Seconds between looks at a training that a killed worker left running."""
@@ -97,7 +100,7 @@ class _Worker:
 
     def _wait_for(self, job: Job) -> None:
         if job.name not in self._waited_for:
-            say(f"{job.name}: another process is training there; it is taken up when that ends")
+            logger.info(f"{job.name}: another process is training there; it is taken up when that ends")
             self._waited_for.add(job.name)
 
     def _carry_out(self, job: Job, claim: Claim) -> None:
@@ -106,7 +109,7 @@ class _Worker:
         trained = state.is_trained(job) or self._train(job, claim)
         if trained and self.stop.signal is None and not claim.lost and self._measure(job, claim):
             self.tally.measured.append(job.name)
-            say(f"{job.name}: done in {_duration(time.monotonic() - began)}; {self._outlook()}")
+            logger.info(f"{job.name}: done in {_duration(time.monotonic() - began)}; {self._outlook()}")
 
     def _train(self, job: Job, claim: Claim) -> bool:
         ended = self._run(commands.training(job), job, claim, "training")
@@ -128,18 +131,18 @@ class _Worker:
 
     def _run(self, command: list[str], job: Job, claim: Claim, what: str) -> process.Ended:
         number = self.jobs.index(job) + 1
-        with progress(f"{number} of {len(self.jobs)}: {what} {job.name}") as advance:
+        with progress_bar(f"{number} of {len(self.jobs)}: {what} {job.name}") as progress:
             return process.run(
                 [*self.avae, *command],
                 log_path(job.run),
                 stop=self.stop,
                 given_up=lambda: claim.lost,
-                while_waiting=_watching(job, advance) if what == "training" else lambda: None,
+                while_waiting=_watching(job, progress) if what == "training" else lambda: None,
             )
 
     def _fail(self, job: Job, why: str) -> None:
         self.tally.failed[job.name] = why
-        say(f"{job.name}: {why} (see {log_path(job.run)})")
+        logger.info(f"{job.name}: {why} (see {log_path(job.run)})")
 
     def _outlook(self) -> str:
         """Say how much is left, and for how long that keeps this worker busy if nobody helps."""
@@ -155,7 +158,7 @@ def log_path(run: Path) -> Path:
     return run.with_name(f"{run.name}.log")
 
 
-def _watching(job: Job, advance: Callable[[int, int | None], None]) -> Callable[[], None]:
+def _watching(job: Job, progress: Progress) -> Callable[[], None]:
     """Return a function that shows the step a run has come to, whenever its log has changed."""
     log, seen = job.run / "stats.jsonl", 0
 
@@ -164,7 +167,7 @@ def _watching(job: Job, advance: Callable[[int, int | None], None]) -> Callable[
         changed = log.stat().st_mtime_ns if log.exists() else 0
         if changed != seen:
             seen = changed
-            advance(state.logged(job.run), job.config.steps)
+            progress.update(state.logged(job.run), job.config.steps)
 
     return watch
 

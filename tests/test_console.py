@@ -1,0 +1,103 @@
+"""Messages and bars: on stderr, by one process, and never one through the other."""
+
+import logging
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from avae.console import Progress, messages_on_stderr
+
+logger = logging.getLogger("avae.somewhere")
+
+
+def program(text: str, **environment: str) -> str:
+    """Run a program of Python; return what it writes to stderr."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import logging, avae\nfrom avae.console import *\n{text}"],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == ""
+    return done.stderr
+
+
+TRAINED = """
+import sys
+from unittest.mock import patch
+def run(*_, **__):
+    logging.getLogger("avae.runs").info("100% of [it]")
+    sys.exit()
+with patch("avae.runs.train.run", run):
+    avae.train("demo")
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "rank", "expected"),
+    [
+        ("", "0", "100% of [it]\n"),
+        ("", "1", ""),
+        ("logging.basicConfig(level='INFO')", "0", "INFO:avae.runs:100% of [it]\n"),
+        ("logging.basicConfig()", "0", ""),
+        ("logging.getLogger('avae').addHandler(logging.NullHandler())", "0", ""),
+    ],
+)
+def test_training_from_python_tells_unless_the_program_has_logging_of_its_own(before, rank, expected):
+    assert program(before + TRAINED, RANK=rank) == expected
+
+
+def test_messages_are_shown_while_work_lasts_and_once(capsys):
+    with messages_on_stderr():
+        logger.info("during")
+    logger.info("after")
+    assert capsys.readouterr() == ("", "during\n")
+    assert logging.getLogger("avae").level == logging.NOTSET
+
+
+def test_no_other_logger_is_touched():
+    root = logging.getLogger()
+    before = root.level, list(root.handlers)
+    with messages_on_stderr():
+        assert (root.level, list(root.handlers)) == before
+
+
+def test_a_message_stands_above_the_bar(capfd):
+    """On a terminal, on a line of its own, whole."""
+    ours, theirs = pty.openpty()
+    text = """
+import logging
+from avae.console import *
+with messages_on_stderr(), progress_bar("packing [a]") as progress:
+    progress.update(1, 3)
+    logging.getLogger("avae.data").info("packed [b]")
+    progress.advance(2)
+"""
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "80"}
+    with subprocess.Popen([sys.executable, "-c", text], stderr=theirs, env=environment) as process:
+        process.wait()
+        os.close(theirs)
+        shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert process.returncode == 0, shown
+    assert "packing [a]" in shown
+    assert "3/3" in shown
+    assert "packed [b]\r\n" in shown
+    erased = shown[: shown.index("packed [b]")].rpartition("\x1b[2K")
+    assert erased[1], "the bar is erased first"
+    assert "packing" not in erased[2]
+
+
+def test_a_new_total_begins_a_new_stage():
+    shown = []
+    progress = Progress(lambda *counts: shown.append(counts))
+    progress.update(0, None)
+    progress.update(2, 10)
+    progress.advance(3)
+    progress.update(0, 4)
+    progress.advance(4)
+    assert shown == [(0, None), (2, 10), (5, 10), (0, 4), (4, 4)]
