@@ -13,9 +13,11 @@ from avae.evaluation.points import point_metrics
 from avae.evaluation.protocol import PROTOCOLS, result
 from avae.evaluation.samples import sample_metrics
 from avae.evaluation.subject import Subject
+from avae.evaluation.unavailable import Unavailable
 from avae.noise import normal_rows
 
 D = 2
+BLIND, NO_SIGMA = Unavailable("it is blind"), Unavailable("no sigma")
 
 
 def _subject(sigma, **reconstruct):
@@ -34,33 +36,34 @@ def _subject(sigma, **reconstruct):
 
 def test_images_without_reconstructions():
     images = np.zeros((3, 4, 4, 1), np.uint8)
-    subject = _subject("no sigma", blind="it is blind", exact=lambda x, rows: x)
+    subject = _subject(NO_SIGMA, blind=BLIND, exact=lambda x, rows: x)
     found = dict(image_metrics(subject, images))
     names = ("mse", "psnr", "ssim", "lpips", "rfid", "sharpness")
-    blind = {name for name, value in found.items() if value == "it is blind"}
+    blind = {name for name, value in found.items() if value == BLIND}
     assert blind == {f"{name}_blind" for name in names}
     assert found["mse_exact"] == 0
-    assert "4 px" in found["ssim_exact"]
-    assert "4 px" in found["lpips_exact"]
-    assert "asked" in found["rfid_exact"]
+    assert "4 px" in found["ssim_exact"].reason
+    assert "4 px" in found["lpips_exact"].reason
+    assert "asked" in found["rfid_exact"].reason
 
 
 def test_images_with_what_was_not_to_be_had():
-    subject = _subject("no sigma", exact=lambda x, rows: x)
+    subject = _subject(NO_SIGMA, exact=lambda x, rows: x)
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 1), dtype=np.uint8)
-    found = dict(image_metrics(subject, images, lpips="fetch this", extractor="fetch that"))
-    assert found["lpips_exact"] == "fetch this"
-    assert found["rfid_exact"] == "fetch that"
+    this, that = Unavailable("fetch this"), Unavailable("fetch that")
+    found = dict(image_metrics(subject, images, lpips=this, extractor=that))
+    assert found["lpips_exact"] == this
+    assert found["rfid_exact"] == that
     assert found["ssim_exact"] == pytest.approx(1)
-    samples = dict(sample_metrics(subject, "fetch that", None, 10))
-    assert samples == dict.fromkeys(("fid", "kid", "kid_std", "precision", "recall"), "fetch that")
+    samples = dict(sample_metrics(subject, that, None, 10))
+    assert samples == dict.fromkeys(("fid", "kid", "kid_std", "precision", "recall"), that)
 
 
 def test_points_without_reconstructions_still_have_samples(monkeypatch):
     monkeypatch.setattr("avae.evaluation.points.SAMPLES", 300)
     points = np.random.default_rng(0).normal(size=(400, D)).astype(np.float32)
-    found = dict(point_metrics(_subject("no sigma", blind="it is blind"), points, points[:50], points))
-    reasons = {name for name, value in found.items() if isinstance(value, str)}
+    found = dict(point_metrics(_subject(NO_SIGMA, blind=BLIND), points, points[:50], points))
+    reasons = {name for name, value in found.items() if isinstance(value, Unavailable)}
     assert reasons == {"manifold_distance_blind", "manifold_distance", "mse_blind"}
     assert abs(found["energy_distance"]) < 0.05
     assert found["manifold_distance_floor"] > 0
@@ -69,15 +72,15 @@ def test_points_without_reconstructions_still_have_samples(monkeypatch):
 def test_codes_without_a_posterior_scale():
     items = np.zeros((4, D), np.float32)
     codes = np.random.default_rng(0).normal(size=(4, D)).astype(np.float32)
-    found = dict(code_metrics(_subject("no sigma", blind="it is blind"), codes, 10))
+    found = dict(code_metrics(_subject(NO_SIGMA, blind=BLIND), codes, 10))
     assert found.pop("aggregate_posterior_gap") > 0
     assert found == {
-        "latent_consistency": "no sigma",
-        "latent_consistency_reconstructed": "no sigma",
-        "latent_consistency_posterior": "no sigma",
-        "xi_use": "the model has no xi",
+        "latent_consistency": NO_SIGMA,
+        "latent_consistency_reconstructed": NO_SIGMA,
+        "latent_consistency_posterior": NO_SIGMA,
+        "xi_use": Unavailable("the model has no xi"),
         "active_units": D,
-        "bits_per_dimension": "no sigma",
+        "bits_per_dimension": NO_SIGMA,
     }
     off = _subject(torch.full((D,), 0.5), off_by_two_sigma=lambda x, rows: x + 1)
     with_scale = dict(code_metrics(off, items, 10))
@@ -87,14 +90,14 @@ def test_codes_without_a_posterior_scale():
 
 
 def test_codes_without_an_encoder():
-    subject = replace(_subject("no sigma", blind="it is blind"), encode="no encoder")
+    subject = replace(_subject(NO_SIGMA, blind=BLIND), encode=Unavailable("no encoder"))
     found = dict(code_metrics(subject, np.zeros((4, D), np.float32), 10))
     for name in ("active_units", "bits_per_dimension", "aggregate_posterior_gap"):
-        assert found[name] == "no encoder"
+        assert found[name] == subject.encode
 
 
 def test_in_a_result_they_are_null_and_the_reasons_stand_beside():
-    figures = [("a", 1.5), ("b", "it is blind"), ("c", math.inf), ("d", math.nan), ("e", 0.0)]
+    figures = [("a", 1.5), ("b", BLIND), ("c", math.inf), ("d", math.nan), ("e", 0.0)]
     found = result(PROTOCOLS["standard"], figures, {"seed": 3})
     assert found["metrics"] == {"a": 1.5, "b": None, "c": None, "d": None, "e": 0.0}
     assert found["reasons"] == {"b": "it is blind", "c": "it is inf", "d": "it is nan"}

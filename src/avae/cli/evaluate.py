@@ -17,6 +17,7 @@ from avae.distributed import rank
 from avae.engine.checkpoint import newest, step_of
 from avae.errors import UserError
 from avae.evaluation.features import Extractor
+from avae.evaluation.unavailable import Unavailable
 from avae.figures.report import write_report
 from avae.files import write_json
 from avae.model import Model, load
@@ -107,7 +108,7 @@ def run(arguments: list[str]) -> int:
 
 def measured(asked: Evaluate, model: Model, data: DataSet, cache: Path) -> dict[str, Any]:
     """Open what is measured with, and measure."""
-    extractor: Extractor | str = NO_FEATURES
+    extractor: Extractor | Unavailable = NO_FEATURES
     if model.draws_images:
         extractor = features_or_why_not(asked.features, asked.inception_weights, model.device, cache)
     lpips = lpips_or_why_not(model, asked.lpips_weights, model.device, cache)

@@ -11,6 +11,7 @@ from torch import Tensor
 from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor
 from avae.evaluation.subject import Figure, Subject, chunks
+from avae.evaluation.unavailable import Unavailable
 from avae.frameworks.vae import ACTIVE
 from avae.losses import kl_to_prior, latent_loss, posterior_level
 
@@ -23,7 +24,7 @@ def code_metrics(
 ) -> Iterator[Figure]:
     """Yield the figures of codes: of `items` not seen in training, and of `count` prior draws."""
     sigma = subject.sigma
-    if isinstance(sigma, str):
+    if isinstance(sigma, Unavailable):
         yield "latent_consistency", sigma
         yield "latent_consistency_reconstructed", sigma
         yield "latent_consistency_posterior", sigma
@@ -31,30 +32,28 @@ def code_metrics(
         yield "latent_consistency", latent_consistency(subject, sigma, count, progress)
         yield "latent_consistency_reconstructed", reconstructed_consistency(subject, sigma, items)
         yield "latent_consistency_posterior", float(posterior_level(sigma, subject.code_scale))
-    yield (
-        "xi_use",
-        xi_use(subject, min(count, XI_CODES)) if subject.has_xi else "the model has no xi",
-    )
+    no_xi = Unavailable("the model has no xi")
+    yield "xi_use", xi_use(subject, min(count, XI_CODES)) if subject.has_xi else no_xi
     yield from _of_encoder(subject, items)
 
 
 def _of_encoder(subject: Subject, items: NDArray[Any]) -> Iterator[Figure]:
     """Yield how much codes say, and how far they are from the prior as a whole."""
     names = ("active_units", "bits_per_dimension", "aggregate_posterior_gap")
-    if isinstance(subject.encode, str):
+    if isinstance(subject.encode, Unavailable):
         yield from ((name, subject.encode) for name in names)
         return
     mu = _mean_codes(subject, items)
-    sigma = subject.sigma if isinstance(subject.sigma, str) else subject.sigma.cpu().double()
+    sigma = subject.sigma if isinstance(subject.sigma, Unavailable) else subject.sigma.cpu().double()
     yield names[0], float((mu.var(0, correction=0) > ACTIVE).sum())
-    yield names[1], sigma if isinstance(sigma, str) else bits_per_dimension(mu, sigma)
+    yield names[1], sigma if isinstance(sigma, Unavailable) else bits_per_dimension(mu, sigma)
     # A code without a posterior scale is a point.
-    spread = torch.zeros_like(mu[0]) if isinstance(sigma, str) else sigma
+    spread = torch.zeros_like(mu[0]) if isinstance(sigma, Unavailable) else sigma
     yield names[2], aggregate_posterior_gap(mu, spread)
 
 
 def _mean_codes(subject: Subject, items: NDArray[Any]) -> Tensor:
-    assert not isinstance(subject.encode, str)
+    assert not isinstance(subject.encode, Unavailable)
     parts = []
     for rows in chunks(len(items)):
         x = as_tensor(items[rows.start : rows.stop], subject.device)
@@ -69,7 +68,7 @@ def latent_consistency(subject: Subject, sigma: Tensor, count: int, progress: Pr
         sigma: (d,) the subject's posterior scale.
         count: draws.
     """
-    assert not isinstance(subject.encode, str)
+    assert not isinstance(subject.encode, Unavailable)
     total = 0.0
     for rows in chunks(count):
         z = subject.prior(rows)
@@ -87,8 +86,8 @@ def reconstructed_consistency(subject: Subject, sigma: Tensor, items: NDArray[An
         items: as `as_tensor` takes them.
     """
     reconstruct = subject.reconstruct[subject.default]
-    assert not isinstance(reconstruct, str)
-    assert not isinstance(subject.encode, str)
+    assert not isinstance(reconstruct, Unavailable)
+    assert not isinstance(subject.encode, Unavailable)
     total = 0.0
     for rows in chunks(len(items)):
         x = as_tensor(items[rows.start : rows.stop], subject.device)

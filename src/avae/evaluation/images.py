@@ -16,8 +16,11 @@ from avae.evaluation.features import Extractor
 from avae.evaluation.perceptual import SMALLEST, Lpips, lpips_of
 from avae.evaluation.subject import Figure, Reconstruct, Subject, chunks
 from avae.evaluation.summary import Summary, summary
+from avae.evaluation.unavailable import Unavailable
 
 NAMES = ("mse", "psnr", "ssim", "lpips", "rfid", "sharpness")
+
+NOT_ASKED_FOR = Unavailable("not asked for")
 
 _WINDOW = 11
 """Side of SSIM's window, in pixels."""
@@ -27,8 +30,8 @@ def image_metrics(
     subject: Subject,
     images: NDArray[np.uint8],
     *,
-    lpips: Lpips | str = "not asked for",
-    extractor: Extractor | str = "not asked for",
+    lpips: Lpips | Unavailable = NOT_ASKED_FOR,
+    extractor: Extractor | Unavailable = NOT_ASKED_FOR,
     real: Summary | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[Figure]:
@@ -38,22 +41,24 @@ def image_metrics(
 
     Args:
         images: uint8 (N, H, W, C), not seen in training.
-        lpips: or why there is none.
-        extractor: of features for rFID, or why there is none.
+        lpips: the network of LPIPS.
+        extractor: of features for rFID.
         real: of the images that rFID compares with, in these features; None without an extractor.
         progress: of the images, each counted once a reconstruction; begun by the caller.
     """
     for name, reconstruct in subject.reconstruct.items():
-        if isinstance(reconstruct, str):
+        if isinstance(reconstruct, Unavailable):
             yield from ((f"{metric}_{name}", reconstruct) for metric in NAMES)
             continue
         sums = _Sums(lpips)
         drawn = _reconstructions(subject, reconstruct, images, sums)
-        if isinstance(extractor, str) or real is None:
+        rfid: float | Unavailable
+        if isinstance(extractor, Unavailable):
             for x_hat in drawn:
                 progress.advance(len(x_hat))
-            rfid: float | str = str(extractor)
+            rfid = extractor
         else:
+            assert real is not None
             found = summary(extractor, drawn, len(images), progress)
             rfid = frechet_distance(found.statistics, real.statistics)
         values = sums.means() | {"rfid": rfid}
@@ -74,7 +79,7 @@ def _reconstructions(
 class _Sums:
     """Sums over images of what is measured between a reconstruction and its original."""
 
-    def __init__(self, lpips: Lpips | str) -> None:
+    def __init__(self, lpips: Lpips | Unavailable) -> None:
         self.lpips = lpips
         self.count = 0
         self.error = self.gradient = self.original_gradient = self.similarity = self.distance = 0.0
@@ -91,15 +96,20 @@ class _Sums:
         if isinstance(self.lpips, Lpips) and self.side >= SMALLEST:
             self.distance += float(lpips_of(self.lpips, x_hat, x).double().sum())
 
-    def means(self) -> dict[str, float | str]:
+    def means(self) -> dict[str, float | Unavailable]:
         mse = self.error / self.count
         small = f"images of {self.side} px are too small"
-        lpips: float | str = self.lpips if isinstance(self.lpips, str) else self.distance / self.count
+        similarity: float | Unavailable = self.similarity / self.count
+        if self.side < _WINDOW:
+            similarity = Unavailable(f"{small} for its window of 11")
+        lpips = self.lpips if isinstance(self.lpips, Unavailable) else self.distance / self.count
+        if self.side < SMALLEST:
+            lpips = Unavailable(f"{small} for AlexNet, which takes {SMALLEST} px")
         return {
             "mse": mse,
             "psnr": 10 * math.log10(4 / mse) if mse else math.inf,
-            "ssim": self.similarity / self.count if self.side >= _WINDOW else f"{small} for its window of 11",
-            "lpips": lpips if self.side >= SMALLEST else f"{small} for AlexNet, which takes {SMALLEST} px",
+            "ssim": similarity,
+            "lpips": lpips,
             "sharpness": self.gradient / self.original_gradient if self.original_gradient else math.nan,
         }
 

@@ -10,6 +10,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from avae.evaluation.subject import Figure, Subject, chunks
+from avae.evaluation.unavailable import Unavailable
 
 REFERENCE = 50_000
 SAMPLES = 20_000
@@ -30,7 +31,7 @@ def point_metrics(subject: Subject, train: Points, test: Points, others: Points)
     items = torch.from_numpy(np.ascontiguousarray(test))
     yield "manifold_distance_floor", manifold_distance(tree, test)
     for name, reconstruct in subject.reconstruct.items():
-        if isinstance(reconstruct, str):
+        if isinstance(reconstruct, Unavailable):
             for metric in (f"manifold_distance_{name}", "manifold_distance", f"mse_{name}"):
                 yield metric, reconstruct
             continue

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from avae.evaluation.subject import Figure
+from avae.evaluation.unavailable import Unavailable
 
 ProtocolName = Literal["standard", "paper"]
 
@@ -63,9 +64,9 @@ def result(protocol: Protocol, metrics: Iterable[Figure], about: dict[str, Any])
     """Gather figures into a result; one that has no finite value becomes null, with the reason."""
     values = dict(metrics)
     reasons = {
-        name: value if isinstance(value, str) else f"it is {value}"
+        name: value.reason if isinstance(value, Unavailable) else f"it is {value}"
         for name, value in sorted(values.items())
-        if isinstance(value, str) or not math.isfinite(value)
+        if isinstance(value, Unavailable) or not math.isfinite(value)
     }
     return {
         **protocol.described,

@@ -9,13 +9,14 @@ from avae.evaluation.distances import NEIGHBOURHOOD, frechet_distance, kernel_di
 from avae.evaluation.features import Extractor
 from avae.evaluation.subject import Figure, Subject, chunks
 from avae.evaluation.summary import Summary, summary
+from avae.evaluation.unavailable import Unavailable
 
 NAMES = ("fid", "kid", "kid_std", "precision", "recall")
 
 
 def sample_metrics(
     subject: Subject,
-    extractor: Extractor | str,
+    extractor: Extractor | Unavailable,
     real: Summary | None,
     count: int,
     progress: Progress = SILENT,
@@ -23,18 +24,20 @@ def sample_metrics(
     """Yield FID, KID and its standard deviation, precision and recall of `count` samples.
 
     Args:
-        extractor: of features, or why there is none.
+        extractor: of features.
         real: of real images, in the same features; None without an extractor.
         progress: of the samples, begun by the caller.
     """
-    if isinstance(extractor, str) or real is None:
-        yield from ((name, str(extractor)) for name in NAMES)
+    if isinstance(extractor, Unavailable):
+        yield from ((name, extractor) for name in NAMES)
         return
+    assert real is not None
     drawn = summary(extractor, _samples(subject, count), count, progress)
     yield "fid", frechet_distance(drawn.statistics, real.statistics)
     few = min(len(drawn.features), len(real.features))
     if few <= NEIGHBOURHOOD:
-        yield from ((name, f"{few} images are too few: 4 or more are needed") for name in NAMES[1:])
+        too_few = Unavailable(f"{few} images are too few: 4 or more are needed")
+        yield from ((name, too_few) for name in NAMES[1:])
         return
     kid, kid_std = kernel_distance(drawn.features, real.features)
     precision, recall = precision_recall(drawn.features, real.features)

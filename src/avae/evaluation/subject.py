@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from avae.evaluation.unavailable import Unavailable
+
 Reconstruct = Callable[[Tensor, range], Tensor]
 
-Figure = tuple[str, float | str]
-"""A metric's name and its value, or why it has none."""
+Figure = tuple[str, float | Unavailable]
+"""A metric's name and its value."""
 
 
 @dataclass(frozen=True)
@@ -18,24 +20,24 @@ class Subject:
 
     Attributes:
         reconstruct: by name of the reconstruction ("decoder", "generator_calibrated", ...):
-            (items, rows) -> items, or why it cannot.
+            (items, rows) -> items.
         default: the name of the reconstruction it makes unless told otherwise.
-        encode: items -> mean codes (N, d), or why it cannot.
+        encode: items -> mean codes (N, d).
         draw: (z, rows, xi_seed) -> items drawn from prior codes z (N, d).
         prior: rows -> prior codes (N, d).
         code_scale: (d,) s: an item drawn from z should have the mean code s z.
-        sigma: (d,) posterior scale, or why there is none.
+        sigma: (d,) posterior scale.
         has_xi: whether what it draws depends on more than z.
         device: where all tensors lie, those it takes and those it returns.
     """
 
-    reconstruct: Mapping[str, Reconstruct | str]
+    reconstruct: Mapping[str, Reconstruct | Unavailable]
     default: str
-    encode: Callable[[Tensor], Tensor] | str
+    encode: Callable[[Tensor], Tensor] | Unavailable
     draw: Callable[[Tensor, range, int], Tensor]
     prior: Callable[[range], Tensor]
     code_scale: Tensor
-    sigma: Tensor | str
+    sigma: Tensor | Unavailable
     has_xi: bool
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - a value
 

@@ -13,10 +13,11 @@ from avae.errors import UserError, suggestion
 from avae.evaluation.features import Extractor
 from avae.evaluation.images import NAMES as OF_RECONSTRUCTIONS
 from avae.evaluation.perceptual import Lpips
+from avae.evaluation.unavailable import Unavailable
 from avae.files import write_json
 from avae.model import Model
 from avae.recipes.config import Config
-from avae.runs.measure import evaluate, features_or_why_not, lpips_or_why_not, subject_of
+from avae.runs.measure import NO_IMAGES, evaluate, features_or_why_not, lpips_or_why_not, subject_of
 
 LOWER_IS_BETTER = (
     "mse",
@@ -77,16 +78,16 @@ class Evaluations:
         return min(known, key=lambda step: sign * known[step], default=None)
 
 
-def _opened(config: Config, model: Model, cache: Path) -> tuple[Extractor | str, Lpips | str]:
+def _opened(config: Config, model: Model, cache: Path) -> tuple[Extractor | Unavailable, Lpips | Unavailable]:
     """Open what is measured with, or say why not."""
     if not model.draws_images:
-        return "points are no images", "points are no images"
+        return NO_IMAGES, NO_IMAGES
     device = torch.device(model.device)
     extractor = features_or_why_not(config.features, None, device, cache)
     return extractor, lpips_or_why_not(model, None, device, cache)
 
 
-def _check_metric(metric: str | None, tools: Mapping[str, Extractor | Lpips | str]) -> None:
+def _check_metric(metric: str | None, tools: Mapping[str, Extractor | Lpips | Unavailable]) -> None:
     """Raise UserError for a metric that there is no best of, or that lacks what it is measured with."""
     if metric is None:
         return
@@ -98,8 +99,8 @@ def _check_metric(metric: str | None, tools: Mapping[str, Extractor | Lpips | st
         )
     missing = tools["lpips"] if metric.startswith("lpips") else tools["fid"]
     of_features = metric.startswith(("lpips", "fid", "kid", "rfid", "precision", "recall"))
-    if of_features and isinstance(missing, str):
-        raise UserError(f"--keep-best {metric}: {missing}")
+    if of_features and isinstance(missing, Unavailable):
+        raise UserError(f"--keep-best {metric}: {missing.reason}")
 
 
 def _check_kind(metric: str | None, model: Model) -> None:
@@ -111,9 +112,9 @@ def _check_kind(metric: str | None, model: Model) -> None:
     why: object = subject.sigma if metric.startswith("latent_consistency") else None
     if name in OF_RECONSTRUCTIONS:
         there = ", ".join(f"{name}_{kind}" for kind in subject.reconstruct)
-        why = subject.reconstruct.get(kind, f"this model has no such metric; it has {there}")
-    if isinstance(why, str):
-        raise UserError(f"--keep-best {metric}: {why}")
+        why = subject.reconstruct.get(kind, Unavailable(f"this model has no such metric; it has {there}"))
+    if isinstance(why, Unavailable):
+        raise UserError(f"--keep-best {metric}: {why.reason}")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from avae.evaluation.real import Split, real_summary
 from avae.evaluation.samples import sample_metrics
 from avae.evaluation.subject import Figure, Reconstruct, Subject
 from avae.evaluation.summary import KEPT, Summary
+from avae.evaluation.unavailable import Unavailable
 from avae.evaluation.weights import MissingWeightsError
 from avae.frameworks.base import CodeMode, Framework
 from avae.model import Model
@@ -37,10 +38,11 @@ SAMPLES = 50_000
 MOST_ITEMS = 10_000
 """Items reconstructed, and prior draws whose codes are looked at; fewer where fewer samples are asked for."""
 
-NO_ENCODER = "the model has no encoder"
-NO_POSTERIOR_SCALE = "the model has no posterior scale"
-NO_FEATURES = "no features were given to measure it in: see avae evaluate --features"
-NO_LPIPS = "no weights were given to measure it with: see avae evaluate --lpips-weights"
+NO_ENCODER = Unavailable("the model has no encoder")
+NO_POSTERIOR_SCALE = Unavailable("the model has no posterior scale")
+NO_FEATURES = Unavailable("no features were given to measure it in: see avae evaluate --features")
+NO_LPIPS = Unavailable("no weights were given to measure it with: see avae evaluate --lpips-weights")
+NO_IMAGES = Unavailable("points are no images")
 
 
 @torch.inference_mode()
@@ -52,8 +54,8 @@ def evaluate(
     split: Split = "test",
     samples: int = SAMPLES,
     seed: int = 0,
-    extractor: Extractor | str = NO_FEATURES,
-    lpips: Lpips | str = NO_LPIPS,
+    extractor: Extractor | Unavailable = NO_FEATURES,
+    lpips: Lpips | Unavailable = NO_LPIPS,
     cache: Path | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
@@ -67,8 +69,8 @@ def evaluate(
             all training images, always.
         samples: drawn from the prior for FID; no more items are reconstructed than that, either.
         seed: of all noise.
-        extractor: of the features that distributions are compared in, or why there is none.
-        lpips: the network of LPIPS, or why there is none.
+        extractor: of the features that distributions are compared in.
+        lpips: the network of LPIPS.
         cache: where features of real images are kept; None is the user's own.
         progress: of each stage.
 
@@ -80,7 +82,7 @@ def evaluate(
     items = _items(data, split, samples, seed, way)
     real = None
     if not data.holds_images:
-        extractor = lpips = "points are no images"
+        extractor = lpips = NO_IMAGES
     elif isinstance(extractor, Extractor):
         real = real_summary(data, "train", extractor, cache or cache_folder(None), progress)
     codes = min(samples, MOST_ITEMS) if isinstance(subject.sigma, Tensor) else 0
@@ -101,7 +103,7 @@ def evaluate(
         "lpips": _described(lpips),
         "seed": seed,
     }
-    kinds = sum(not isinstance(kind, str) for kind in subject.reconstruct.values())
+    kinds = sum(not isinstance(kind, Unavailable) for kind in subject.reconstruct.values())
     progress.update(0, kinds * len(items) + codes + samples * (real is not None))
     metrics = _metrics(subject, data, items, samples, extractor, lpips, real, progress)
     return result(way, metrics, about)
@@ -109,24 +111,26 @@ def evaluate(
 
 def features_or_why_not(
     spec: str, inception_weights: Path | None, device: torch.device, cache: Path
-) -> Extractor | str:
+) -> Extractor | Unavailable:
     """Open features as `open_features` does; where published weights cannot be had, return why."""
     try:
         return open_features(spec, inception_weights, device, cache)
     except MissingWeightsError as error:
-        return str(error)
+        return Unavailable(str(error))
 
 
-def lpips_or_why_not(model: Model, weights: Path | None, device: torch.device, cache: Path) -> Lpips | str:
+def lpips_or_why_not(
+    model: Model, weights: Path | None, device: torch.device, cache: Path
+) -> Lpips | Unavailable:
     """Open LPIPS as `open_lpips` does; where its weights cannot be had, or are of no use, return why."""
     if not model.draws_images or model.item_shape[-1] < SMALLEST:
-        return f"it takes images of {SMALLEST} px or more"
+        return Unavailable(f"it takes images of {SMALLEST} px or more")
     if not model.framework.encodes:
         return NO_ENCODER
     try:
         return open_lpips(weights, device, cache)
     except MissingWeightsError as error:
-        return str(error)
+        return Unavailable(str(error))
 
 
 def subject_of(model: Model, seed: int, protocol: Protocol = PROTOCOLS["standard"]) -> Subject:
@@ -185,8 +189,8 @@ def _counts(samples: int, real: Summary | None) -> dict[str, int]:
     }
 
 
-def _described(instrument: Extractor | Lpips | str) -> dict[str, str] | None:
-    if isinstance(instrument, str):
+def _described(instrument: Extractor | Lpips | Unavailable) -> dict[str, str] | None:
+    if isinstance(instrument, Unavailable):
         return None
     return {"name": instrument.name, "checksum": instrument.checksum}
 
@@ -196,8 +200,8 @@ def _metrics(
     data: DataSet,
     items: NDArray[Any],
     samples: int,
-    extractor: Extractor | str,
-    lpips: Lpips | str,
+    extractor: Extractor | Unavailable,
+    lpips: Lpips | Unavailable,
     real: Summary | None,
     progress: Progress,
 ) -> Iterator[Figure]:
@@ -213,7 +217,7 @@ def _metrics(
 
 def _reconstructions(
     model: Model, framework: Framework, seed: int, protocol: Protocol
-) -> Iterator[tuple[str, Reconstruct | str]]:
+) -> Iterator[tuple[str, Reconstruct | Unavailable]]:
     """Yield the reconstructions of every drawer, its own first, by name.
 
     "decoder" and "generator" are from mean codes, "generator_calibrated" from calibrated ones, and those
