@@ -6,6 +6,7 @@ place in it, so nothing needs to be saved to resume and no draw depends on batch
 
 import zlib
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,13 @@ def normal_rows(rows: range, columns: int, seed: int, stream: str) -> NDArray[np
     return np.concatenate(blocks)[rows.start - offset : rows.stop - offset]
 
 
-def row_ranges(count: int, size: int = 256) -> Iterator[range]:
-    """Divide `count` rows into ranges of at most `size`."""
-    for start in range(0, count, size):
-        yield range(start, min(start + size, count))
+def row_ranges(count: int, size: int = 256, *, merge_rest: bool = False) -> Iterator[range]:
+    """Divide `count` rows into ranges of `size`, of which the last may be smaller.
+
+    Args:
+        merge_rest: let rows that are left over join the range before them, so that each has `size` rows or
+            more (`count` of them, if that is less): a protocol that normalises by batches can fill one.
+    """
+    stop = max(count - size, 0) + 1 if merge_rest else count
+    for start, end in pairwise([*range(0, stop, size), count]):
+        yield range(start, end)

@@ -14,7 +14,7 @@ from avae.data.dataset import as_tensor
 from avae.data.digits import digits_data
 from avae.errors import UserError
 from avae.evaluation.protocol import PROTOCOLS
-from avae.evaluation.subject import chunks
+from avae.noise import row_ranges
 from avae.runs.measure import evaluate, subject_of
 
 DATA = digits_data()
@@ -115,7 +115,9 @@ def test_figures_do_not_depend_on_how_rows_are_divided(runs, monkeypatch):
     model = load(runs, "avae")
     expected = figures(model)
     for room in ("images", "samples", "codes"):
-        monkeypatch.setattr(f"avae.evaluation.{room}.chunks", lambda count: chunks(count, 7))
+        monkeypatch.setattr(
+            f"avae.evaluation.{room}.row_ranges", lambda count, **how: row_ranges(count, 7, **how)
+        )
     found = figures(model)
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
@@ -124,7 +126,9 @@ def test_paper_does_not_depend_on_how_rows_are_divided_into_whole_batches(runs, 
     model = load(runs, "avae")
     expected = figures(model, samples=200, protocol="paper")
     for room in ("images", "samples", "codes"):
-        monkeypatch.setattr(f"avae.evaluation.{room}.chunks", lambda count: chunks(count, 64))
+        monkeypatch.setattr(
+            f"avae.evaluation.{room}.row_ranges", lambda count, **how: row_ranges(count, 64, **how)
+        )
     found = figures(model, samples=200, protocol="paper")
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
@@ -191,7 +195,7 @@ def test_progress_ends_where_it_should(runs):
 
 @pytest.mark.parametrize("count", [1, 5, 63, 64, 100, 255, 256, 300, 511, 512, 1000])
 def test_rows_are_divided_into_ranges_that_fill_a_batch(count):
-    ranges = list(chunks(count))
+    ranges = list(row_ranges(count, merge_rest=True))
     assert [row for rows in ranges for row in rows] == list(range(count))
     assert all(len(rows) >= min(count, 256) for rows in ranges)
     assert max(map(len, ranges)) < 512

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from made_features import projection
 
+from avae.console import Progress
 from avae.data.dataset import as_tensor
 from avae.data.digits import digits_data
 from avae.evaluation.distances import statistics_of
 from avae.evaluation.features import features_of
-from avae.evaluation.real import cached_at, real_features, real_statistics, real_summary
+from avae.evaluation.real import cached_at, real_summary
 
 DATA = digits_data()
 
@@ -25,16 +26,18 @@ def measured(extractor):
 def test_the_second_use_reads_what_the_first_has_measured(tmp_path):
     extractor = projection()
     done = []
-    first = real_summary(DATA, "test", extractor, tmp_path, done.append)
-    assert measured(extractor) == sum(done) == len(DATA.test)
+    first = real_summary(DATA, "test", extractor, tmp_path, Progress(lambda *counts: done.append(counts)))
+    assert measured(extractor) == len(DATA.test)
+    assert done[-1] == (len(DATA.test), len(DATA.test))
     whole = features_of(extractor, [as_tensor(DATA.test)])
     expected = statistics_of(whole)
     np.testing.assert_allclose(first.statistics.mean, expected.mean, rtol=1e-9)
     np.testing.assert_allclose(first.statistics.covariance, expected.covariance, rtol=1e-9)
     np.testing.assert_allclose(first.features, whole, rtol=1e-5)
     measured(extractor)
-    assert np.array_equal(real_features(DATA, "test", extractor, tmp_path), first.features)
-    assert np.array_equal(real_statistics(DATA, "test", extractor, tmp_path).mean, first.statistics.mean)
+    again = real_summary(DATA, "test", extractor, tmp_path)
+    assert np.array_equal(again.features, first.features)
+    assert np.array_equal(again.statistics.mean, first.statistics.mean)
     assert measured(extractor) <= 8
     assert [path.name for path in (tmp_path / "statistics").iterdir()] == [
         cached_at(DATA, "test", extractor, tmp_path).name
@@ -72,8 +75,8 @@ def test_features_of_code_that_has_changed_since_are_measured_anew(tmp_path):
     before, after = projection(), projection()
     forward = after.module.forward
     after.module.forward = lambda images: 2 * forward(images)
-    first = real_features(DATA, "test", before, tmp_path)
-    np.testing.assert_allclose(real_features(DATA, "test", after, tmp_path), 2 * first, rtol=1e-5)
+    first = real_summary(DATA, "test", before, tmp_path).features
+    np.testing.assert_allclose(real_summary(DATA, "test", after, tmp_path).features, 2 * first, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -81,10 +84,10 @@ def test_features_of_code_that_has_changed_since_are_measured_anew(tmp_path):
 )
 def test_a_damaged_file_is_measured_anew(damage, tmp_path):
     extractor = projection()
-    expected = real_features(DATA, "test", extractor, tmp_path)
+    expected = real_summary(DATA, "test", extractor, tmp_path).features
     path = cached_at(DATA, "test", extractor, tmp_path)
     path.write_bytes(damage(path.read_bytes()))
-    assert np.array_equal(real_features(DATA, "test", extractor, tmp_path), expected)
+    assert np.array_equal(real_summary(DATA, "test", extractor, tmp_path).features, expected)
     measured(extractor)
-    real_features(DATA, "test", extractor, tmp_path)
+    real_summary(DATA, "test", extractor, tmp_path)
     assert measured(extractor) < len(DATA.test)

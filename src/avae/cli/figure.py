@@ -21,7 +21,7 @@ from avae.data.dataset import DataSet, as_images, spread
 from avae.errors import UserError, suggestion
 from avae.evaluation.distances import frechet_distance, statistics_of
 from avae.evaluation.features import features_of, open_features
-from avae.evaluation.real import real_statistics
+from avae.evaluation.real import real_summary
 from avae.figures.edge import CAPTION as EDGE
 from avae.figures.edge import SHOWN, edge_figure
 from avae.figures.rows import CAPTION as ROWS
@@ -225,7 +225,7 @@ def tradeoff(flags: list[str]) -> Path:
     data = _data(asked, runs)
     images = spread(data.test, asked.samples)
     with progress_bar(f"features of {data.name}") as progress:
-        real = real_statistics(data, "train", extractor, cache, progress)
+        real = real_summary(data, "train", extractor, cache, progress).statistics
 
     def rfid(drawn: Iterable[Tensor]) -> float:
         distance = frechet_distance(statistics_of(features_of(extractor, drawn)), real)

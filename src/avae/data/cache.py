@@ -8,6 +8,7 @@ packed/NAME-HASH/                   a source, by where it lies
     64px-3ch/                       a packed set for each way to prepare it
 """
 
+import functools
 import hashlib
 import json
 import logging
@@ -58,7 +59,7 @@ def packed_in_cache(located: Located, asked: Asked, cache: Path, seed: int, prog
     shelf = cache / "packed" / f"{located.name}-{_hash(f'{located.described} {seed}')}"
     with locked(shelf, cache):
         state = located.fingerprint()
-        opened = _Once(lambda: located.open(unpacked(cache), seed))
+        opened = functools.cache(lambda: located.open(unpacked(cache), seed))  # it may take seconds
         to = prepared_as(asked, located, lambda: _survey(shelf / "survey.json", state, opened))
         dest = shelf / folder_name(to)
         if _up_to_date(dest, state):
@@ -81,19 +82,6 @@ def _up_to_date(dest: Path, state: str) -> bool:
         return is_packed(dest) and read_meta(dest).fingerprint == state
     except UserError:
         return False
-
-
-class _Once:
-    """Opens a source when it is first asked for: it may be a matter of seconds."""
-
-    def __init__(self, make: Callable[[], Source]) -> None:
-        self.make = make
-        self.made: Source | None = None
-
-    def __call__(self) -> Source:
-        if self.made is None:
-            self.made = self.make()
-        return self.made
 
 
 def prepared_as(asked: Asked, located: Located, survey: Callable[[], tuple[int, int]]) -> Preparation:

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor
-from avae.evaluation.subject import Figure, Subject, chunks
+from avae.evaluation.subject import Figure, Subject
 from avae.evaluation.unavailable import Unavailable
 from avae.frameworks.vae import ACTIVE
 from avae.losses import kl_to_prior, latent_loss, posterior_level
+from avae.noise import row_ranges
 
 XI_CODES = 1024
 """Codes at which the use of xi is measured, at most."""
@@ -55,7 +56,7 @@ def _of_encoder(subject: Subject, items: NDArray[Any]) -> Iterator[Figure]:
 def _mean_codes(subject: Subject, items: NDArray[Any]) -> Tensor:
     assert not isinstance(subject.encode, Unavailable)
     parts = []
-    for rows in chunks(len(items)):
+    for rows in row_ranges(len(items), merge_rest=True):
         x = as_tensor(items[rows.start : rows.stop], subject.device)
         parts.append(subject.encode(x).cpu().double())
     return torch.cat(parts)
@@ -70,7 +71,7 @@ def latent_consistency(subject: Subject, sigma: Tensor, count: int, progress: Pr
     """
     assert not isinstance(subject.encode, Unavailable)
     total = 0.0
-    for rows in chunks(count):
+    for rows in row_ranges(count, merge_rest=True):
         z = subject.prior(rows)
         mu = subject.encode(subject.draw(z, rows, 0))
         total += float(latent_loss(mu, z, sigma, subject.code_scale).sum())
@@ -89,7 +90,7 @@ def reconstructed_consistency(subject: Subject, sigma: Tensor, items: NDArray[An
     assert not isinstance(reconstruct, Unavailable)
     assert not isinstance(subject.encode, Unavailable)
     total = 0.0
-    for rows in chunks(len(items)):
+    for rows in row_ranges(len(items), merge_rest=True):
         x = as_tensor(items[rows.start : rows.stop], subject.device)
         again = subject.encode(reconstruct(x, rows))
         total += float(latent_loss(again, subject.encode(x), sigma, torch.ones_like(sigma)).sum())
@@ -99,7 +100,7 @@ def reconstructed_consistency(subject: Subject, sigma: Tensor, items: NDArray[An
 def xi_use(subject: Subject, count: int, draws: int = 8) -> float:
     """Variance of a pixel over xi at a fixed code, mean over pixels and `count` codes; [-1, 1] squared."""
     total = 0.0
-    for rows in chunks(count):
+    for rows in row_ranges(count, merge_rest=True):
         z = subject.prior(rows)
         items = torch.stack([subject.draw(z, rows, seed) for seed in range(1, draws + 1)])
         total += float(items.var(0).flatten(1).mean(1).sum())

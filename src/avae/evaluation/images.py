@@ -14,9 +14,10 @@ from avae.data.dataset import as_tensor
 from avae.evaluation.distances import frechet_distance
 from avae.evaluation.features import Extractor
 from avae.evaluation.perceptual import SMALLEST, Lpips, lpips_of
-from avae.evaluation.subject import Figure, Reconstruct, Subject, chunks
+from avae.evaluation.subject import Figure, Reconstruct, Subject
 from avae.evaluation.summary import Summary, summary
 from avae.evaluation.unavailable import Unavailable
+from avae.noise import row_ranges
 
 NAMES = ("mse", "psnr", "ssim", "lpips", "rfid", "sharpness")
 
@@ -69,7 +70,7 @@ def _reconstructions(
     subject: Subject, reconstruct: Reconstruct, images: NDArray[np.uint8], sums: "_Sums"
 ) -> Iterator[Tensor]:
     """Yield the reconstructions, measured one by one on the way."""
-    for rows in chunks(len(images)):
+    for rows in row_ranges(len(images), merge_rest=True):
         x = as_tensor(images[rows.start : rows.stop], subject.device)
         x_hat = reconstruct(x, rows)
         sums.add(x_hat, x)

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from avae.evaluation.subject import Figure, Subject, chunks
+from avae.evaluation.subject import Figure, Subject
 from avae.evaluation.unavailable import Unavailable
+from avae.noise import row_ranges
 
 REFERENCE = 50_000
 SAMPLES = 20_000
@@ -35,14 +36,19 @@ def point_metrics(subject: Subject, train: Points, test: Points, others: Points)
             for metric in (f"manifold_distance_{name}", "manifold_distance", f"mse_{name}"):
                 yield metric, reconstruct
             continue
-        parts = ((items[rows.start : rows.stop].to(subject.device), rows) for rows in chunks(len(items)))
+        parts = (
+            (items[rows.start : rows.stop].to(subject.device), rows)
+            for rows in row_ranges(len(items), merge_rest=True)
+        )
         drawn = torch.cat([reconstruct(part, rows).cpu() for part, rows in parts])
         distance = manifold_distance(tree, drawn.numpy())
         yield f"manifold_distance_{name}", distance
         if name == subject.default:
             yield "manifold_distance", distance
         yield f"mse_{name}", float((drawn - items).square().mean())
-    samples = torch.cat([subject.draw(subject.prior(r), r, 0).cpu() for r in chunks(SAMPLES)])
+    samples = torch.cat(
+        [subject.draw(subject.prior(r), r, 0).cpu() for r in row_ranges(SAMPLES, merge_rest=True)]
+    )
     yield (
         "energy_distance",
         energy_distance(samples, torch.from_numpy(np.ascontiguousarray(others[:SAMPLES]))),

@@ -15,30 +15,16 @@ from avae.console import SILENT, Progress
 from avae.data.cache import locked
 from avae.data.dataset import DataSet, as_tensor, spread
 from avae.errors import UserError
-from avae.evaluation.distances import Features, Statistics
+from avae.evaluation.distances import Statistics
 from avae.evaluation.features import Extractor, features_of
-from avae.evaluation.subject import chunks
 from avae.evaluation.summary import Summary, kept_places, summary
 from avae.files import write_atomically
+from avae.noise import row_ranges
 
 Split = Literal["train", "test"]
 
 _PROBES = 4
 """Images whose features are compared with those in the cache: weights do not say all of an extractor."""
-
-
-def real_statistics(
-    data: DataSet, split: Split, extractor: Extractor, cache: Path, progress: Progress = SILENT
-) -> Statistics:
-    """Return mean and covariance of the features of all images of a split; see `real_summary`."""
-    return real_summary(data, split, extractor, cache, progress).statistics
-
-
-def real_features(
-    data: DataSet, split: Split, extractor: Extractor, cache: Path, progress: Progress = SILENT
-) -> Features:
-    """Return the features (K, F) of up to 10,000 images of a split, evenly spread; see `real_summary`."""
-    return real_summary(data, split, extractor, cache, progress).features
 
 
 def real_summary(
@@ -74,7 +60,7 @@ def cached_at(data: DataSet, split: Split, extractor: Extractor, cache: Path) ->
 
 
 def _in_parts(images: NDArray[np.uint8]) -> Iterator[Tensor]:
-    for rows in chunks(len(images)):
+    for rows in row_ranges(len(images), merge_rest=True):
         yield as_tensor(images[rows.start : rows.stop])
 
 

@@ -7,9 +7,10 @@ from torch import Tensor
 from avae.console import SILENT, Progress
 from avae.evaluation.distances import NEIGHBOURHOOD, frechet_distance, kernel_distance, precision_recall
 from avae.evaluation.features import Extractor
-from avae.evaluation.subject import Figure, Subject, chunks
+from avae.evaluation.subject import Figure, Subject
 from avae.evaluation.summary import Summary, summary
 from avae.evaluation.unavailable import Unavailable
+from avae.noise import row_ranges
 
 NAMES = ("fid", "kid", "kid_std", "precision", "recall")
 
@@ -45,5 +46,5 @@ def sample_metrics(
 
 
 def _samples(subject: Subject, count: int) -> Iterator[Tensor]:
-    for rows in chunks(count):
+    for rows in row_ranges(count, merge_rest=True):
         yield subject.draw(subject.prior(rows), rows, 0)

@@ -1,6 +1,6 @@
 """What is measured: a model as plain callables."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -40,13 +40,3 @@ class Subject:
     sigma: Tensor | Unavailable
     has_xi: bool
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - a value
-
-
-def chunks(count: int, size: int = 256) -> Iterator[range]:
-    """Divide `count` rows, one or more, into ranges of `size` or more: what is left over joins the last.
-
-    So a protocol that normalises by batches finds enough items in every range to fill one.
-    """
-    starts = list(range(0, max(count - size, 0) + 1, size))
-    for start, stop in zip(starts, [*starts[1:], count], strict=True):
-        yield range(start, stop)
