@@ -4,6 +4,7 @@ import avae
 model = avae.train("folder", data="photos/", steps=20_000)
 model = avae.load("runs/folder")
 model.reconstruct(["a.jpg"])
+avae.evaluate(model, "photos/")
 """
 
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from avae.errors import UserError
     from avae.model import Model, load
+    from avae.runs.measure import evaluate
     from avae.runs.train import train
 
-__all__ = ["Model", "UserError", "load", "train"]
+__all__ = ["Model", "UserError", "evaluate", "load", "train"]
 
-_HOMES = {"Model": "avae.model", "load": "avae.model", "train": "avae.runs.train", "UserError": "avae.errors"}
+_HOMES = {
+    "Model": "avae.model",
+    "UserError": "avae.errors",
+    "evaluate": "avae.runs.measure",
+    "load": "avae.model",
+    "train": "avae.runs.train",
+}
 
 
 def __getattr__(name: str) -> Any:

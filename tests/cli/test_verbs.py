@@ -16,10 +16,10 @@ from PIL import Image
 from torch.testing import assert_close
 
 import avae
-from avae.cli.evaluate import load_for
 from avae.data.dataset import as_images
 from avae.figures.report import write_report
 from avae.runs.measure import evaluate
+from avae.runs.reading import load_for
 
 FRAMEWORKS = ["vae", "gan", "vaegan", "bigan", "avae"]
 ENCODERS = ["vae", "vaegan", "bigan", "avae"]

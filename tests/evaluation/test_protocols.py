@@ -175,6 +175,32 @@ def test_counts_are_those_asked_for_and_the_result_is_plain_data(runs):
     assert {"torchmetrics", "torch-fidelity", "torch", "avae"} <= found["versions"].keys()
 
 
+@pytest.mark.parametrize("protocol", ["standard", "paper"])
+def test_from_python_data_are_named_or_read_before(protocol, runs, pictures, tmp_path):
+    model = avae.load(runs["digits-vae"], device="cpu")
+    named = avae.evaluate(model, "digits", protocol=protocol, samples=70, extractor=projection())
+    assert named == avae.evaluate(model, DATA, protocol=protocol, samples=70, extractor=projection())
+    assert named["protocol"] == protocol
+    found = avae.evaluate(model, pictures, protocol=protocol, samples=70, cache=tmp_path)
+    assert found["counts"]["reconstructed"] == 1
+    assert found["metrics"]["fid"] is None
+    assert "--features" in found["reasons"]["fid"]
+    assert (tmp_path / "packed").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("data", "protocol", "words"),
+    [
+        ("digits", "papers", "--protocol papers: choose standard or paper"),
+        ("toy", "standard", "--data toy is made of points"),
+        ("no such folder", "standard", "no such folder"),
+    ],
+)
+def test_from_python_what_cannot_be_measured_is_refused(data, protocol, words, runs):
+    with pytest.raises(UserError, match=words):
+        avae.evaluate(avae.load(runs["digits-vae"], device="cpu"), data, protocol=protocol)
+
+
 def test_of_too_few_samples_what_can_be_measured_is(runs):
     found = measured(load(runs, "vae"), samples=2)
     assert found["metrics"]["fid"] > 0

@@ -10,11 +10,11 @@ from PIL import Image
 from torch.testing import assert_close
 
 import avae
-from avae.cli.evaluate import load_for
 from avae.data.dataset import as_images, as_tensor, spread
 from avae.figures.panels import mosaic
 from avae.figures.toy import REACH, manifolds
 from avae.figures.trained import open_runs, short_names
+from avae.runs.reading import load_for
 
 ENCODERS = ["vae", "vaegan", "bigan", "avae"]
 

@@ -7,10 +7,10 @@ import re
 import pytest
 
 import avae
-from avae.cli.evaluate import load_for
 from avae.figures.report import write_report
 from avae.figures.tables import metrics_table, results_of, settings_table
 from avae.runs.measure import evaluate
+from avae.runs.reading import load_for
 
 
 def prose(page):

@@ -8,10 +8,10 @@ import torch
 from test_figures import written
 
 import avae
-from avae.cli.evaluate import load_for
 from avae.data.dataset import as_tensor, spread
 from avae.figures.tradeoff import REALISM, Curve, Point, curve_of, tradeoff_figure
 from avae.figures.trained import open_runs
+from avae.runs.reading import load_for
 
 
 def test_its_ends_are_what_evaluate_measures(cli, runs, without_xi, features, tmp_path):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avae.cli.evaluate import keep, load_for, show
+from avae.cli.evaluate import keep, show
 from avae.cli.parsing import parse
 from avae.distributed import world_size
 from avae.errors import UserError
@@ -12,6 +12,7 @@ from avae.model import load
 from avae.recipes.demo import demo
 from avae.runs.folder import read_run
 from avae.runs.measure import evaluate
+from avae.runs.reading import load_for
 from avae.runs.train import run as train
 from avae.runs.train import starting_config
 

@@ -1,6 +1,5 @@
 """avae evaluate RUN [flags]"""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,7 +28,7 @@ from avae.runs.measure import (
     features_or_why_not,
     lpips_or_why_not,
 )
-from avae.runs.reading import load_with_progress
+from avae.runs.reading import load_for
 
 
 @dataclass(frozen=True)
@@ -125,19 +124,6 @@ def measured(asked: Evaluate, model: Model, data: DataSet, cache: Path) -> dict[
             cache=cache,
             progress=progress,
         )
-
-
-def load_for(model: Model, source: str, cache: str | None = None) -> DataSet:
-    """Load data as a model takes them, or raise UserError if they are of another kind."""
-    channels = model.config.channels if model.draws_images else None
-    data = load_with_progress(source, dataclasses.replace(model.config, channels=channels, cache=cache))
-    if data.holds_images != model.draws_images:
-        kinds = ("points", "images")
-        raise UserError(
-            f"--data {source} is made of {kinds[data.holds_images]}, "
-            f"and this model is of {kinds[model.draws_images]}: pass --data of its kind"
-        )
-    return data
 
 
 def keep(model: Model, data: DataSet, outcome: dict[str, Any], run: Path) -> None:

@@ -12,7 +12,6 @@ import tyro
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avae.cli.evaluate import load_for
 from avae.cli.items import read_items
 from avae.cli.parsing import parse
 from avae.console import progress_bar
@@ -40,6 +39,7 @@ from avae.figures.tradeoff import about_points, check_runs, curve_of, tradeoff_f
 from avae.figures.trained import Trained, check_alike, check_data, open_runs
 from avae.figures.writing import KINDS, caption, check_free, write_figure
 from avae.files import write_json
+from avae.runs.reading import load_for
 
 HELP = """\
 usage: avae figure 1|6|7|8|9|tradeoff [RUN ...] [flags]

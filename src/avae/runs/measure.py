@@ -1,6 +1,7 @@
 """Measure a model on data: from the face to evaluation's plain callables, and the result file."""
 
 import copy
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avae.console import SILENT, Progress
+from avae.console import SILENT, Progress, messages_on_stderr
 from avae.data.cache import cache_folder
 from avae.data.dataset import DataSet, spread
 from avae.errors import UserError
@@ -31,6 +32,7 @@ from avae.evaluation.weights import MissingWeightsError
 from avae.frameworks.base import CodeMode, Framework
 from avae.model import Model
 from avae.noise import generator
+from avae.runs.reading import load_for
 
 SAMPLES = 50_000
 """Drawn for FID."""
@@ -48,7 +50,7 @@ NO_IMAGES = Unavailable("points are no images")
 @torch.inference_mode()
 def evaluate(
     model: Model,
-    data: DataSet,
+    data: DataSet | str | os.PathLike[str],
     *,
     protocol: ProtocolName = "standard",
     split: Split = "test",
@@ -64,6 +66,7 @@ def evaluate(
     It is the work of one process: nothing in it depends on how many there are.
 
     Args:
+        data: a data set, or its name or path, as `--data` takes it.
         protocol: "standard" or "paper".
         split: whose items are reconstructed, up to 10,000 evenly spread; distances of distributions are to
             all training images, always.
@@ -71,12 +74,18 @@ def evaluate(
         seed: of all noise.
         extractor: of the features that distributions are compared in.
         lpips: the network of LPIPS.
-        cache: where features of real images are kept; None is the user's own.
+        cache: where packed sets and features of real images are kept; None is the user's own.
         progress: of each stage.
 
     Raises:
-        UserError: the split is empty, or the extractor cannot take these images.
+        UserError: there is no such protocol, the data cannot be loaded or are of another kind than the
+            model's, the split is empty, or the extractor cannot take these images.
     """
+    if protocol not in PROTOCOLS:
+        raise UserError(f"--protocol {protocol}: choose {' or '.join(PROTOCOLS)}")
+    if not isinstance(data, DataSet):
+        with messages_on_stderr(unless_configured=True):
+            data = load_for(model, os.fspath(data), None if cache is None else str(cache))
     way = PROTOCOLS[protocol]
     subject = subject_of(model, seed, way)
     items = _items(data, split, samples, seed, way)

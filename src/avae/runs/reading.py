@@ -1,5 +1,6 @@
 """Load data with a progress bar."""
 
+import dataclasses
 from typing import Any
 
 from avae.console import progress_bar
@@ -8,6 +9,8 @@ from avae.data.dataset import DataSet
 from avae.data.given import packed_from
 from avae.data.preparation import Asked
 from avae.data.sources import load_data
+from avae.errors import UserError
+from avae.model import Model
 from avae.recipes.config import Config
 
 
@@ -26,6 +29,23 @@ def load_with_progress(source: str, config: Config) -> DataSet:
             cache=config.cache,
             progress=progress,
         )
+
+
+def load_for(model: Model, source: str, cache: str | None = None) -> DataSet:
+    """Load a data set (see `load_data`) as a model takes it.
+
+    Raises:
+        UserError: as `load_data`, or it is made of points and the model of images, or the reverse.
+    """
+    channels = model.config.channels if model.draws_images else None
+    data = load_with_progress(source, dataclasses.replace(model.config, channels=channels, cache=cache))
+    if data.holds_images != model.draws_images:
+        kinds = ("points", "images")
+        raise UserError(
+            f"--data {source} is made of {kinds[data.holds_images]}, "
+            f"and this model is of {kinds[model.draws_images]}: pass --data of its kind"
+        )
+    return data
 
 
 def pack_given(pictures: Any, config: Config) -> str:
