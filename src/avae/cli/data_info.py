@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from avae.cli.items import fresh
+from avae.cli.options import Downloads
 from avae.cli.parsing import parse
 from avae.console import progress_bar
 from avae.data.cache import cache_folder, downloads, prepared_as, unpacked
@@ -24,6 +24,7 @@ from avae.data.preparation import Asked, Preparation
 from avae.data.source import Item, Rejected, Source
 from avae.data.workers import prepare_batch
 from avae.errors import UserError
+from avae.files import require_unused
 
 SHOWN = 64
 """Pictures on a contact sheet."""
@@ -45,8 +46,7 @@ class Info:
     """A packed set, or whatever --data of avae train takes."""
     out: Path | None = None
     """The contact sheet to write; NAME-contact-sheet.png here by default."""
-    cache: str | None = None
-    """Where downloads are put; by default ~/.cache/avae."""
+    cache: Downloads = None
     overwrite: bool = False
     """Write over the contact sheet."""
 
@@ -63,7 +63,8 @@ def info(arguments: list[str]) -> None:
     show(rows)
     if not len(images):
         raise UserError(f"{asked.path}: none of the pictures looked at can be read, see above")
-    out = fresh(asked.out or Path(f"{rows['name']}-contact-sheet.png"), asked.overwrite)
+    out = asked.out or Path(f"{rows['name']}-contact-sheet.png")
+    require_unused(out, asked.overwrite)
     save_png(sheet(images), out)
     print(f"contact sheet: {out}")
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from avae.cli.data_info import packed_rows, show
+from avae.cli.options import Downloads
 from avae.cli.parsing import parse
 from avae.console import progress_bar
 from avae.data.cache import cache_folder, downloads, locked, prepared_as, unpacked
@@ -16,6 +17,7 @@ from avae.data.packed import PARTS, is_packed
 from avae.data.packing import Order, pack
 from avae.data.preparation import Asked
 from avae.errors import UserError
+from avae.files import is_occupied, require_unused
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,8 @@ class Pack:
     """What makes pictures square: crop to the centre, pad with black, or squash; by default crop, of bedroom
     squash."""
     seed: int = 0
-    """Of the hold-out, where there is no test split."""
-    cache: str | None = None
-    """Where downloads are put; by default ~/.cache/avae."""
+    """Seed for the hold-out, where there is no test split."""
+    cache: Downloads = None
     overwrite: bool = False
     """Replace the packed set in DEST."""
 
@@ -69,12 +70,11 @@ def pack_set(arguments: list[str]) -> None:
 
 def _check_dest(dest: Path, overwrite: bool) -> None:
     """Raise UserError unless a packed set may be made there and loses nothing."""
-    if not dest.exists() or (dest.is_dir() and not any(dest.iterdir())):
+    if not is_occupied(dest):
         return
     if not is_packed(dest):
         raise UserError(f"{dest} is something other than a packed set: name another folder")
-    if not overwrite:
-        raise UserError(f"{dest} is there already: name another folder, or pass --overwrite")
+    require_unused(dest, overwrite, "name another folder, or pass --overwrite")
     others = sorted({path.name for path in dest.iterdir()} - PARTS)
     if others:
         raise UserError(

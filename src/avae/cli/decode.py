@@ -9,9 +9,11 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from avae.cli.items import fresh, numbered, read_array, write_items
+from avae.cli.items import numbered, read_array, write_items
+from avae.cli.options import Device, Overwrite, Realism, Run
 from avae.cli.parsing import parse
 from avae.errors import UserError
+from avae.files import require_unused
 from avae.model import load
 
 
@@ -22,27 +24,24 @@ class Decode:
     Example: avae decode runs/photos codes.npz --out decoded
     """
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """A run or model folder."""
+    run: Run
     codes: Annotated[Path, tyro.conf.Positional]
     """What `avae encode` wrote, or a .npy array (N, d) of posterior means."""
     out: Path | None = None
     """The folder to write to; RUN/decoded by default."""
-    realism: float | None = None
-    """1: the generator, 0: the decoder, between: a mix. By default the model's own choice."""
+    realism: Realism = None
     seed: int = 0
-    """Of xi."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
-    overwrite: bool = False
-    """Write over what is in --out."""
+    """Seed for xi."""
+    device: Device = "auto"
+    overwrite: Overwrite = False
 
 
 def run(arguments: list[str]) -> int:
     """Decode codes."""
     asked = parse(Decode, "avae decode", arguments)
     model = load(asked.run, device=asked.device)
-    out = fresh(asked.out or asked.run / "decoded", asked.overwrite)
+    out = asked.out or asked.run / "decoded"
+    require_unused(out, asked.overwrite)
     names, codes = read_codes(asked.codes)
     write_items(model, names, model.decode(codes, realism=asked.realism, seed=asked.seed), out)
     print(f"{len(names)} decoded in {out}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from avae.cli.evaluate import keep, show
+from avae.cli.options import Device
 from avae.cli.parsing import parse
 from avae.distributed import world_size
 from avae.errors import UserError
@@ -32,8 +33,7 @@ class Demo:
     """Optimizer steps."""
     seed: int = 0
     """Of initial weights, order and noise."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
+    device: Device = "auto"
     resume: bool = False
     """Go on with an interrupted demo; flags left out are as it has them."""
     overwrite: bool = False

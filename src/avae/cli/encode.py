@@ -3,15 +3,14 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import tyro
 
-from avae.cli.items import fresh, read_items
+from avae.cli.items import read_items
+from avae.cli.options import Device, Pictures, Run
 from avae.cli.parsing import parse
 from avae.errors import UserError
-from avae.files import write_atomically
+from avae.files import require_unused, write_atomically
 from avae.model import load
 
 
@@ -22,14 +21,11 @@ class Encode:
     Example: avae encode runs/photos some/pictures --out codes.npz
     """
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """A run or model folder."""
-    pictures: Annotated[Path, tyro.conf.Positional]
-    """A picture, a folder or archive of them, or a .npy array."""
+    run: Run
+    pictures: Pictures
     out: Path | None = None
     """The .npz to write; RUN/codes.npz by default."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
+    device: Device = "auto"
     overwrite: bool = False
     """Replace --out."""
 
@@ -43,7 +39,8 @@ def run(arguments: list[str]) -> int:
         raise UserError(
             f"--out {asked.out}: codes are written as .npz, so name it {asked.out.with_suffix('.npz')}"
         )
-    out = fresh(asked.out or asked.run / "codes.npz", asked.overwrite)
+    out = asked.out or asked.run / "codes.npz"
+    require_unused(out, asked.overwrite)
     names, items = read_items(model, asked.pictures)
     file = io.BytesIO()
     np.savez(file, codes=model.encode(items).numpy(), names=np.array(names))

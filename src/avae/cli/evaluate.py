@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
+from avae.cli.options import Device, Run
 from avae.cli.parsing import parse
 from avae.console import progress_bar
 from avae.data.cache import cache_folder
@@ -40,8 +40,7 @@ class Evaluate:
     Example: avae evaluate runs/photos
     """
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """A run or model folder."""
+    run: Run
     data: str | None = None
     """The data set; by default the one the run was trained on."""
     cache: str | None = None
@@ -62,11 +61,10 @@ class Evaluate:
     lpips_weights: Path | None = None
     """torchvision's AlexNet weights, for LPIPS; by default fetched once into the cache."""
     seed: int = 0
-    """Of all noise."""
+    """Seed for all noise."""
     out: Path | None = None
     """A .json to write instead of RUN/evaluation/PROTOCOL.json and RUN/report.html; replaced if there."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
+    device: Device = "auto"
 
 
 def run(arguments: list[str]) -> int:

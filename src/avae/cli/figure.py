@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avae.cli.items import read_items
+from avae.cli.options import Device
 from avae.cli.parsing import parse
 from avae.console import progress_bar
 from avae.data.cache import cache_folder
@@ -91,9 +92,8 @@ class OfRuns(Written):
     cache: str | None = None
     """Where packed sets are kept; by default where the first run had them, or ~/.cache/avae."""
     seed: int = 0
-    """Of xi and of codes that are drawn."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
+    """Seed for xi and for codes that are drawn."""
+    device: Device = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,14 @@ from typing import Annotated
 import tyro
 from torch import Tensor
 
-from avae.cli.items import fresh, numbered, read_items, write_items
+from avae.cli.items import numbered, read_items, write_items
+from avae.cli.options import Device, Overwrite, Realism, Run
 from avae.cli.parsing import parse
 from avae.data.dataset import as_images
 from avae.data.grids import grid, save_png
 from avae.data.scatter import save_scatter
 from avae.errors import UserError
+from avae.files import require_unused
 from avae.model import Model, load
 
 
@@ -23,8 +25,7 @@ class Interpolate:
     Example: avae interpolate runs/photos a.jpg b.jpg --steps 12 --out way
     """
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """A run or model folder."""
+    run: Run
     a: Annotated[Path, tyro.conf.Positional]
     """The picture to begin with."""
     b: Annotated[Path, tyro.conf.Positional]
@@ -33,14 +34,11 @@ class Interpolate:
     """The folder to write to; RUN/interpolation by default."""
     steps: int = 8
     """Pictures on the way, both ends included."""
-    realism: float | None = None
-    """1: the generator, 0: the decoder, between: a mix. By default the model's own choice."""
+    realism: Realism = None
     seed: int = 0
-    """Of the one xi used all the way."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
-    overwrite: bool = False
-    """Write over what is in --out."""
+    """Seed for the one xi used all the way."""
+    device: Device = "auto"
+    overwrite: Overwrite = False
 
 
 def run(arguments: list[str]) -> int:
@@ -48,7 +46,8 @@ def run(arguments: list[str]) -> int:
     asked = parse(Interpolate, "avae interpolate", arguments)
     model = load(asked.run, device=asked.device)
     model.require_encoder()
-    out = fresh(asked.out or asked.run / "interpolation", asked.overwrite)
+    out = asked.out or asked.run / "interpolation"
+    require_unused(out, asked.overwrite)
     a, b = (_one(model, path) for path in (asked.a, asked.b))
     way = model.interpolate(a, b, steps=asked.steps, realism=asked.realism, seed=asked.seed)
     write_items(model, numbered(len(way)), way, out)

@@ -92,14 +92,6 @@ def beside(names: Sequence[str], stem: str) -> str:
     return f"{stem}.png"
 
 
-def fresh(out: Path, overwrite: bool) -> Path:
-    """Return `out` if writing there loses nothing, or is allowed to."""
-    there = out.is_file() or (out.is_dir() and any(out.iterdir()))
-    if there and not overwrite:
-        raise UserError(f"{out} is there already: pass another --out, or --overwrite")
-    return out
-
-
 def numbered(count: int) -> list[str]:
     """Return names for items that have none."""
     return [f"{row:05d}" for row in range(count)]

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import tyro
 from PIL import Image
 from torch import Tensor
 
-from avae.cli.items import beside, fresh, png_names, read_items, write_items
+from avae.cli.items import beside, png_names, read_items, write_items
+from avae.cli.options import Device, Overwrite, Pictures, Realism, Run
 from avae.cli.parsing import parse
 from avae.console import progress_bar
 from avae.data.dataset import as_images
@@ -18,7 +18,7 @@ from avae.data.scatter import save_scatter
 from avae.errors import UserError
 from avae.figures.invented import coloured, invented_map, map_sheet, meaning, why_no_map
 from avae.figures.writing import file_of
-from avae.files import write_atomically
+from avae.files import require_unused, write_atomically
 from avae.model import Model, load
 from avae.runs.preview import ROW, reconstruction_rows
 
@@ -30,25 +30,20 @@ class Reconstruct:
     Example: avae reconstruct runs/photos some/pictures --realism 1 --out reconstructions
     """
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """A run or model folder."""
-    pictures: Annotated[Path, tyro.conf.Positional]
-    """A picture, a folder or archive of them, or a .npy array."""
+    run: Run
+    pictures: Pictures
     out: Path | None = None
     """The folder to write to; RUN/reconstructions by default."""
-    realism: float | None = None
-    """1: the generator, 0: the decoder, between: a mix. By default the model's own choice."""
+    realism: Realism = None
     code: Literal["mean", "sample"] = "mean"
     """The posterior's mean, calibrated, or a sample of it."""
     seed: int = 0
-    """Of xi and of sampled codes."""
+    """Seed for xi and for sampled codes."""
     map: bool = False
     """Write NAME.map.png beside each picture, too: where the generator invents, for the code does not say.
     AVAE only."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
-    overwrite: bool = False
-    """Write over what is in --out."""
+    device: Device = "auto"
+    overwrite: Overwrite = False
 
 
 def run(arguments: list[str]) -> int:
@@ -58,7 +53,8 @@ def run(arguments: list[str]) -> int:
     model.require_encoder()
     if asked.map and (reason := why_no_map(model)):
         raise UserError(f"--map cannot be drawn: {reason}; leave it out")
-    out = fresh(asked.out or asked.run / "reconstructions", asked.overwrite)
+    out = asked.out or asked.run / "reconstructions"
+    require_unused(out, asked.overwrite)
     names, items = read_items(model, asked.pictures)
     drawn = model.reconstruct(items, realism=asked.realism, code=asked.code, seed=asked.seed)
     write_items(model, names, drawn, out)

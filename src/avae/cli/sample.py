@@ -2,15 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
-from avae.cli.items import fresh, numbered, write_items
+from avae.cli.items import numbered, write_items
+from avae.cli.options import Device, Overwrite, Run
 from avae.cli.parsing import parse
 from avae.data.dataset import as_images
 from avae.data.grids import save_png, sheet
 from avae.data.scatter import save_scatter
+from avae.files import require_unused
 from avae.model import load
 
 
@@ -21,25 +20,23 @@ class Sample:
     Example: avae sample runs/demo --count 100 --seed 1 --out new-digits
     """
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """A run or model folder."""
+    run: Run
     out: Path | None = None
     """The folder to write to; RUN/samples by default."""
     count: int = 64
     """Samples."""
     seed: int = 0
     """The same seed draws the same samples, however many."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
-    overwrite: bool = False
-    """Write over what is in --out."""
+    device: Device = "auto"
+    overwrite: Overwrite = False
 
 
 def run(arguments: list[str]) -> int:
     """Draw samples."""
     asked = parse(Sample, "avae sample", arguments)
     model = load(asked.run, device=asked.device)
-    out = fresh(asked.out or asked.run / "samples", asked.overwrite)
+    out = asked.out or asked.run / "samples"
+    require_unused(out, asked.overwrite)
     items = model.sample(asked.count, seed=asked.seed)
     write_items(model, numbered(len(items)), items, out)
     if model.draws_images:

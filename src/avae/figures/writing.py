@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from avae.errors import UserError
 from avae.figures.style import DPI
 from avae.figures.trained import Trained
-from avae.files import write_atomically
+from avae.files import require_unused, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,9 +21,8 @@ def check_free(out: Path, stem: str, overwrite: bool, kinds: tuple[str, ...] = K
     """Raise UserError if the files of a figure cannot be written to `out`, or replace others unasked."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file: name a folder")
-    there = next((out / f"{stem}{kind}" for kind in kinds if (out / f"{stem}{kind}").exists()), None)
-    if there is not None and not overwrite:
-        raise UserError(f"{there} is there already: pass another --out, or --overwrite")
+    for kind in kinds:
+        require_unused(out / f"{stem}{kind}", overwrite)
 
 
 def write_figure(figure: "Figure", caption: str, out: Path, stem: str) -> Path:
