@@ -14,12 +14,12 @@ import avae
 from avae.cli import data_pack
 from avae.data.dataset import as_tensor
 from avae.data.digits import digits_data
-from avae.data.grids import png, sheet
 from avae.data.packed import is_packed, open_packed, read_labels, read_meta
 from avae.data.pictures import read_pictures
 from avae.data.preparation import Preparation
 from avae.model import load
 from avae.runs.folder import read_run
+from avae.visualize.grid import png, sheet
 
 
 @pytest.fixture(autouse=True)

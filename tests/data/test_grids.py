@@ -7,7 +7,7 @@ import pytest
 from picture_files import noise
 from PIL import Image
 
-from avae.data.grids import PADDING, grid, save_png, sheet
+from avae.visualize.grid import PADDING, grid, save_png, sheet
 
 
 @pytest.mark.parametrize(("side", "channels", "factor"), [(16, 1, 4), (32, 3, 2), (64, 3, 1), (100, 3, 1)])

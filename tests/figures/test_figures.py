@@ -11,10 +11,11 @@ from torch.testing import assert_close
 
 import avae
 from avae.data.dataset import as_images, as_tensor, spread
-from avae.figures.panels import mosaic
+from avae.figures.panels import CELL, GAP
 from avae.figures.toy import REACH, manifolds
 from avae.figures.trained import open_runs, short_names
 from avae.runs.reading import load_for
+from avae.visualize.grid import mosaic
 
 ENCODERS = ["vae", "vaegan", "bigan", "avae"]
 
@@ -109,7 +110,7 @@ def test_figure_7_shows_each_runs_own_reconstructions(cli, runs, tmp_path):
     models = [avae.load(run, device="cpu") for run in named]
     test = spread(load_for(models[0], "digits").test, 5)
     rows = [test, *(as_images(model.reconstruct(as_tensor(test), seed=2)) for model in models)]
-    assert holds(tmp_path / "figure-7.png", mosaic(rows))
+    assert holds(tmp_path / "figure-7.png", mosaic(rows, CELL, GAP))
 
 
 def test_figure_7_of_ones_own_pictures(cli, runs, pictures, tmp_path):
@@ -121,7 +122,9 @@ def test_figure_7_of_ones_own_pictures(cli, runs, pictures, tmp_path):
     assert files[0].name in written(tmp_path, "figure-7")
     model = avae.load(run, device="cpu")
     x = model.items([str(file) for file in files])
-    assert holds(tmp_path / "figure-7.png", mosaic([as_images(x), as_images(model.reconstruct(x))]))
+    assert holds(
+        tmp_path / "figure-7.png", mosaic([as_images(x), as_images(model.reconstruct(x))], CELL, GAP)
+    )
 
 
 def test_figure_8_shows_the_first_samples_of_each_run(cli, runs, tmp_path):
@@ -131,7 +134,7 @@ def test_figure_8_shows_the_first_samples_of_each_run(cli, runs, tmp_path):
     written(tmp_path, "figure-8", *named)
     drawn = [as_images(avae.load(run, device="cpu").sample(13, seed=6)) for run in named]
     rows = [part for images in drawn for part in (images[:10], images[10:])]
-    assert holds(tmp_path / "figure-8.png", mosaic(rows, lines=2))
+    assert holds(tmp_path / "figure-8.png", mosaic(rows, CELL, GAP, lines=2))
 
 
 @pytest.mark.parametrize("xi", [True, False])
@@ -143,7 +146,7 @@ def test_figure_9_shows_original_decoder_generator(xi, cli, runs, without_xi, tm
     test = spread(load_for(model, "digits").test, 3)
     columns = [test, *(as_images(model.reconstruct(as_tensor(test), realism=t, seed=1)) for t in (0, 1))]
     rows = [np.stack(row) for row in zip(*columns, strict=True)]
-    assert holds(tmp_path / "figure-9.png", mosaic(rows, cell=160))
+    assert holds(tmp_path / "figure-9.png", mosaic(rows, 160, GAP))
 
 
 def test_a_run_that_is_not_finished_is_named_so(cli, runs, copied, tmp_path):

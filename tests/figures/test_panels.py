@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avae.figures.panels import GAP, Scale, mosaic, picture_figure
+from avae.figures.panels import CELL, GAP, Scale, picture_figure
 from avae.figures.writing import file_of
+from avae.visualize.grid import mosaic
 
 
 def pictures(count, side, channels, seed=0):
@@ -39,7 +40,7 @@ def test_a_png_holds_the_pictures_enlarged_a_whole_number_of_times(side, channel
         else (picture_figure(rows))
     )
     whole, cell = pixels(figure), side * factor + GAP
-    (top, left), *others = places_of(mosaic(rows), whole)
+    (top, left), *others = places_of(mosaic(rows, CELL, GAP), whole)
     assert not others
     for y, row in enumerate(rows):
         for x, picture in enumerate(row):
@@ -48,12 +49,12 @@ def test_a_png_holds_the_pictures_enlarged_a_whole_number_of_times(side, channel
             assert np.array_equal(shown, np.broadcast_to(enlarged, shown.shape))
     assert (whole[:top].min() < 128) == dressed  # headings
     assert (whole[:, :left].min() < 128) == dressed  # labels
-    assert (whole[:, left + mosaic(rows).shape[1] :].min() < 128) == dressed  # the scale
+    assert (whole[:, left + mosaic(rows, CELL, GAP).shape[1] :].min() < 128) == dressed  # the scale
 
 
 def test_blocks_of_several_lines_stand_apart():
     rows = [pictures(2, 96, 3, seed) for seed in range(4)]
-    together, apart = mosaic(rows), mosaic(rows, lines=2)
+    together, apart = mosaic(rows, CELL, GAP), mosaic(rows, CELL, GAP, lines=2)
     assert apart.shape[0] == together.shape[0] + 2 * GAP
     assert np.array_equal(apart[: 2 * 96 + GAP], together[: 2 * 96 + GAP])
     assert (apart[2 * 96 + GAP :][: 3 * GAP] == 255).all()

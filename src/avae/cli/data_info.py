@@ -17,7 +17,6 @@ from avae.cli.parsing import parse
 from avae.console import progress_bar
 from avae.data.cache import cache_folder, downloads, prepared_as, unpacked
 from avae.data.dataset import spread
-from avae.data.grids import save_png, sheet
 from avae.data.locating import Located, locate
 from avae.data.packed import is_packed, open_packed, read_labels, read_meta
 from avae.data.preparation import Asked, Preparation
@@ -25,6 +24,7 @@ from avae.data.source import Item, Rejected, Source
 from avae.data.workers import prepare_batch
 from avae.errors import UserError
 from avae.files import require_unused
+from avae.visualize.grid import save_png, sheet
 
 SHOWN = 64
 """Pictures on a contact sheet."""

@@ -11,11 +11,11 @@ from avae.cli.items import numbered, read_items, write_items
 from avae.cli.options import Device, Overwrite, Realism, Run
 from avae.cli.parsing import parse
 from avae.data.dataset import as_images
-from avae.data.grids import grid, save_png
-from avae.data.scatter import save_scatter
 from avae.errors import UserError
 from avae.files import require_unused
 from avae.model import Model, load
+from avae.visualize.grid import grid, save_png
+from avae.visualize.scatter import save_scatter
 
 
 @dataclass(frozen=True)

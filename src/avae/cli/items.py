@@ -12,10 +12,10 @@ from torch import Tensor
 
 from avae.console import progress_bar
 from avae.data.dataset import as_images
-from avae.data.grids import save_png
 from avae.data.pictures import read_pictures
 from avae.errors import UserError
 from avae.model import Model
+from avae.visualize.grid import save_png
 
 
 def read_items(model: Model, path: Path) -> tuple[list[str], Tensor]:

@@ -13,14 +13,14 @@ from avae.cli.options import Device, Overwrite, Pictures, Realism, Run
 from avae.cli.parsing import parse
 from avae.console import progress_bar
 from avae.data.dataset import as_images
-from avae.data.grids import grid, save_png
-from avae.data.scatter import save_scatter
 from avae.errors import UserError
 from avae.figures.invented import coloured, invented_map, map_sheet, meaning, why_no_map
 from avae.figures.writing import file_of
 from avae.files import require_unused, write_atomically
 from avae.model import Model, load
 from avae.runs.preview import ROW, reconstruction_rows
+from avae.visualize.grid import grid, save_png
+from avae.visualize.scatter import save_scatter
 
 
 @dataclass(frozen=True)

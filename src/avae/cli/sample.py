@@ -7,10 +7,10 @@ from avae.cli.items import numbered, write_items
 from avae.cli.options import Device, Overwrite, Run
 from avae.cli.parsing import parse
 from avae.data.dataset import as_images
-from avae.data.grids import save_png, sheet
-from avae.data.scatter import save_scatter
 from avae.files import require_unused
 from avae.model import load
+from avae.visualize.grid import save_png, sheet
+from avae.visualize.scatter import save_scatter
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from avae.figures.style import DPI, GREY, styled
+from avae.visualize.grid import Images, mosaic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +20,6 @@ _HEADING = 36
 _NAME_SIZE, _DETAIL_SIZE = 8, 6
 _BAR, _BAR_TEXT = 16, 170
 
-Pictures = NDArray[np.uint8]
-
 
 @dataclass(frozen=True)
 class Scale:
@@ -35,7 +31,7 @@ class Scale:
 
 
 def picture_figure(
-    rows: Sequence[Pictures],
+    rows: Sequence[Images],
     labels: Sequence[str] = (),
     headings: Sequence[str] = (),
     scale: Scale | None = None,
@@ -55,7 +51,7 @@ def picture_figure(
     from matplotlib.figure import Figure
 
     with styled():
-        pictures = mosaic(rows, cell, lines)
+        pictures = mosaic(rows, cell, GAP, lines)
         height, width = pictures.shape[:2]
         left = MARGIN + _label_width(labels)
         above = MARGIN + (_HEADING if headings else 0)
@@ -74,26 +70,6 @@ def picture_figure(
             bar = figure.add_axes(_box(left + width + 2 * MARGIN, above, _BAR, height, whole))
             _draw_scale(figure, bar, scale)
         return figure
-
-
-def mosaic(rows: Sequence[Pictures], cell: int = CELL, lines: int = 1) -> Pictures:
-    """Put rows of pictures together on white, enlarged a whole number of times: uint8 (H, W, 3).
-
-    Where a block has several lines, a wider gap parts it from the next.
-    """
-    side = max(rows[0].shape[1:3])
-    factor = max(1, round(cell / side))
-    high, wide = (factor * length for length in rows[0].shape[1:3])
-    columns = max(len(row) for row in rows)
-    apart = 2 * GAP if lines > 1 else 0
-    blocks = -(-len(rows) // lines)
-    shape = (len(rows) * (high + GAP) - GAP + (blocks - 1) * apart, columns * (wide + GAP) - GAP, 3)
-    canvas = np.full(shape, 255, dtype=np.uint8)
-    for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            top, left = y * (high + GAP) + y // lines * apart, x * (wide + GAP)
-            canvas[top : top + high, left : left + wide] = picture.repeat(factor, 0).repeat(factor, 1)
-    return canvas
 
 
 def _box(

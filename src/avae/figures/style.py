@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Of Okabe and Ito (2008), to be told apart by everybody."""
+"""Colours of Okabe and Ito (2008), which everybody can tell apart."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 

@@ -48,7 +48,7 @@ class Trained:
 
     @property
     def checksum(self) -> str:
-        """Of its training data."""
+        """The checksum of its training data."""
         return str(self.model.data["checksum"])
 
     def facts(self) -> dict[str, Any]:

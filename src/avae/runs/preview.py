@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avae.data.dataset import DataSet, as_images, as_tensor, spread
-from avae.data.grids import grid, png, sheet
-from avae.data.scatter import scatter_png
 from avae.model import Model
+from avae.visualize.grid import grid, png, sheet
+from avae.visualize.scatter import scatter_png
 
 ROW = 10
 """Test images in a grid of reconstructions."""

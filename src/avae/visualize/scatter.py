@@ -1,4 +1,4 @@
-"""Drawing points: data, reconstructions and samples of the toy example."""
+"""Draw points: data, reconstructions and samples of the toy example."""
 
 import io
 from collections.abc import Mapping

@@ -1,0 +1,97 @@
+"""Draw images side by side, on a canvas of pixels or as a PNG with labels."""
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from avae.files import write_atomically
+
+Images = NDArray[np.uint8]
+
+CELL = 64
+"""Small images are enlarged to about this many pixels, a whole number of times."""
+
+PADDING = 2
+
+_FONT_SIZE = 14
+_MARGIN = 8
+
+
+def mosaic(rows: Sequence[Images], cell: int = CELL, gap: int = PADDING, lines: int = 1) -> Images:
+    """Put rows of images together on white, enlarged a whole number of times.
+
+    Args:
+        rows: uint8 (N, H, W, 1 or 3) each, of one H and W; N need not be the same.
+        cell: pixels that small images are enlarged to, about.
+        gap: pixels between two images.
+        lines: rows of a block, which a wider gap parts from the next.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    side = max(rows[0].shape[1:3])
+    factor = max(1, round(cell / side))
+    high, wide = (factor * length for length in rows[0].shape[1:3])
+    columns = max(len(row) for row in rows)
+    apart = 2 * gap if lines > 1 else 0
+    blocks = -(-len(rows) // lines)
+    shape = (len(rows) * (high + gap) - gap + (blocks - 1) * apart, columns * (wide + gap) - gap, 3)
+    canvas = np.full(shape, 255, dtype=np.uint8)
+    for y, row in enumerate(rows):
+        for x, image in enumerate(row):
+            top, left = y * (high + gap) + y // lines * apart, x * (wide + gap)
+            canvas[top : top + high, left : left + wide] = image.repeat(factor, 0).repeat(factor, 1)
+    return canvas
+
+
+def grid(rows: Sequence[Images], labels: Sequence[str] | None = None) -> Image.Image:
+    """Draw rows of images, as `mosaic` does, within a border and each with its label at the left.
+
+    Args:
+        rows: as `mosaic` takes them.
+        labels: one for each row.
+
+    Returns:
+        An RGB image.
+
+    Raises:
+        ValueError: there are no pictures, or not as many labels as rows.
+    """
+    if not any(len(row) for row in rows):
+        raise ValueError("no pictures to draw")
+    if labels is not None and len(labels) != len(rows):
+        raise ValueError(f"{len(labels)} labels for {len(rows)} rows")
+    images = mosaic(rows)
+    down = (len(images) + PADDING) // len(rows)
+    font = ImageFont.load_default(_FONT_SIZE)
+    widest = max((font.getlength(label) for label in labels or ()), default=None)
+    left = 0 if widest is None else math.ceil(widest) + 2 * _MARGIN
+    border = ((PADDING, PADDING), (left + PADDING, PADDING), (0, 0))
+    canvas = Image.fromarray(np.pad(images, border, constant_values=255))
+    for y, label in enumerate(labels or ()):
+        middle = y * down + PADDING + down // 2
+        ImageDraw.Draw(canvas).text((_MARGIN, middle), label, fill="black", font=font, anchor="lm")
+    return canvas
+
+
+def sheet(images: Images, columns: int | None = None) -> Image.Image:
+    """Draw uint8 images (N, H, W, 1 or 3), row by row, on a sheet as near square as can be."""
+    columns = columns or max(1, math.ceil(math.sqrt(len(images))))
+    return grid([images[start : start + columns] for start in range(0, len(images), columns)])
+
+
+def png(image: Image.Image) -> bytes:
+    """Return the bytes of an image's PNG file."""
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return file.getvalue()
+
+
+def save_png(image: Image.Image, path: str | Path) -> None:
+    """Write a PNG whole or not at all: a reader never sees half a file."""
+    write_atomically(Path(path), png(image))
