@@ -12,6 +12,7 @@ from PIL import Image
 from torch.utils.data import Dataset, TensorDataset
 
 import avae
+from avae.console import Progress
 from avae.data.dataset import as_tensor
 from avae.data.given import packed_from
 from avae.data.packed import open_packed
@@ -183,7 +184,7 @@ def test_nothing_is_left_of_a_packing_that_ends_early(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        packed_from(COLOUR, ASKED, tmp_path, interrupted)
+        packed_from(COLOUR, ASKED, tmp_path, Progress(interrupted))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 

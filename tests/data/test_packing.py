@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from picture_files import folder, noise, pictures
 
+from avae.console import Progress
 from avae.data import packing
 from avae.data.dataset import checksum
 from avae.data.decoding import UnreadableError
@@ -264,7 +265,7 @@ def test_a_reading_that_breaks_off_is_gone_on_with(tmp_path, noted_at_once, unin
     assert not (tmp_path / "packed").exists()
     again = Made(SOME, [7, 8, None])
     done: list[int] = []
-    pack(again.order(tmp_path / "packed"), lambda count, total: done.append(count))
+    pack(again.order(tmp_path / "packed"), Progress(lambda count, total: done.append(count)))
     assert files_of(tmp_path / "packed") == uninterrupted
     finished = after // 64 * 64
     assert len(again.read) == 404 - finished

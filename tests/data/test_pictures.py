@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from picture_files import encoded, folder, link, noise, pictures, tarred, zipped
 
+from avae.console import Progress
 from avae.data import archives as room
 from avae.data.archives import open_pictures
 from avae.data.pictures import read_pictures
@@ -53,7 +54,7 @@ def test_more_pictures_than_a_batch_keep_their_places(tmp_path: Path) -> None:
     calls: list[tuple[int, int | None]] = []
     source = tarred(tmp_path / "x.tar.gz", files)
     names, images, rejected = read_pictures(
-        source, Preparation(4, 1), lambda done, total: calls.append((done, total))
+        source, Preparation(4, 1), Progress(lambda done, total: calls.append((done, total)))
     )
     assert [int(name[:3]) for name in names] == images[:, 0, 0, 0].tolist()
     assert [item.name for item in rejected] == ["050.png", "150.png"]

@@ -8,6 +8,7 @@ import torch
 from test_figures import written
 
 import avae
+from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor, spread
 from avae.figures.tradeoff import REALISM, Curve, Point, curve_of, tradeoff_figure
 from avae.figures.trained import open_runs
@@ -47,7 +48,11 @@ def test_mixing_is_linear_so_its_error_is_a_parabola(runs):
     images = spread(load_for(run.model, "digits").test, 30)
     counted = []
     curve = curve_of(
-        run, images, 0, lambda drawn: float(sum(len(x) for x in drawn)), lambda *n: counted.append(n)
+        run,
+        images,
+        0,
+        lambda drawn: float(sum(len(x) for x in drawn)),
+        Progress(lambda *n: counted.append(n)),
     )
     assert [point.rfid for point in curve.points] == [30.0] * 5
     parabola = np.polyfit(REALISM[::2], [point.mse for point in curve.points[::2]], 2)
@@ -62,9 +67,7 @@ def test_what_is_measured_is_what_the_model_reconstructs(runs):
     run = open_runs([runs["digits-avae"]], "cpu")[0]
     images = load_for(run.model, "digits").train[:300]
     seen = []
-    curve_of(
-        run, images, 4, lambda drawn: float(len(seen.append(torch.cat(list(drawn))) or "")), lambda *n: None
-    )
+    curve_of(run, images, 4, lambda drawn: float(len(seen.append(torch.cat(list(drawn))) or "")), SILENT)
     model = avae.load(runs["digits-avae"], device="cpu")
     for t, drawn in zip(REALISM, seen, strict=True):
         assert torch.allclose(drawn, model.reconstruct(as_tensor(images), realism=t, seed=4), atol=1e-5)
