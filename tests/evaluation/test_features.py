@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from torch_fidelity import calculate_metrics
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+from avae.console import Progress
 from avae.errors import UserError
 from avae.evaluation.distances import frechet_distance, kernel_distance, statistics_of
 from avae.evaluation.features import features_of, open_features
@@ -229,9 +230,10 @@ def test_how_images_are_divided_makes_no_difference():
     whole = features_of(extractor, [images])
     assert whole.dtype == np.float64
     for size in (1, 7, 64, 150):
-        done = []
-        assert np.array_equal(features_of(extractor, images.split(size), done.append), whole)
-        assert sum(done) == 300
+        done: list[int] = []
+        progress = Progress(lambda count, total, done=done: done.append(count))
+        assert np.array_equal(features_of(extractor, images.split(size), progress), whole)
+        assert done[-1] == 300
     assert max(extractor.module.seen) == 64
 
 
