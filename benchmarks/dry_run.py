@@ -2,7 +2,7 @@
 
     python benchmarks/dry_run.py --data PICTURES [--steps 40]
 
-Time: seconds a step of `avae train --compile off`, the last half of the steps, between two estimates whose
+Time: seconds a step of `avae train --compile off`, the last half of the steps, between two dry runs whose
 mean counts. Memory: growth of a process's resident memory over two training steps, libraries warm before.
 """
 
@@ -19,13 +19,12 @@ from pathlib import Path
 
 import torch
 
-from avae.engine.optimizers import Rates, adams
-from avae.engine.step import Batches, Phase, training_step
-from avae.recipes.build import build_framework
+from avae.profiling.estimate import estimate_run
+from avae.profiling.step_time import random_trainer, seconds_per_step, take_step
 from avae.recipes.config import Config
 from avae.recipes.defaults import completed
-from avae.runs import dry_run
-from avae.runs.draws import divided
+
+CPU = torch.device("cpu")
 
 CASES = {
     "demo": {"recipe": "demo"},
@@ -55,11 +54,10 @@ def main() -> None:
     print("| run | s a step | estimated | ratio | GB | estimated | ratio |\n|---|---|---|---|---|---|---|")
     for name, case in CASES.items():
         config = config_of(case, asked.data)
-        estimates = [dry_run.estimated(config, torch.device("cpu"))]
+        before = seconds_per_step(config, CPU)
         seconds = trained(case, asked.data, asked.steps)
-        estimates.append(dry_run.estimated(config, torch.device("cpu")))
-        expected = statistics.mean(estimate.seconds for estimate in estimates)
-        need = estimates[0].memory[config.micro_batches].total / 1e9
+        expected = statistics.mean((before, seconds_per_step(config, CPU)))
+        need = estimate_run(config).own_memory.total / 1e9
         arguments = ["--data", asked.data, "--memory-of", name]
         said = subprocess.run(
             [sys.executable, __file__, *arguments], check=True, capture_output=True, text=True
@@ -99,7 +97,8 @@ def trained(case: dict, data: str, steps: int) -> float:
 
 def grown(config: Config) -> int:
     """Return by how many bytes two training steps make this process grow, what it warms up with aside."""
-    two_steps(Config("", "", "", 1, size=16, channels=3, width=2, network=config.network, batch_size=4))
+    tiny = {"size": 16, "channels": 3, "width": 2, "network": config.network, "batch_size": 4}
+    two_steps(config_of(tiny, config.data))
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     two_steps(config)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -107,19 +106,10 @@ def grown(config: Config) -> int:
 
 
 def two_steps(config: Config) -> None:
-    framework = build_framework(config).to(memory_format=torch.channels_last).train()
-    optimizers = adams(framework.networks, Rates(1e-4))
-    phases = dry_run.phases_of(config, framework)
-    x = torch.rand(config.batch_size, config.channels, config.size, config.size)
-    x = x.to(memory_format=torch.channels_last)
-
-    def batches(phase: Phase) -> Batches:
-        shapes = phase.noise_shapes(config.batch_size)
-        noise = {name: torch.randn(shape) for name, shape in shapes.items()}
-        return divided(x, noise, config.batch_size // config.micro_batches)
-
+    trainer = random_trainer(config, CPU)
     for _ in range(2):
-        training_step(0, phases, framework.networks, optimizers, batches)  # step 0: all phases are due
+        for phase in trainer.phases:
+            take_step(trainer, phase, 0)
 
 
 if __name__ == "__main__":

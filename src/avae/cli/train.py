@@ -22,7 +22,7 @@ class Train:
     overwrite: bool = False
     """Replace the run in --out."""
     dry_run: bool = False
-    """Print parameters, estimated memory and time, and start nothing."""
+    """Print parameters, estimated memory and the time of a few steps, and start nothing."""
 
 
 def run(arguments: list[str]) -> int:
@@ -42,7 +42,7 @@ def run(arguments: list[str]) -> int:
     if asked.resume and (saved := read_run(Path(asked.config.out))):
         asked = parse(Train, prog, flags, Train(as_asked(saved.config, asked.config)))
     if asked.dry_run:
-        from avae.runs.dry_run import dry_run
+        from avae.profiling.dry_run import dry_run
 
         dry_run(asked.config, resume=asked.resume, overwrite=asked.overwrite)
         return 0

@@ -21,6 +21,8 @@ Losses = Callable[[Tensor, Noise], tuple[dict[str, Tensor], Terms]]
 Batches = Sequence[tuple[Tensor, Noise]]
 Result = tuple[Gradients, Terms]
 Ready = Callable[[str, Grads], None]
+Average = Callable[[Sequence[Tensor]], Callable[[], Sequence[Tensor]]]
+"""Begins to average tensors over the processes; returns a function that waits for the means."""
 
 
 def _no_noise(n: int) -> NoiseShapes:
@@ -91,9 +93,10 @@ def mean_gradients(
     networks: Mapping[str, nn.Module],
     batches: Batches,
     differentiate: Differentiate = gradients,
+    average: Average = distributed.average,
 ) -> Result:
     """Return gradients and terms as of all micro-batches of all processes joined, which are of one size."""
-    mean = _Mean(len(batches))
+    mean = _Mean(len(batches), average)
     for x, noise in batches:
         _, terms = differentiate(phase, networks, x, noise, mean.add)
         mean.add(_TERMS, tuple(terms.values()))
@@ -112,8 +115,8 @@ class _Mean:
     So a network's are on their way while the next one's are still being computed.
     """
 
-    def __init__(self, parts: int) -> None:
-        self._parts = parts
+    def __init__(self, parts: int, average: Average) -> None:
+        self._parts, self._average = parts, average
         self._seen: Counter[str] = Counter()
         self._sums: Gradients = {}
         self._coming: dict[str, Callable[[], Sequence[Tensor]]] = {}
@@ -126,7 +129,7 @@ class _Mean:
             tensors = [grad for grad in self._sums[name] if grad is not None]
             if self._parts > 1:
                 torch._foreach_div_(tensors, self._parts)
-            self._coming[name] = distributed.average(tensors)
+            self._coming[name] = self._average(tensors)
 
     def arrived(self) -> Gradients:
         """Return the means by name, once they are there."""

@@ -1,0 +1,52 @@
+"""avae train --dry-run: report what a run takes, without starting it."""
+
+import dataclasses
+
+from rich.console import Console
+
+from avae.data.locating import BUILT_IN
+from avae.data.sets import NAMED
+from avae.distributed import rank
+from avae.errors import UserError
+from avae.profiling.device_memory import room_for_tensors
+from avae.profiling.estimate import estimate_run
+from avae.profiling.report import print_memory, print_time
+from avae.profiling.step_time import seconds_per_step
+from avae.recipes.config import Config
+from avae.recipes.defaults import completed
+from avae.runs.reading import load_with_progress
+from avae.runs.settling import checked, settled
+
+
+def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Print what a run takes, and refuse settings that it would refuse; write nothing to its folder.
+
+    Pictures are read, and so packed in the cache, only if nothing else determines their size. A few steps
+    are computed on random items to time them, if the device's memory suffices; every process times its own,
+    and rank 0 prints.
+    """
+    config, device, _ = checked(config, resume, overwrite)
+    config = resolve_without_data(config)
+    console = Console(stderr=True, quiet=rank() > 0)
+    with console.status("estimating memory: up to a minute for large networks"):
+        estimate = estimate_run(config)
+    if rank() == 0:
+        # Before the steps, so that memory is reported even if the system kills them for it.
+        print_memory(estimate, device)
+    seconds, room = None, room_for_tensors(device)
+    if estimate.own_memory.total <= room:
+        with console.status("timing a few steps on random items"):
+            seconds = seconds_per_step(config, device)
+    if rank() == 0:
+        print_time(estimate, seconds, room)
+
+
+def resolve_without_data(config: Config) -> Config:
+    """Fill in what a published data set is known to determine; for others, read the data as training does."""
+    named = NAMED.get(config.data.partition(":")[0])
+    if named and config.network == "mlp":
+        raise UserError(f"--network mlp does not fit {named.name}, which is made of images")
+    size = config.size or (named.size if named else None)
+    if config.data in BUILT_IN or size is None:
+        return settled(config, load_with_progress(config.data, config))
+    return completed(dataclasses.replace(config, size=size, channels=config.channels or 3))

@@ -1,0 +1,178 @@
+"""Estimate the memory and the FLOPs of a run from fake tensors."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from avae.distributed import share, world_size
+from avae.engine.step import Phase
+from avae.errors import UserError
+from avae.frameworks.base import Framework
+from avae.profiling.cost import Cost, fake_tensors, nbytes, phase_cost
+from avae.recipes.build import build_framework, build_regularizers
+from avae.recipes.config import Config
+from avae.runs.division import check_division
+from avae.runs.phases import phases
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one process when it needs most.
+
+    Attributes:
+        weights, moments, average, batch: held all the time.
+        gradients: those of a micro-batch, and the sum of those before it.
+        activations: all other tensors that a micro-batch makes.
+        exchanged: the joined gradients of the largest network, which several processes average once
+            activations are freed.
+    """
+
+    weights: int
+    moments: int
+    average: int
+    batch: int
+    gradients: int
+    activations: int
+    exchanged: int
+
+    @property
+    def total(self) -> int:
+        """Return the largest number of bytes held at one time."""
+        held = self.weights + self.moments + self.average + self.batch + self.gradients
+        return held + max(self.activations, self.exchanged)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Memory and FLOPs of a run.
+
+    Attributes:
+        config: resolved.
+        parameters: number of each network's parameters, by name.
+        memory: by number of micro-batches, for every number that can divide the batch.
+        flops: of one process in a step, by phase, averaged over steps.
+    """
+
+    config: Config
+    parameters: dict[str, int]
+    memory: dict[int, Memory]
+    flops: dict[str, float]
+
+    @property
+    def local_items(self) -> int:
+        """Return how many items of a batch this process has."""
+        return _local_items(self.config)
+
+    @property
+    def own_memory(self) -> Memory:
+        """Return the memory with the number of micro-batches that the run has."""
+        return self.memory[self.config.micro_batches]
+
+
+def estimate_run(config: Config) -> Estimate:
+    """Estimate a run with a resolved config."""
+    with fake_tensors():
+        framework = fake_framework(config)
+        check_division(config, framework)
+        # Fake tensors are the same on any device.
+        all_phases = phases(
+            framework, build_regularizers(config, framework), torch.device("cpu"), config.precision
+        )
+        numbers = [k for k in candidate_micro_batches(config) if _divides(config, framework, k)]
+        # The memory of a micro-batch is linear in its items: two sizes determine the others.
+        counted = {min(numbers), config.micro_batches, max(numbers)}
+        costs = {k: _phase_costs(config, framework, all_phases, k) for k in sorted(counted)}
+        batches = [_fake_batch(config, phase, _local_items(config)) for phase in all_phases]
+        batch = max(nbytes((x, *noise.values())) for x, noise in batches)
+        return Estimate(
+            config,
+            {
+                name: sum(parameter.numel() for parameter in network.parameters())
+                for name, network in framework.networks.items()
+            },
+            {k: _memory(config, framework, k, _peak(config, k, costs), batch) for k in numbers},
+            {
+                phase.name: config.micro_batches * cost.flops / phase.every
+                for phase, cost in zip(all_phases, costs[config.micro_batches], strict=True)
+            },
+        )
+
+
+def fake_framework(config: Config) -> Framework:
+    """Build a framework of fake tensors, laid out in memory as in training."""
+    framework = build_framework(config).train()
+    for tensor in (*framework.parameters(), *framework.buffers()):
+        tensor.data = _match_training(tensor.data, config)
+    for control in framework.controls.values():
+        control.state = torch.empty_like(control.state)
+    return framework
+
+
+def candidate_micro_batches(config: Config) -> list[int]:
+    """Return the numbers of micro-batches to report: powers of two, and the configured number."""
+    powers = {2**k for k in range(_local_items(config).bit_length())}
+    return sorted(powers | {config.micro_batches})
+
+
+def _divides(config: Config, framework: Framework, micro_batches: int) -> bool:
+    if micro_batches == config.micro_batches:
+        return True
+    try:
+        check_division(dataclasses.replace(config, micro_batches=micro_batches), framework)
+    except UserError:
+        return False
+    return True
+
+
+def _match_training(tensor: Tensor, config: Config) -> Tensor:
+    """Return a tensor with the type and memory layout that it has in training."""
+    dtype = torch.float64 if config.precision == "fp64" else torch.float32
+    layout = torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
+    return tensor.to(dtype if tensor.is_floating_point() else tensor.dtype, memory_format=layout)
+
+
+def _fake_batch(config: Config, phase: Phase, items: int) -> tuple[Tensor, dict[str, Tensor]]:
+    side = () if config.network == "mlp" else (config.size or 0,) * 2
+    x = torch.empty(items, config.channels or 0, *side)
+    noise = {name: torch.empty(shape) for name, shape in phase.noise_shapes(items).items()}
+    return _match_training(x, config), {n: _match_training(tensor, config) for n, tensor in noise.items()}
+
+
+def _local_items(config: Config) -> int:
+    return len(share(config.batch_size))
+
+
+def _phase_costs(
+    config: Config, framework: Framework, all_phases: list[Phase], micro_batches: int
+) -> list[Cost]:
+    """Return the cost of one micro-batch in every phase."""
+    items = _local_items(config) // micro_batches
+    return [phase_cost(phase, framework.networks, *_fake_batch(config, phase, items)) for phase in all_phases]
+
+
+def _peak(config: Config, micro_batches: int, costs: dict[int, list[Cost]]) -> int:
+    """Return the largest peak of a phase for any number of micro-batches, interpolated between known ones."""
+    if micro_batches in costs:
+        return max(cost.peak for cost in costs[micro_batches])
+    most, fewest = max(costs), min(costs)
+    a, b, items = (_local_items(config) // k for k in (most, fewest, micro_batches))
+    pairs = zip(costs[most], costs[fewest], strict=True)
+    return max(round(low.peak + (high.peak - low.peak) * (items - a) / (b - a)) for low, high in pairs)
+
+
+def _memory(config: Config, framework: Framework, micro_batches: int, peak: int, batch: int) -> Memory:
+    networks = framework.networks
+    sizes = [nbytes(network.parameters()) for network in networks.values()]
+    averaged = [networks[name] for name in framework.averaged if config.ema_half_life]
+    gradients = sum(sizes)
+    return Memory(
+        weights=gradients + nbytes(framework.buffers()),
+        moments=2 * gradients,
+        average=sum(nbytes((*each.parameters(), *each.buffers())) for each in averaged),
+        batch=batch,
+        gradients=gradients * (1 if micro_batches == 1 else 2),
+        activations=max(0, peak - gradients),
+        exchanged=max(sizes) if world_size() > 1 else 0,
+    )

@@ -1,0 +1,99 @@
+"""Time real training steps of a run on its device."""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avae.data.dataset import DataSet
+from avae.distributed import rank
+from avae.engine.step import Phase, apply, mean_gradients
+from avae.recipes.config import Config
+from avae.runs.train import Training
+
+WARM_UP, TIMED = 2, 5
+"""Steps of each phase before timing starts, and steps to take the median of."""
+
+TIME_LIMIT = 20.0
+"""Seconds after which no further step of a phase begins: steps of large networks may take minutes."""
+
+
+def seconds_per_step(config: Config, device: torch.device) -> float | None:
+    """Return the seconds of an average step, measured on random items; None if memory runs out.
+
+    The steps are eager and compute this process's share of the batch, without the exchange between
+    processes. Each phase is timed on its own, and counts by how often it is due.
+
+    Args:
+        config: resolved.
+        device: to train on.
+    """
+    try:
+        trainer = random_trainer(config, device)
+        return sum(_phase_seconds(trainer, phase) / phase.every for phase in trainer.phases)
+    except (MemoryError, RuntimeError) as error:
+        # On a CPU, torch raises a plain RuntimeError.
+        if isinstance(error, RuntimeError) and not any(
+            words in str(error) for words in ("out of memory", "DefaultCPUAllocator")
+        ):
+            raise
+        return None
+
+
+def random_trainer(config: Config, device: torch.device) -> Training:
+    """Return a trainer with one batch of random items of the run's shape for data, and no evaluation."""
+    # An evaluator would load the networks that compute features.
+    config = dataclasses.replace(config, evaluate_every=0, keep_best=None)
+    return Training(config, _random_data(config), device, None)
+
+
+def take_step(trainer: Training, phase: Phase, step: int) -> None:
+    """Take one step of one phase: gradients, optimizers, moving averages and coefficients."""
+    networks, batches = trainer.framework.networks, trainer.draws.micro_batches(step, phase)
+    by_network, terms = mean_gradients(phase, networks, batches, average=_own_only)
+    apply(by_network, networks, trainer.optimizers)
+    for control in trainer.framework.controls.values():
+        control.update(terms)
+    if phase.name == "main":
+        for name, average in trainer.averages.items():
+            average.update_parameters(networks[name])
+
+
+def _phase_seconds(trainer: Training, phase: Phase) -> float:
+    """Return the median time of a phase's steps, or the last one's if the time limit allows no more."""
+    times: list[float] = []
+    while len(times) < WARM_UP + TIMED and sum(times) < TIME_LIMIT:
+        _synchronize(trainer.device)
+        start = time.perf_counter()
+        take_step(trainer, phase, len(times))
+        _synchronize(trainer.device)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[WARM_UP:] or times[-1:])
+
+
+def _own_only(tensors: Sequence[Tensor]) -> Callable[[], Sequence[Tensor]]:
+    """Stand in for the average over processes, which would have to join first."""
+    return lambda: tensors
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def _random_data(config: Config) -> DataSet:
+    rng = np.random.default_rng(rank())
+    count, channels = config.batch_size, config.channels or 0
+    items: NDArray[Any]
+    if config.network == "mlp":
+        items = rng.standard_normal((count, channels), dtype=np.float32)
+    else:
+        side = config.size or 0
+        items = rng.integers(0, 256, (count, side, side, channels), dtype=np.uint8)
+    return DataSet("random items", items, items, "")
