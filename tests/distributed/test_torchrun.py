@@ -14,7 +14,7 @@ import avae
 from avae.engine.log import read_stats
 
 FRAMEWORKS = {
-    "avae-controls": {"latent_weighting": "posterior", "target_kl": 2.0, "ema_half_life": 100},
+    "avae-controls": {"latent_weighting": "annealed", "target_kl": 2.0, "ema_half_life": 100},
     "vaegan": {"framework": "vaegan"},
     "bigan": {"framework": "bigan"},
     "avae-pictures-regularized": {

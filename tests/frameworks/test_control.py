@@ -41,11 +41,11 @@ def test_the_first_updates_by_hand():
     assert float(control.value) == pytest.approx(math.exp(first + 0.02 + 1))
 
 
-def test_a_target_may_be_a_term():
-    control = Control("a", "b", COURSE)
-    control.update({"a": torch.tensor(3.0), "b": torch.tensor(3.0)})
+def test_at_its_target_it_stays_and_above_it_grows():
+    control = Control("kl", 3.0, COURSE)
+    control.update({"kl": torch.tensor(3.0)})
     assert float(control.value) == 1
-    control.update({"a": torch.tensor(3.0), "b": torch.tensor(1.5)})
+    control.update({"kl": torch.tensor(6.0)})
     assert float(control.value) > 1
 
 
@@ -58,8 +58,8 @@ def test_the_value_stays_within_its_bounds_and_finite(term, bound):
 
 
 def test_a_target_of_zero_counts_as_small():
-    control = Control("a", "b", COURSE)
-    control.update({"a": torch.tensor(0.1), "b": torch.tensor(0.0)})
+    control = Control("kl", 0.0, COURSE)
+    control.update({"kl": torch.tensor(0.1)})
     assert 1 < float(control.value) < 100
 
 

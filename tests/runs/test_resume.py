@@ -31,7 +31,7 @@ VARIANTS = {
     "bigan": {"framework": "bigan", "ema_half_life": 100},
     "avae-a-softmax-without-xi": {"latent_loss": "a", "latent_weighting": "softmax", "xi_dim": 0},
     "avae-annealed": {"latent_weighting": "annealed", "latent_codes": "pictures"},
-    "avae-controlled": {"latent_weighting": "posterior", "target_kl": 5.0},
+    "avae-controlled": {"latent_weighting": "annealed", "target_kl": 5.0},
     "avae-bf16": {"precision": "bf16", "steps": 5},
     "toy": {"recipe": "toy", "code_dim": 1},
     "avae-regularized-augmented": {"r1": 0.1, "path_length": 1e-3, "augment": True, "flip": True},

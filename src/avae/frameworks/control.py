@@ -78,14 +78,14 @@ class Control(Moving):
 
     Args:
         term: the term's name.
-        target: for it: a number, or the name of another term; all are positive.
+        target: for it; both are positive.
         course: how.
 
     Attributes:
         state: (2,) the integral and the value.
     """
 
-    def __init__(self, term: str, target: float | str, course: Course) -> None:
+    def __init__(self, term: str, target: float, course: Course) -> None:
         self.term, self.target, self.course = term, target, course
         self.state = torch.tensor([math.log(course.start), course.start])
 
@@ -98,15 +98,14 @@ class Control(Moving):
         course = self.course
         lowest = math.log(min(course.lowest, course.start))
         highest = math.log(max(course.highest, course.start))
-        target = terms[self.target] if isinstance(self.target, str) else self.target
-        error = _log_ratio(terms[self.term], target).to(self.state)
+        error = _log_ratio(terms[self.term], self.target).to(self.state)
         integral = (self.state[0] + course.integral_gain * error).clamp(lowest, highest)
         value = (integral + course.proportional_gain * error).clamp(lowest, highest).exp()
         self.state = torch.stack([integral, value])
 
 
-def _log_ratio(term: Tensor, target: Tensor | float) -> Tensor:
-    """Return log(term / target), cut to [-1, 1]; a target of zero, as an empty code has, counts as small."""
+def _log_ratio(term: Tensor, target: float) -> Tensor:
+    """Return log(term / target), cut to [-1, 1]; a target of zero counts as small."""
     tiny = torch.finfo(term.dtype).tiny
     return (term.clamp(min=tiny) / torch.as_tensor(target).clamp(min=tiny)).log().clamp(-1, 1)
 

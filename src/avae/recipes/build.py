@@ -153,13 +153,8 @@ def _weighting(config: Config) -> Weighting:
         "equation": lambda: Equation(number),
         "softmax": Softmax,
         "annealed": lambda: Balanced(Annealed(number, ANNEALED_TO * number, config.steps)),
-        "posterior": lambda: Balanced(_rho_at_posterior_level(number)),
     }
     return weightings[name]()
-
-
-def _rho_at_posterior_level(start: float) -> Control:
-    return Control("latent_consistency", "posterior_level", Course(start, 0.03, 3.0, 1e-3))
 
 
 Maker = Callable[[int], nn.Module]

@@ -76,8 +76,7 @@ class Config:
     """Eq. 12 (a) or Eq. 16 (b). AVAE only."""
     latent_weighting: str = "balanced"
     """Weight of L_Z: equation[:FACTOR] or softmax; or at most RHO times L_M at each picture: balanced[:RHO],
-    annealed[:RHO] (falling over the run) or posterior[:RHO] (from there on, to hold latent consistency at the
-    posterior's level). AVAE only."""
+    or annealed[:RHO] (falling over the run). AVAE only."""
     latent_codes: Literal["prior", "pictures"] = "prior"
     """Codes that L_Z asks the generator for: prior draws (the paper's), or those of the training items, with
     prior draws only asked to look real. AVAE only."""
@@ -227,11 +226,11 @@ def learning_rate_factor(config: Config, step: int) -> float:
 def parse_weighting(text: str) -> tuple[str, float]:
     """Split "balanced:0.3" into its name and number (1 where none is given); raise UserError if unknown."""
     name, _, number = text.partition(":")
-    known = ("balanced", "annealed", "posterior", "equation", "softmax")
+    known = ("balanced", "annealed", "equation", "softmax")
     if name not in known or (name == "softmax" and number):
         raise UserError(
             f"--latent-weighting {text}: not known{suggestion(name, known)}; "
-            "write balanced[:RHO], annealed[:RHO], posterior[:RHO], equation[:FACTOR] or softmax"
+            "write balanced[:RHO], annealed[:RHO], equation[:FACTOR] or softmax"
         )
     try:
         value = float(number) if number else 1.0
