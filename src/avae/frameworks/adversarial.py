@@ -12,27 +12,29 @@ class Adversarial(Framework):
     Attributes:
         code_dim: d.
         critic: large logits mean generated.
-        augmentation: of all that the critic sees, and of nothing else.
+        augmentation: of all that the critic sees, and of nothing else; None for none.
         drawer: the network that is to please the critic with prior draws.
     """
 
     code_dim: int
     critic: nn.Module
-    augmentation: Augmentation
+    augmentation: Augmentation | None
     drawer: str
 
     def critic_noise_shapes(self, n: int) -> NoiseShapes:
         """Name and shape of every noise tensor that the critic's view of n real and n drawn items takes."""
+        if self.augmentation is None:
+            return {}
         columns = self.augmentation.columns
-        return {"augment_real": (n, columns), "augment_fake": (n, columns)} if columns else {}
+        return {"augment_real": (n, columns), "augment_fake": (n, columns)}
 
     def seen_real(self, x: Tensor, noise: Noise) -> Tensor:
         """Return real items as the critic sees them."""
-        return self.augmentation(x, noise["augment_real"]) if self.augmentation.columns else x
+        return self.augmentation(x, noise["augment_real"]) if self.augmentation else x
 
     def seen_fake(self, x: Tensor, noise: Noise) -> Tensor:
         """Return drawn items as the critic sees them."""
-        return self.augmentation(x, noise["augment_fake"]) if self.augmentation.columns else x
+        return self.augmentation(x, noise["augment_fake"]) if self.augmentation else x
 
     def judge_real(self, seen: Tensor, x: Tensor) -> Tensor:
         """Return the critic's logits (N,) of real items, given them as it sees them and as they are."""

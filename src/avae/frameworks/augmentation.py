@@ -22,22 +22,13 @@ class Augmentation(Protocol):
     """What frameworks ask of an augmentation.
 
     Attributes:
-        columns: standard normal numbers that an item takes; with 0 it is never called.
+        columns: standard normal numbers that an item takes.
     """
 
     columns: int
 
     def __call__(self, x: Tensor, noise: Tensor) -> Tensor:
         """Return items (N, ...), each changed as its noise (N, columns) says, in a differentiable way."""
-
-
-class Unchanged:
-    """Items as they are."""
-
-    columns = 0
-
-    def __call__(self, x: Tensor, noise: Tensor) -> Tensor:
-        return x
 
 
 class DiffAugment:

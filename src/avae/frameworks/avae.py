@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor, nn
 
 from avae.frameworks.adversarial import Adversarial, adversarial_terms
-from avae.frameworks.augmentation import Augmentation, Unchanged
+from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass
 from avae.frameworks.codes import Codes, PriorCodes
 from avae.frameworks.control import Coefficient
@@ -54,7 +54,7 @@ class AVAE(VAE, Adversarial):
         code_scale: Callable[[Tensor], Tensor] = code_scale_b,
         weighting: Weighting = Balanced(),  # noqa: B008 - frozen
         codes: Codes = PriorCodes(),  # noqa: B008 - stateless
-        augmentation: Augmentation = Unchanged(),  # noqa: B008 - stateless
+        augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__(encoder, decoder, code_dim, beta)
         self.generator = generator

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from avae.frameworks.adversarial import adversarial_terms
-from avae.frameworks.augmentation import Augmentation, Unchanged
+from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.base import Losses, Noise, Pass
 from avae.frameworks.gan import GAN
 from avae.losses import critic_loss, joint_loss
@@ -30,7 +30,7 @@ class BiGAN(GAN):
         generator: nn.Module,
         critic: nn.Module,
         code_dim: int,
-        augmentation: Augmentation = Unchanged(),  # noqa: B008 - stateless
+        augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__(generator, critic, code_dim, augmentation)
         self.encoder = encoder

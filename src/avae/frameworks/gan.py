@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from avae.errors import UserError
 from avae.frameworks.adversarial import Adversarial, adversarial_terms
-from avae.frameworks.augmentation import Augmentation, Unchanged
+from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass, refuse_realism
 from avae.losses import critic_loss, manifold_loss
 
@@ -35,7 +35,7 @@ class GAN(Adversarial):
         generator: nn.Module,
         critic: nn.Module,
         code_dim: int,
-        augmentation: Augmentation = Unchanged(),  # noqa: B008 - stateless
+        augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__()
         self.generator = generator

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from avae.frameworks.adversarial import Adversarial, adversarial_terms
-from avae.frameworks.augmentation import Augmentation, Unchanged
+from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.base import Losses, Noise, NoiseShapes
 from avae.frameworks.control import Coefficient, value_of
 from avae.frameworks.vae import VAE
@@ -38,7 +38,7 @@ class VAEGAN(VAE, Adversarial):
         code_dim: int,
         beta: Coefficient = 1.0,
         gamma: float = GAMMA,
-        augmentation: Augmentation = Unchanged(),  # noqa: B008 - stateless
+        augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__(encoder, decoder, code_dim, beta)
         self.critic = critic

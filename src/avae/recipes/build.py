@@ -10,7 +10,7 @@ from torch import nn
 from avae.errors import UserError
 from avae.frameworks import AVAE, GAN, VAE, VAEGAN, BiGAN, Framework
 from avae.frameworks.adversarial import Adversarial
-from avae.frameworks.augmentation import Augmentation, DiffAugment, Unchanged
+from avae.frameworks.augmentation import Augmentation, DiffAugment
 from avae.frameworks.codes import Codes, PictureCodes, PriorCodes
 from avae.frameworks.control import Annealed, Coefficient, Control, Course
 from avae.frameworks.regularizers import R1, PathLength, Regularizer
@@ -130,8 +130,8 @@ def build_regularizers(config: Config, framework: Framework) -> list[Regularizer
     return made
 
 
-def _augmentation(config: Config) -> Augmentation:
-    return DiffAugment() if config.augment else Unchanged()
+def _augmentation(config: Config) -> Augmentation | None:
+    return DiffAugment() if config.augment else None
 
 
 def _beta(config: Config) -> Coefficient:
