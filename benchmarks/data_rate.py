@@ -153,7 +153,7 @@ def share_of_a_step(packed: Path) -> dict[str, float]:
     config = Config(recipe="", data="", out="", steps=1, size=64, channels=3, width=32)
     framework = build_framework(config).to(memory_format=torch.channels_last)
     optimizers = adams(framework.networks, Rates(2e-4))
-    phases = [Phase("main", framework.losses)]
+    phases = [Phase("main", framework.losses, framework.networks)]
     feed = Feed(np.load(packed, mmap_mode="r"), CPU, 0, BATCH, flip=True)
     noise = {name: torch.randn(shape) for name, shape in framework.noise_shapes(BATCH).items()}
     waiting, whole = [], []
@@ -161,7 +161,7 @@ def share_of_a_step(packed: Path) -> dict[str, float]:
         began = time.perf_counter()
         x = feed.batch(step, range(BATCH))
         waiting.append(time.perf_counter() - began)
-        training_step(step, phases, framework.networks, optimizers, lambda phase, x=x: [(x, noise)])
+        training_step(step, phases, optimizers, lambda step, phase, x=x: [(x, noise)])
         whole.append(time.perf_counter() - began)
     data, step_time = statistics.median(waiting[2:]), statistics.median(whole[2:])
     print(

@@ -48,10 +48,10 @@ def stepper(size: int, width: int, layout: torch.memory_format):
     config = Config(recipe="", data="", out="", steps=1, size=size, channels=3, width=width)
     framework = build_framework(config).to(memory_format=layout)
     optimizers = adams(framework.networks, Rates(2e-4))
-    phases = [Phase("main", framework.losses)]
+    phases = [Phase("main", framework.losses, framework.networks)]
     x = (torch.rand(64, 3, size, size) * 2 - 1).to(memory_format=layout)
     noise = {name: torch.randn(shape) for name, shape in framework.noise_shapes(64).items()}
-    return lambda: training_step(0, phases, framework.networks, optimizers, lambda phase: [(x, noise)])
+    return lambda: training_step(0, phases, optimizers, lambda step, phase: [(x, noise)])
 
 
 if __name__ == "__main__":

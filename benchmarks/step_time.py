@@ -128,11 +128,11 @@ def our_step(asked: argparse.Namespace, name: str, compiled: bool) -> Step:
     framework = framework.to(memory_format=torch.channels_last)
     x = x.to(memory_format=torch.channels_last)
     optimizers = adams(framework.networks, Rates(2e-4))
-    phases = [Phase("main", in_precision(framework.losses, x.device, asked.precision))]
-    fast = Compiled([], Path(tempfile.gettempdir()))
+    phases = [Phase("main", in_precision(framework.losses, x.device, asked.precision), framework.networks)]
+    fast = Compiled(Path(tempfile.gettempdir()))
     differentiate = fast if compiled else gradients
     return lambda: training_step(
-        0, phases, framework.networks, optimizers, lambda phase: [(x, noise)], differentiate
+        0, phases, optimizers, lambda step, phase: [(x, noise)], differentiate=differentiate
     )
 
 
@@ -177,10 +177,10 @@ def rates(asked: argparse.Namespace, name: str) -> dict[str, float]:
     framework, x, noise = made(asked, name)
     framework = framework.to(memory_format=torch.channels_last)
     x = x.to(memory_format=torch.channels_last)
-    phase = Phase("main", in_precision(framework.losses, x.device, asked.precision))
+    phase = Phase("main", in_precision(framework.losses, x.device, asked.precision), framework.networks)
     with FlopCounterMode(display=False) as counter:
-        gradients(phase, framework.networks, x, noise)
-    graph = traced(phase, framework.networks, [], x, noise)
+        gradients(phase, x, noise)
+    graph = traced(phase, x, noise)
     alone: dict[str, list[Any]] = {}
     for node in graph.graph.nodes:
         if node.target in CONVOLUTIONS:

@@ -155,7 +155,8 @@ class Model:
     def save(self, folder: str | Path) -> None:
         """Write model.safetensors and config.json: weights and plain data, no code."""
         folder = Path(folder)
-        save_tensors(folder / _WEIGHTS, self.framework.state_dict(), {"avae": version("avae")})
+        weights = nn.ModuleDict(self.framework.networks).state_dict()
+        save_tensors(folder / _WEIGHTS, weights, {"avae": version("avae")})
         described = {
             "avae": version("avae"),
             "recipe": self.config.recipe,
@@ -305,7 +306,7 @@ def load(path: str | Path, *, device: str = "auto", networks: Mapping[str, nn.Mo
     framework = build_framework(config, networks)
     weights = load_weights(folder)
     try:
-        framework.load_state_dict(weights)
+        nn.ModuleDict(framework.networks).load_state_dict(weights)
     except RuntimeError:
         raise UserError(
             f"{folder / _WEIGHTS} does not fit its config.json: "

@@ -1,5 +1,6 @@
-"""What the loop does with its plan, seen on one weight."""
+"""What the loop does with its spec, seen on one weight."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -8,9 +9,9 @@ from torch import nn
 
 from avae.engine.checkpoint import Checkpoints
 from avae.engine.ema import averages
-from avae.engine.log import read_stats
-from avae.engine.loop import Plan, fit
-from avae.engine.step import Phase, gradients
+from avae.engine.log import Means, read_stats
+from avae.engine.loop import LoopSpec, Schedule, fit
+from avae.engine.step import Phase, gradients, training_step
 
 
 class OneWeight(nn.Module):
@@ -19,44 +20,42 @@ class OneWeight(nn.Module):
         self.w = nn.Parameter(torch.zeros((), dtype=torch.float64))
 
 
-def _plan(tmp_path, network, saved, steps=6, **changes):
+def _spec(tmp_path, network, saved, log_every=2, learning_rate=lambda step: 0.5**step, **more):
     """Plain gradient descent on w itself: each step moves w by minus the learning rate."""
-    optimizer = torch.optim.SGD([{"params": [network.w], "lr": 1.0, "first_lr": 1.0}])
-    settings = {
-        "phases": [Phase("main", lambda x, noise: ({"net": network.w * x.sum()}, {"w": network.w * 1}))],
-        "networks": {"net": network},
-        "optimizers": {"net": optimizer},
-        "averages": {},
-        "controls": [],
-        "batches": lambda step, phase: [(torch.ones(1, dtype=torch.float64), {})],
-        "learning_rate": lambda step: 0.5**step,
-        "checkpoints": Checkpoints(tmp_path / "state", {}, {}, {}, {}),
-        "save": lambda step, healthy: saved.append((step, network.w.item())),
-        "steps": steps,
-        "batch_size": 1,
-        "checkpoint_every": 4,
-        "log_every": 2,
-        "on_collapse": "stop",
-        "folder": tmp_path,
-        "title": "one weight",
-    }
-    return Plan(
-        **settings
-        | {"differentiate": gradients, "evaluate": lambda step: None, "evaluate_every": 0}
-        | changes
+    networks = {"net": network}
+    losses = lambda x, noise: ({"net": network.w * x.sum()}, {"w": network.w * 1})  # noqa: E731
+    step = partial(
+        training_step,
+        phases=[Phase("main", losses, networks)],
+        optimizers={"net": torch.optim.SGD([network.w], lr=1.0)},
+        batches=lambda step, phase: [(torch.ones(1, dtype=torch.float64), {})],
+        learning_rate=learning_rate,
+        **more,
+    )
+    return LoopSpec(
+        step=step,
+        learning_rate=learning_rate,
+        save=lambda step, healthy: saved.append((step, network.w.item())),
+        evaluate=lambda step: None,
+        checkpoints=Checkpoints(tmp_path / "state", {}),
+        means=Means(),
+        schedule=Schedule(steps=6, batch_size=1, log_every=log_every, checkpoint_every=4),
+        on_collapse="stop",
+        folder=tmp_path,
+        title="one weight",
     )
 
 
 def test_each_step_uses_its_own_learning_rate_and_checkpoints_fall_due(tmp_path):
     saved = []
-    outcome = fit(_plan(tmp_path, OneWeight(), saved), 0)
+    outcome = fit(_spec(tmp_path, OneWeight(), saved), 0)
     assert outcome.step == 6
     assert saved == [(4, -(2 - 0.5**3)), (6, -(2 - 0.5**5))]
 
 
 def test_starting_late_goes_on_with_the_later_rates(tmp_path):
     saved = []
-    fit(_plan(tmp_path, OneWeight(), saved), 4)
+    fit(_spec(tmp_path, OneWeight(), saved), 4)
     assert saved == [(6, -(0.5**4 + 0.5**5))]
 
 
@@ -64,7 +63,7 @@ def test_the_average_has_the_half_life_asked_for(tmp_path):
     """avg <- a avg + (1 - a) w with a = 2^(-batch / half-life), w moving by one at every step."""
     network = OneWeight()
     average = averages({"net": network}, ["net"], half_life=2, batch_size=1)
-    fit(_plan(tmp_path, network, [], averages=average, learning_rate=lambda step: 1.0), 0)
+    fit(_spec(tmp_path, network, [], averages=average, learning_rate=lambda step: 1.0), 0)
     a, expected = 0.5**0.5, -1.0
     for w in range(2, 7):
         expected = a * expected + (1 - a) * -w
@@ -73,7 +72,7 @@ def test_the_average_has_the_half_life_asked_for(tmp_path):
 
 def test_plain_lines_tell_step_time_left_and_terms(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("avae.engine.log.PLAIN_SECONDS", 0.0)
-    fit(_plan(tmp_path, OneWeight(), []), 0)
+    fit(_spec(tmp_path, OneWeight(), []), 0)
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(",")[0] for line in lines] == [f"one weight: step {n}/6" for n in (2, 4, 6)]
     assert "left" in lines[0]
@@ -90,6 +89,6 @@ def test_the_first_step_which_may_compile_does_not_count_as_slow(tmp_path, monke
         now[0] += 0.5 if now[0] else 100
         return gradients(*arguments)
 
-    fit(_plan(tmp_path, OneWeight(), [], differentiate=slow_at_first, log_every=1), 0)
+    fit(_spec(tmp_path, OneWeight(), [], differentiate=slow_at_first, log_every=1), 0)
     speeds = [line["images_per_second"] for line in read_stats(tmp_path / "stats.jsonl")]
     assert speeds == [0, 2, 2, 2, 2, 2]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from functools import partial
 
 import pytest
 import torch
@@ -9,11 +10,11 @@ from torch import nn
 
 from avae.engine.checkpoint import Checkpoints
 from avae.engine.ema import averages
-from avae.engine.log import read_stats
-from avae.engine.loop import Plan, fit
-from avae.engine.optimizers import Rates, adams
+from avae.engine.log import Means, read_stats
+from avae.engine.loop import LoopSpec, Schedule, fit
+from avae.engine.optimizers import OptimizerState, Rates, adams
 from avae.engine.sentinel import CollapseError, Sign
-from avae.engine.step import Phase, gradients
+from avae.engine.step import Phase, training_step
 from avae.tensorfile import load_tensors
 
 
@@ -33,37 +34,47 @@ class Game:
     That is after step 10; at half the rate, from the checkpoint at step 8, after step 11; and so on.
     """
 
-    def __init__(self, folder, **changes):
+    def __init__(
+        self, folder, on_collapse="rollback", steps=19, log_every=1, checkpoint_every=4, batches=None
+    ):
         self.folder, self.network = folder, OneWeight()
+        self.batches = batches or (lambda step, phase: [batch(False)])
         networks = {"net": self.network}
         optimizers, average = adams(networks, Rates(1.0)), averages(networks, ["net"], 4, 1)
-        self.checkpoints = Checkpoints(folder / "state", networks, optimizers, average, {})
-        settings = {
-            "phases": [Phase("main", self.losses)],
-            "networks": networks,
-            "optimizers": optimizers,
-            "averages": average,
-            "controls": [],
-            "differentiate": gradients,
-            "batches": lambda step, phase: [(torch.ones(1), {})],
-            "learning_rate": lambda step: self.checkpoints.rate,
-            "checkpoints": self.checkpoints,
-            "save": self.checkpoints.save,
-            "steps": 19,
-            "batch_size": 1,
-            "checkpoint_every": 4,
-            "log_every": 1,
-            "on_collapse": "rollback",
-            "folder": folder,
-            "title": "one weight",
+        means = Means()
+        objects = {
+            "network.net": self.network,
+            "average.net": average["net"],
+            "optimizer.net": OptimizerState(self.network, optimizers["net"]),
+            "means": means,
         }
-        self.plan = Plan(**settings | {"evaluate": lambda step: None, "evaluate_every": 0} | changes)
+        self.checkpoints = Checkpoints(folder / "state", objects)
+        step = partial(
+            training_step,
+            phases=[Phase("main", self.losses, networks)],
+            optimizers=optimizers,
+            batches=lambda step, phase: self.batches(step, phase),
+            learning_rate=lambda step: self.checkpoints.rate,
+            averages=average,
+        )
+        self.spec = LoopSpec(
+            step=step,
+            learning_rate=lambda step: self.checkpoints.rate,
+            save=self.checkpoints.save,
+            evaluate=lambda step: None,
+            checkpoints=self.checkpoints,
+            means=means,
+            schedule=Schedule(steps, 1, log_every, checkpoint_every),
+            on_collapse=on_collapse,
+            folder=folder,
+            title="one weight",
+        )
 
     def losses(self, x, noise):
         return {"net": -self.network.w * x.sum()}, {"critic": (9.4 - self.network.w).clamp(min=0)}
 
     def run(self):
-        return fit(self.plan, self.checkpoints.restore())
+        return fit(self.spec, self.checkpoints.restore())
 
     @property
     def stats(self):
@@ -193,7 +204,7 @@ def test_values_that_are_not_finite_are_never_ignored(tmp_path):
     back = Game(tmp_path / "back")
     weight = back.network.w
     # Only at the first rate is the weight 9 before step 10.
-    object.__setattr__(back.plan, "batches", lambda step, phase: [batch(step == 9 and weight > 8.9)])
+    back.batches = lambda step, phase: [batch(step == 9 and weight > 8.9)]
     assert back.run().step == 19
     assert "gradient_norm is nan" in back.events[0]["why"]
     assert back.events[0]["step"] == 8
@@ -246,7 +257,7 @@ def test_no_signal_changes_the_end(tmp_path):
     """Nor what the log holds, though most signals come between two lines."""
     settings = {"log_every": 3, "checkpoint_every": 8}
     alone, steps = Game(tmp_path / "alone", **settings), []
-    object.__setattr__(alone.plan, "batches", lambda step, phase: [steps.append(step) or batch(False)])
+    alone.batches = lambda step, phase: [steps.append(step) or batch(False)]
     alone.run()
     assert len(alone.events) == 3
     for at in range(0, len(steps), 3):
@@ -258,7 +269,7 @@ def test_no_signal_changes_the_end(tmp_path):
             seen.append(step)
             return [batch(False)]
 
-        object.__setattr__(game.plan, "batches", batches)
+        game.batches = batches
         game.run()
         again = Game(tmp_path / str(at), **settings)
         again.run()

@@ -35,7 +35,7 @@ def test_networks_that_share_a_loss_share_its_backward_pass(networks):
         loss = Counted.apply(networks["b"](networks["a"](x)).square().mean())
         return {"a": loss, "b": loss}, {}
 
-    by_network, _ = gradients(Phase("main", losses), networks, torch.randn(4, 2), {})
+    by_network, _ = gradients(Phase("main", losses, networks), torch.randn(4, 2), {})
     assert len(passes) == 1
     assert [g.shape for g in by_network["a"]] == [p.shape for p in networks["a"].parameters()]
 
@@ -62,7 +62,7 @@ def test_a_pass_computes_weight_gradients_of_its_own_networks_only():
     )
     x, noise = torch.rand(4, 1, 16, 16), {name: torch.randn(4, d) for name in ("eps", "z")}
     with WeightKernels() as kernels:
-        gradients(Phase("main", framework.losses), framework.networks, x, noise)
+        gradients(Phase("main", framework.losses, framework.networks), x, noise)
     assert kernels.count == 4 + 4 + 4 + 2 * 4
 
 
@@ -71,10 +71,11 @@ def test_a_parameter_without_gradient_is_an_error_in_main_and_left_alone_elsewhe
         return {"a": networks["a"].weight.sum()}, {}
 
     with pytest.raises(RuntimeError, match="to not have been used"):
-        gradients(Phase("main", losses), networks, torch.zeros(1, 2), {})
+        gradients(Phase("main", losses, networks), torch.zeros(1, 2), {})
     bias = networks["a"].bias.detach().clone()
     optimizers = adams(networks, Rates(0.1))
-    training_step(0, [Phase("other", losses)], networks, optimizers, lambda phase: [(torch.zeros(1, 2), {})])
+    phases = [Phase("other", losses, networks)]
+    training_step(0, phases, optimizers, lambda step, phase: [(torch.zeros(1, 2), {})])
     assert torch.equal(networks["a"].bias, bias)
 
 
@@ -86,7 +87,7 @@ def test_micro_batches_add_up_where_two_parameters_have_the_very_same_gradient()
         return {"a": ((networks["a"][0] + networks["a"][1]) * x).sum()}, {"x": x.sum()}
 
     batches = [(torch.tensor([1.0, 2.0]), {}), (torch.tensor([5.0, 0.0]), {})]
-    grads, terms = mean_gradients(Phase("main", losses), networks, batches)
+    grads, terms = mean_gradients(Phase("main", losses, networks), batches)
     assert [grad.tolist() for grad in grads["a"]] == [[3.0, 1.0]] * 2
     assert terms["x"].item() == 4.0
 
@@ -114,10 +115,10 @@ def test_phases_run_when_they_are_due(networks):
 
         return run
 
-    phases = [Phase("main", losses("main")), Phase("lazy", losses("lazy"), every=3)]
+    phases = [Phase("main", losses("main"), networks), Phase("lazy", losses("lazy"), networks, every=3)]
     optimizers = adams(networks, Rates(0.1))
     for step in range(4):
-        terms = training_step(step, phases, networks, optimizers, lambda phase: [(torch.zeros(1, 2), {})])
+        terms = training_step(step, phases, optimizers, lambda step, phase: [(torch.zeros(1, 2), {})])
     assert ran == ["main", "lazy", "main", "main", "main", "lazy"]
     assert terms.keys() == {"main", "lazy", "gradient_norm"}
 

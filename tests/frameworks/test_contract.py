@@ -29,7 +29,7 @@ def test_there_is_a_finite_scalar_loss_for_each_network_and_no_other(name):
 def test_every_parameter_learns_in_main(name):
     framework = make(name)
     by_network, _ = gradients(
-        Phase("main", framework.losses), framework.networks, *items_and_noise(framework, name)
+        Phase("main", framework.losses, framework.networks), *items_and_noise(framework, name)
     )
     for network, grads in by_network.items():
         for grad, (key, _) in zip(grads, framework.networks[network].named_parameters(), strict=True):
@@ -42,7 +42,7 @@ def test_a_networks_gradient_comes_from_its_own_loss_in_a_pass_of_its_own(name):
     """Each network alone requires gradients, its loss alone is differentiated: the same numbers."""
     framework = make(name)
     x, noise = items_and_noise(framework, name)
-    shared, _ = gradients(Phase("main", framework.losses), framework.networks, x, noise)
+    shared, _ = gradients(Phase("main", framework.losses, framework.networks), x, noise)
     for network in framework.networks:
         alone = copy.deepcopy(framework)
         for other, module in alone.networks.items():

@@ -5,9 +5,11 @@ import math
 import pytest
 import torch
 
-from avae.frameworks.control import Annealed, Control, Course, value_of
+from avae.frameworks.control import ControllerSettings, ExponentialDecay, PIController, value_of
 
-COURSE = Course(start=1.0, lowest=0.01, highest=100.0, integral_gain=0.02, proportional_gain=1.0)
+SETTINGS = ControllerSettings(
+    start=1.0, lowest=0.01, highest=100.0, integral_gain=0.02, proportional_gain=1.0
+)
 
 
 def settle(control, respond, steps):
@@ -22,18 +24,18 @@ def settle(control, respond, steps):
 
 
 def test_a_control_reaches_and_holds_its_target():
-    values = settle(Control("kl", 20.0, COURSE), lambda beta: 60 / beta, 1000)
+    values = settle(PIController("kl", 20.0, SETTINGS), lambda beta: 60 / beta, 1000)
     assert all(abs(value / 20 - 1) < 0.01 for value in values[500:])
 
 
 def test_a_negative_gain_is_for_a_term_that_grows_with_the_coefficient():
-    course = Course(1.0, 0.01, 100.0, -0.02, -1.0)
-    values = settle(Control("kl", 20.0, course), lambda beta: 60 * beta, 1000)
+    settings = ControllerSettings(1.0, 0.01, 100.0, -0.02, -1.0)
+    values = settle(PIController("kl", 20.0, settings), lambda beta: 60 * beta, 1000)
     assert values[-1] == pytest.approx(20, rel=0.01)
 
 
 def test_the_first_updates_by_hand():
-    control = Control("kl", 2.0, COURSE)
+    control = PIController("kl", 2.0, SETTINGS)
     control.update({"kl": torch.tensor(4.0)})
     first = 0.02 * math.log(2)
     assert float(control.value) == pytest.approx(math.exp(first + math.log(2)))
@@ -42,7 +44,7 @@ def test_the_first_updates_by_hand():
 
 
 def test_at_its_target_it_stays_and_above_it_grows():
-    control = Control("kl", 3.0, COURSE)
+    control = PIController("kl", 3.0, SETTINGS)
     control.update({"kl": torch.tensor(3.0)})
     assert float(control.value) == 1
     control.update({"kl": torch.tensor(6.0)})
@@ -51,20 +53,20 @@ def test_at_its_target_it_stays_and_above_it_grows():
 
 @pytest.mark.parametrize(("term", "bound"), [(0.0, 0.01), (1e30, 100.0)])
 def test_the_value_stays_within_its_bounds_and_finite(term, bound):
-    control = Control("kl", 1.0, COURSE)
+    control = PIController("kl", 1.0, SETTINGS)
     for _ in range(1000):
         control.update({"kl": torch.tensor(term)})
     assert float(control.value) == pytest.approx(bound)
 
 
 def test_a_target_of_zero_counts_as_small():
-    control = Control("kl", 0.0, COURSE)
+    control = PIController("kl", 0.0, SETTINGS)
     control.update({"kl": torch.tensor(0.1)})
     assert 1 < float(control.value) < 100
 
 
 def test_an_annealed_value_falls_exponentially():
-    rho = Annealed(1.0, 0.01, 200)
+    rho = ExponentialDecay(1.0, 0.01, 200)
     for _ in range(100):
         rho.update({})
     assert float(rho.value) == pytest.approx(0.1, rel=1e-4)
@@ -72,4 +74,4 @@ def test_an_annealed_value_falls_exponentially():
 
 def test_a_constant_is_its_own_value():
     assert value_of(0.3) == 0.3
-    assert value_of(Annealed(0.3, 0.1, 5)) == pytest.approx(0.3)
+    assert value_of(ExponentialDecay(0.3, 0.1, 5)) == pytest.approx(0.3)

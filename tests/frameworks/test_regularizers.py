@@ -7,7 +7,7 @@ import torch
 from made import MADE, items_and_noise, make
 from torch import nn
 
-from avae.engine.compile import traced
+from avae.engine.compile import tensors_of, traced
 from avae.engine.optimizers import Rates, adams
 from avae.engine.step import Phase, gradients
 from avae.frameworks import GAN
@@ -93,8 +93,8 @@ def test_only_its_own_network_learns_and_by_the_true_slope(kind, name):
         for p in framework.parameters():  # of biases of 0 a picture's blank parts are on the edge of a ReLU
             p += 0.01 * torch.randn_like(p)
     regularizer, x, noise = made(kind, framework, name)
-    phase = Phase(regularizer.name, regularizer.losses, regularizer.every)
-    by_network, _ = gradients(phase, framework.networks, x, noise)
+    phase = Phase(regularizer.name, regularizer.losses, framework.networks)
+    by_network, _ = gradients(phase, x, noise)
     assert list(by_network) == [regularizer.network]
     parameters = list(framework.networks[regularizer.network].parameters())
     torch.manual_seed(0)
@@ -123,18 +123,16 @@ def test_the_trace_is_the_eager_phase(kind, name):
     framework = make(name)
     regularizer, x, noise = made(kind, framework, name)
     networks = copy.deepcopy(framework.networks)
-    phase = Phase(regularizer.name, regularizer.losses, regularizer.every)
-    graph = traced(phase, framework.networks, list(regularizer.controls.values()), x, noise)
-    whole = torch.nn.ModuleDict(framework.networks)
-    held = dict(whole.named_parameters()) | dict(whole.named_buffers())
-    for control in regularizer.controls.values():
-        control.state = torch.tensor(0.4, dtype=torch.float64)
-    states = [control.state for control in regularizer.controls.values()]
+    coefficients = framework.double().coefficients.values()
+    phase = Phase(regularizer.name, regularizer.losses, framework.networks, coefficients=tuple(coefficients))
+    graph = traced(phase, x, noise)
+    for coefficient in coefficients:
+        coefficient.state.fill_(0.4)
     with torch.no_grad():
-        fast, fast_terms = graph(held, states, x, noise)
+        fast, fast_terms = graph(tensors_of(phase), x, noise)
     for network in networks:  # batch-norm statistics as they were before the trace's run
         framework.networks[network].load_state_dict(networks[network].state_dict())
-    grads, terms = gradients(phase, framework.networks, x, noise)
+    grads, terms = gradients(phase, x, noise)
     for a, b in zip(grads[regularizer.network], fast[regularizer.network], strict=True):
         assert (a is None) == (b is None)
         if a is not None:
@@ -187,9 +185,9 @@ def test_a_picture_that_does_not_move_has_a_length_of_zero_and_a_slope():
         generator[0].bias.fill_(-1e3)
     regularizer = PathLength(GAN(generator, nn.Linear(4, 1), 2), 1.0, (4,))
     regularizer.target.state = torch.tensor(1.0, dtype=torch.float64)
-    phase = Phase(regularizer.name, regularizer.losses, regularizer.every)
+    phase = Phase(regularizer.name, regularizer.losses, {"generator": generator})
     noise = {name: torch.randn(shape).double() for name, shape in regularizer.noise_shapes(3).items()}
-    by_network, terms = gradients(phase, {"generator": generator}, torch.zeros(3, 4), noise)
+    by_network, terms = gradients(phase, torch.zeros(3, 4), noise)
     assert terms["path_length"] == 0
     assert all(grad.isfinite().all() for grad in by_network["generator"] if grad is not None)
 

@@ -15,8 +15,8 @@ def test_one_step_equals_one_by_hand(name):
     x, noise = items_and_noise(framework, name)
     expected = _adams_first_step(BY_HAND[name.split("-")[0]](make(name), name, x, noise))
     optimizers = adams(framework.networks, Rates(1e-3, multipliers={"log_sigma": 7.0}))
-    phases = [Phase("main", framework.losses)]
-    training_step(0, phases, framework.networks, optimizers, lambda phase: [(x, noise)])
+    phases = [Phase("main", framework.losses, framework.networks)]
+    training_step(0, phases, optimizers, lambda step, phase: [(x, noise)])
     found = dict(framework.named_parameters())
     assert found.keys() == expected.keys()
     for key, value in found.items():

@@ -8,7 +8,7 @@ import torch
 from made import MADE, items_and_noise, make
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from avae.engine.compile import traced
+from avae.engine.compile import tensors_of, traced
 from avae.engine.step import Phase, gradients
 from avae.runs.phases import in_precision
 
@@ -37,14 +37,13 @@ def test_under_autocast_the_trace_is_the_eager_step_too():
     framework = make("avae-images-b-xi-balanced").float()
     x, noise = items_and_noise(framework, "avae-images-b-xi-balanced")
     x, noise = x.float(), {name: tensor.float() for name, tensor in noise.items()}
-    phase = Phase("main", in_precision(framework.losses, x.device, "bf16"))
+    phase = Phase("main", in_precision(framework.losses, x.device, "bf16"), framework.networks)
     before = copy.deepcopy(framework.state_dict())
-    grads, terms = gradients(phase, framework.networks, x, noise)
+    grads, terms = gradients(phase, x, noise)
     framework.load_state_dict(before)
-    graph = traced(phase, framework.networks, [], x, noise)
-    held = dict(torch.nn.ModuleDict(framework.networks).state_dict(keep_vars=True))
+    graph = traced(phase, x, noise)
     with torch.no_grad():
-        fast, fast_terms = graph(held, [], x, noise)
+        fast, fast_terms = graph(tensors_of(phase), x, noise)
     convolutions = [n for n in graph.graph.nodes if n.target in CONVOLUTIONS]
     assert {n.args[0].meta["val"].dtype for n in convolutions} == {torch.bfloat16}
     for a, b in zip(
@@ -62,16 +61,13 @@ def test_the_trace_is_the_eager_step(name):
     x, noise = items_and_noise(framework, name)
     other = copy.deepcopy(framework)
     with Kernels() as kernels:
-        grads, terms = gradients(Phase("main", framework.losses), framework.networks, x, noise)
-    phase = Phase("main", other.losses)
-    controls = list(other.controls.values())
-    graph = traced(phase, other.networks, controls, x, noise)
+        grads, terms = gradients(Phase("main", framework.losses, framework.networks), x, noise)
+    phase = Phase("main", other.losses, other.networks, coefficients=tuple(other.coefficients.values()))
+    graph = traced(phase, x, noise)
     nodes = [n for n in graph.graph.nodes if n.op == "call_function" and n.target in CONVOLUTIONS]
     assert [kind(n.target, n.args) for n in nodes] == kernels.called
-    whole = torch.nn.ModuleDict(other.networks)
-    held = dict(whole.named_parameters()) | dict(whole.named_buffers())
     with torch.no_grad():
-        fast, fast_terms = graph(held, [control.state for control in controls], x, noise)
+        fast, fast_terms = graph(tensors_of(phase), x, noise)
     for network, ours in grads.items():
         for a, b in zip(ours, fast[network], strict=True):
             torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)

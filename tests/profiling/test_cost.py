@@ -14,7 +14,7 @@ from avae.runs.phases import in_precision
 
 
 def squared(network):
-    return Phase("main", lambda x, noise: ({"a": network(x).square().mean()}, {}))
+    return Phase("main", lambda x, noise: ({"a": network(x).square().mean()}, {}), {"a": network})
 
 
 def penalty(network):
@@ -25,26 +25,26 @@ def penalty(network):
         (slope,) = torch.autograd.grad(network(x).sum(), x, create_graph=True)
         return {"critic": slope.square().sum()}, {}
 
-    return Phase("penalty", losses, 16)
+    return Phase("penalty", losses, {"critic": network}, 16)
 
 
 def test_flops_of_a_linear_layer():
     network = nn.Linear(3, 5)
     # Forward and by weight; the gradient by x is not needed.
-    assert phase_cost(squared(network), {"a": network}, torch.ones(7, 3), {}).flops == 2 * (2 * 7 * 3 * 5)
+    assert phase_cost(squared(network), torch.ones(7, 3), {}).flops == 2 * (2 * 7 * 3 * 5)
 
 
 def test_flops_of_two_convolutions():
     network = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.Conv2d(3, 5, 3, padding=1, stride=2))
     first, second = 2 * 4 * 8 * 8 * 2 * 3 * 9, 2 * 4 * 4 * 4 * 3 * 5 * 9
-    found = phase_cost(squared(network), {"a": network}, torch.ones(4, 2, 8, 8), {})
+    found = phase_cost(squared(network), torch.ones(4, 2, 8, 8), {})
     assert found.flops == 2 * first + 3 * second
 
 
 def test_a_gradient_penalty_differentiates_twice():
     """With W (3, 1): W x, the slope W 1, and from its square back to W, once more a product."""
     network = nn.Linear(3, 1, bias=False)
-    found = phase_cost(penalty(network), {"critic": network}, torch.ones(7, 3), {})
+    found = phase_cost(penalty(network), torch.ones(7, 3), {})
     assert found.flops == 3 * (2 * 7 * 3)
 
 
@@ -93,11 +93,10 @@ def _costs(network, precision, context):
             tensor.data = tensor.data.to(dtype if tensor.is_floating_point() else tensor.dtype)
         x = torch.rand(4, 3, 16, 16, dtype=dtype)
         noise = {name: torch.randn(s, dtype=dtype) for name, s in framework.noise_shapes(4).items()}
-        phases = Phase("main", framework.losses), penalty(framework.critic)
+        phases = Phase("main", framework.losses, framework.networks), penalty(framework.critic)
         return [
             phase_cost(
-                Phase(phase.name, in_precision(phase.losses, x.device, precision)),
-                framework.networks,
+                Phase(phase.name, in_precision(phase.losses, x.device, precision), phase.networks),
                 x,
                 noise,
             )

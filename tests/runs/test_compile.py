@@ -1,5 +1,7 @@
 """--compile: the eager course, to rounding; resumed to the bit; eager where nothing can be compiled."""
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -79,10 +81,10 @@ def test_what_cannot_be_traced_stays_eager_and_says_so_once(tmp_path, messages):
         y = network(x)
         return {"a": y.square().mean() if y.sum() > 0 else y.mean()}, {}  # decides by a value
 
-    phase, networks, x = Phase("main", losses), {"a": network}, torch.ones(4, 2)
-    compiled = Compiled([], tmp_path)
+    phase, x = Phase("main", losses, {"a": network}), torch.ones(4, 2)
+    compiled = Compiled(tmp_path)
     for _ in range(3):
-        ours, expected = compiled(phase, networks, x, {}), gradients(phase, networks, x, {})
+        ours, expected = compiled(phase, x, {}), gradients(phase, x, {})
         assert all(map(torch.equal, ours[0]["a"], expected[0]["a"]))
     assert [line.split(" (")[0] for line in messages()] == ["compiling the step", "not compiled, so slower"]
 
@@ -90,18 +92,42 @@ def test_what_cannot_be_traced_stays_eager_and_says_so_once(tmp_path, messages):
 def test_a_tensor_that_no_state_holds_stays_eager(tmp_path, messages):
     """A trace would hold its first value for ever."""
     network, hidden = nn.Linear(2, 1), torch.ones(1)
-    phase = Phase("main", lambda x, noise: ({"a": (hidden * network(x)).mean()}, {}))
-    compiled = Compiled([], tmp_path)
+    phase = Phase("main", lambda x, noise: ({"a": (hidden * network(x)).mean()}, {}), {"a": network})
+    compiled = Compiled(tmp_path)
     for value in (1.0, 2.0):
         hidden.fill_(value)
-        grads, _ = compiled(phase, {"a": network}, torch.ones(4, 2), {})
+        grads, _ = compiled(phase, torch.ones(4, 2), {})
         assert grads["a"][1].item() == value
     assert "not compiled" in messages()[-1]
 
 
+def test_every_run_keeps_what_it_compiles_in_its_own_cache(tmp_path, monkeypatch, messages):
+    """Of two in one process, the second needs nothing of the first's, and the environment is as before."""
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    environment = dict(os.environ)
+    network = nn.Linear(2, 1)
+    phase = Phase("main", lambda x, noise: ({"a": network(x).square().mean()}, {}), {"a": network})
+    for cache in (tmp_path / "one", tmp_path / "two"):
+        Compiled(cache)(phase, torch.ones(4, 2), {})
+        assert "compiled in" in messages()[-1]
+        assert list(cache.rglob("*.so")), "the kernels are here"
+        assert dict(os.environ) == environment
+        shutil.rmtree(cache)
+
+
+def test_a_cache_that_the_environment_names_goes_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "named"))
+    network = nn.Linear(3, 1)
+    phase = Phase("main", lambda x, noise: ({"a": network(x).square().mean()}, {}), {"a": network})
+    Compiled(tmp_path / "ours")(phase, torch.ones(4, 3), {})
+    assert list((tmp_path / "named").rglob("*.so"))
+    assert not (tmp_path / "ours").exists()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "named")
+
+
 def test_auto_compiles_long_runs_of_built_networks():
     def chosen(mode, steps, own=False):
-        return differentiator(mode, steps, own, [], Path()) is not gradients
+        return differentiator(mode, steps, own, Path()) is not gradients
 
     assert [chosen("auto", PAYS_FROM), chosen("auto", PAYS_FROM - 1)] == [True, False]
     assert [chosen("auto", PAYS_FROM, own=True), chosen("on", 1, own=True)] == [False, True]

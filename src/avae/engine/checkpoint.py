@@ -1,16 +1,13 @@
-"""What a run needs to go on, bit for bit, as tensors by name, and a few words."""
+"""Save and restore everything needed to resume bit for bit: named objects, as tensors."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch import Tensor
 
-from avae.engine.log import Means
-from avae.engine.moving import Moving
 from avae.engine.sentinel import CollapseError
 from avae.errors import UserError
 from avae.files import remove_partials
@@ -25,34 +22,31 @@ RATE_AFTER_ROLLBACK = 0.5
 """What a rollback multiplies every learning rate with."""
 
 
+class Stateful(Protocol):
+    """An object whose state is tensors by name, as a module's is."""
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Return the state."""
+
+    def load_state_dict(self, state: dict[str, Tensor], /) -> object:
+        """Restore it; raise KeyError, ValueError or RuntimeError where it does not fit."""
+
+
 class Checkpoints:
     """The `state/` folder of a run.
 
     Args:
         folder: holds `step-XXXXXXXX.safetensors`.
-        networks, optimizers, averages: what is saved and restored, by network name.
-        controls: the same, by name of the coefficient.
+        objects: what is saved and restored, by name. No name is another's beginning, up to a dot.
 
     Attributes:
-        means: of the terms since the last line of the log; saved and restored too.
         healthy: step of the newest checkpoint at which nothing was amiss, the one to go back to; or None.
         rollbacks: to this state, or to one before it, as the log tells them.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        networks: Mapping[str, nn.Module],
-        optimizers: Mapping[str, torch.optim.Optimizer],
-        averages: Mapping[str, AveragedModel],
-        controls: Mapping[str, Moving],
-    ) -> None:
+    def __init__(self, folder: Path, objects: Mapping[str, Stateful]) -> None:
         self.folder = folder
-        self.networks = networks
-        self.optimizers = optimizers
-        self.averages = averages
-        self.controls = controls
-        self.means = Means()
+        self.objects = objects
         self.healthy: int | None = None
         self.rollbacks: list[dict[str, Any]] = []
 
@@ -77,7 +71,7 @@ class Checkpoints:
         tensors = self._tensors()
         words = {
             "step": str(step),
-            "moments": str(_count_moments(tensors)),
+            "tensors": str(len(tensors)),
             "healthy": json.dumps(self.healthy),
             "rollbacks": json.dumps(self.rollbacks),
         }
@@ -150,44 +144,25 @@ class Checkpoints:
             ) from None
 
     def _restore(self, tensors: dict[str, Tensor], words: dict[str, str]) -> int:
-        for name, module in self._modules().items():
-            module.load_state_dict(under(tensors, f"{name}."))
-        for name, optimizer in self.optimizers.items():
-            for key, parameter in self.networks[name].named_parameters():
-                saved = under(tensors, f"optimizer.{name}.{key}.")
-                optimizer.state[parameter] = {
-                    part: t.to(parameter.device) if part == "step" else _like(parameter, t)
-                    for part, t in saved.items()
-                }
-        # Adam would start anew, and say nothing, where moments are missing; a network that was never
-        # stepped has none.
-        if words["moments"] != str(_count_moments(self._tensors())):
-            raise ValueError("moments are missing")
-        for name, control in self.controls.items():
-            control.state = tensors[f"control.{name}"].to(control.state.device)
-        self.means.restore(under(tensors, "means."))
-        healthy = json.loads(words.get("healthy", "null"))
+        if words["tensors"] != str(len(tensors)):
+            # Adam would start anew, and say nothing, where moments are missing.
+            raise ValueError("tensors are missing")
+        for name, each in self.objects.items():
+            each.load_state_dict(under(tensors, f"{name}."))
+        if self._tensors().keys() != tensors.keys():
+            raise ValueError("it has tensors of other objects")
+        healthy = json.loads(words["healthy"])
         # A later good state may have taken its place, and been deleted since for being damaged.
         self.healthy = healthy if healthy is not None and self._path(healthy).exists() else None
-        self.rollbacks = json.loads(words.get("rollbacks", "[]"))
+        self.rollbacks = json.loads(words["rollbacks"])
         return int(words["step"])
 
     def _tensors(self) -> dict[str, Tensor]:
-        tensors = {
+        return {
             f"{name}.{key}": tensor
-            for name, module in self._modules().items()
-            for key, tensor in module.state_dict().items()
+            for name, each in self.objects.items()
+            for key, tensor in each.state_dict().items()
         }
-        for name, optimizer in self.optimizers.items():
-            for key, parameter in self.networks[name].named_parameters():
-                for part, tensor in optimizer.state[parameter].items():
-                    tensors[f"optimizer.{name}.{key}.{part}"] = tensor
-        tensors |= {f"control.{name}": control.state for name, control in self.controls.items()}
-        return tensors | {f"means.{key}": tensor for key, tensor in self.means.state().items()}
-
-    def _modules(self) -> dict[str, nn.Module]:
-        networks = {f"network.{name}": network for name, network in self.networks.items()}
-        return networks | {f"average.{name}": average for name, average in self.averages.items()}
 
 
 def newest(folder: Path) -> Path | None:
@@ -203,17 +178,6 @@ def step_of(path: Path) -> int:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.safetensors"))
-
-
-def _like(parameter: Tensor, saved: Tensor) -> Tensor:
-    """Give a moment its parameter's device and memory layout."""
-    if saved.shape != parameter.shape:
-        raise ValueError(f"a moment of shape {tuple(saved.shape)} for {tuple(parameter.shape)}")
-    return torch.empty_like(parameter, requires_grad=False).copy_(saved)
-
-
-def _count_moments(tensors: Mapping[str, Tensor]) -> int:
-    return sum(name.startswith("optimizer.") for name in tensors)
 
 
 class NonFiniteError(CollapseError):

@@ -8,7 +8,7 @@ kernels that it called, which TorchInductor then fuses as one program.
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,6 @@ from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from avae.distributed import any_of
-from avae.engine.moving import Moving
 from avae.engine.step import Differentiate, Noise, Phase, Ready, Result, gradients
 from avae.engine.thin import rewrite_thin
 
@@ -33,79 +32,71 @@ PAYS_FROM = 5000
 BiGAN; with a VAE about what does (see benchmarks/results/2026-11-24-step-time.md)."""
 
 
-def differentiator(
-    mode: Mode, steps: int, own: bool, controls: Collection[Moving], cache: Path
-) -> Differentiate:
+def differentiator(mode: Mode, steps: int, own: bool, cache: Path) -> Differentiate:
     """Return `gradients`, or its compiled form where that is asked for or, with "auto", pays.
 
     Args:
         mode: of the recipe.
         steps: of the whole run, so that it makes no difference whether it is resumed.
         own: whether networks are the user's own, which may do in Python what no trace can hold.
-        controls, cache: of `Compiled`.
+        cache: of `Compiled`.
     """
     wanted = mode == "on" or (mode == "auto" and steps >= PAYS_FROM and not own)
-    return Compiled(controls, cache) if wanted else gradients
+    return Compiled(cache) if wanted else gradients
 
 
 class Compiled:
     """`gradients`, compiled at the first call for each phase and layout of x and noise.
 
-    Where that fails it says so, once, and is `gradients` from then on.
+    Where that fails it says so, once, and is `gradients` from then on. Losses may read no tensors but x,
+    noise, and those of the phase's networks and coefficients.
 
     Args:
-        controls: coefficients that move; losses may read no other tensor but x, noise, weights and buffers.
         cache: folder for what compilers make, to be used again by other runs.
     """
 
-    def __init__(self, controls: Collection[Moving], cache: Path) -> None:
-        self._controls, self._cache = list(controls), cache
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
         self._made: dict[Hashable, Fast] = {}
         self._failed = False
 
     def __call__(
-        self,
-        phase: Phase,
-        networks: Mapping[str, nn.Module],
-        x: Tensor,
-        noise: Noise,
-        ready: Ready = lambda name, grads: None,
+        self, phase: Phase, x: Tensor, noise: Noise, ready: Ready = lambda name, grads: None
     ) -> Result:
         """Return what `gradients` does, to rounding; `ready` hears of all networks at the end."""
-        grads, terms = self._result(phase, networks, x, noise)
+        grads, terms = self._result(phase, x, noise)
         for name, own in grads.items():
             ready(name, own)
         return grads, terms
 
-    def _result(self, phase: Phase, networks: Mapping[str, nn.Module], x: Tensor, noise: Noise) -> Result:
+    def _result(self, phase: Phase, x: Tensor, noise: Noise) -> Result:
         key = phase.name, *(_layout(tensor) for tensor in (x, *noise.values()))
         if self._failed:
-            return gradients(phase, networks, x, noise)
+            return gradients(phase, x, noise)
         if key in self._made:
             return self._made[key](x, noise)
         began = time.monotonic()
         logger.info(f"compiling the step ({phase.name}): half a minute or so, less if it was done before")
-        buffers = [buffer for network in networks.values() for buffer in network.buffers()]
+        buffers = [buffer for network in phase.networks.values() for buffer in network.buffers()]
         before = [buffer.clone() for buffer in buffers]
-        why, result = self._first(key, phase, networks, x, noise)
+        why, result = self._first(key, phase, x, noise)
         # If one process fails all stay eager: they would only wait for it.
         if any_of(result is None):
             self._made, self._failed = {}, True
             logger.info(f"not compiled, so slower ({why}); --compile off leaves it out")
             for buffer, value in zip(buffers, before, strict=True):
                 buffer.copy_(value)
-            return gradients(phase, networks, x, noise)
+            return gradients(phase, x, noise)
         assert result is not None
         logger.info(f"compiled in {time.monotonic() - began:.0f} s")
         return result
 
-    def _first(
-        self, key: Hashable, phase: Phase, networks: Mapping[str, nn.Module], x: Tensor, noise: Noise
-    ) -> tuple[str, Result | None]:
+    def _first(self, key: Hashable, phase: Phase, x: Tensor, noise: Noise) -> tuple[str, Result | None]:
         """Compile, and call for the first time, for that is when compilers work; or return why not."""
         try:
-            fast = compiled(phase, networks, self._controls, x, noise, self._cache)
-            result = fast(x, noise)
+            with _inductor_cache(self._cache):
+                fast = compiled(phase, x, noise)
+                result = fast(x, noise)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # theirs are of many kinds, and none needs to end a run
@@ -114,81 +105,75 @@ class Compiled:
         return "another process could not", result
 
 
-def compiled(
-    phase: Phase,
-    networks: Mapping[str, nn.Module],
-    controls: Collection[Moving],
-    x: Tensor,
-    noise: Noise,
-    cache: Path,
-) -> Fast:
-    """Return a phase's gradients as a compiled function of x and noise of these shapes."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
+@contextmanager
+def _inductor_cache(folder: Path) -> Iterator[None]:
+    """Let TorchInductor keep what it makes in a folder, unless the environment names one, for a while.
+
+    It reads the environment whenever it compiles, and takes Triton's folder from it.
+    """
+    names = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+    before = {name: os.environ[name] for name in names if name in os.environ}
+    os.environ.setdefault(names[0], str(folder))
+    try:
+        yield
+    finally:
+        for name in names:
+            os.environ.pop(name, None)
+        os.environ.update(before)
+
+
+def compiled(phase: Phase, x: Tensor, noise: Noise) -> Fast:
+    """Return a phase's gradients as a function of x and noise of these shapes, compiled at its first call."""
     # It warns that there is no GPU where nobody asked for one.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    graph = traced(phase, networks, controls, x, noise)
+    graph = traced(phase, x, noise)
     if x.device.type == "cpu":
         rewrite_thin(graph)
     fast: Callable[..., Any] = torch.compile(graph, fullgraph=True, dynamic=False)
-    held = _state_of(networks)
+    held = tensors_of(phase)
 
     def run(x: Tensor, noise: Noise) -> Result:
         with torch.no_grad():
-            result: Result = fast(held, [control.state for control in controls], x, noise)
+            result: Result = fast(held, x, noise)
         return result
 
     return run
 
 
-def traced(
-    phase: Phase,
-    networks: Mapping[str, nn.Module],
-    controls: Collection[Moving],
-    x: Tensor,
-    noise: Noise,
-) -> fx.GraphModule:
-    """Record the kernels of `gradients` as a graph of (state of the networks, of the controls, x, noise).
+def traced(phase: Phase, x: Tensor, noise: Noise) -> fx.GraphModule:
+    """Record the kernels of `gradients` as a graph of (`tensors_of` the phase, x, noise).
 
     Raises:
         Exception: of whatever kind, if losses read a tensor that is none of these, or decide by a value.
     """
-    whole = _Networks(networks)
+    modules = _Modules(phase)
 
-    def run(held: State, moving: list[Tensor], x: Tensor, noise: Noise) -> Result:
+    def run(held: State, x: Tensor, noise: Noise) -> Result:
         def work() -> Result:
-            return gradients(phase, networks, x, noise)
+            return gradients(phase, x, noise)
 
-        with _in_place_of(controls, moving):
-            result: Result = torch.func.functional_call(whole, held, (work,))
+        result: Result = torch.func.functional_call(modules, held, (work,))
         return result
 
-    states = [control.state for control in controls]
-    return make_fx(run, tracing_mode="fake")(_state_of(networks), states, x, noise)
+    return make_fx(run, tracing_mode="fake")(tensors_of(phase), x, noise)
 
 
-class _Networks(nn.ModuleDict):
-    """Networks that can be given other tensors for the time of some work."""
+def tensors_of(phase: Phase) -> State:
+    """Return all parameters and buffers that a phase's losses may read, by name."""
+    modules = _Modules(phase)
+    return dict(modules.named_parameters()) | dict(modules.named_buffers())
+
+
+class _Modules(nn.Module):
+    """A phase's networks and coefficients, which can be given other tensors for the time of some work."""
+
+    def __init__(self, phase: Phase) -> None:
+        super().__init__()
+        self.networks = nn.ModuleDict(phase.networks)
+        self.coefficients = nn.ModuleList(phase.coefficients)
 
     def forward(self, work: Callable[[], Result]) -> Result:
         return work()
-
-
-def _state_of(networks: Mapping[str, nn.Module]) -> State:
-    whole = nn.ModuleDict(networks)
-    return dict(whole.named_parameters()) | dict(whole.named_buffers())
-
-
-@contextmanager
-def _in_place_of(controls: Collection[Moving], states: list[Tensor]) -> Iterator[None]:
-    """Let controls stand at other states for a while."""
-    own = [control.state for control in controls]
-    for control, state in zip(controls, states, strict=True):
-        control.state = state
-    try:
-        yield
-    finally:
-        for control, state in zip(controls, own, strict=True):
-            control.state = state
 
 
 def _layout(tensor: Tensor) -> Hashable:

@@ -42,13 +42,13 @@ class Means:
         self._sums, self._counts = {}, {}
         return means
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Return what has been added since, as tensors by name."""
         counts = {f"{name}.count": torch.tensor(count) for name, count in self._counts.items()}
         return counts | {f"{name}.sum": total for name, total in self._sums.items()}
 
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from what `state` returned."""
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Resume from what `state_dict` returned."""
         names = [name.removesuffix(".sum") for name in state if name.endswith(".sum")]
         self._sums = {name: state[f"{name}.sum"] for name in names}
         self._counts = {name: int(state[f"{name}.count"]) for name in names}

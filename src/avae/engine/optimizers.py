@@ -1,10 +1,12 @@
-"""Adam for every network, and the learning rate's course."""
+"""Adam for every network, its state by the names of parameters, and the learning rate's course."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from avae.tensorfile import under
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,10 @@ def adams(networks: Mapping[str, nn.Module], rates: Rates) -> dict[str, torch.op
 
 
 def set_learning_rate(optimizers: Mapping[str, torch.optim.Optimizer], factor: float) -> None:
-    """Set every learning rate to `factor` times its first value."""
+    """Set every learning rate to `factor` times its initial value."""
     for optimizer in optimizers.values():
         for group in optimizer.param_groups:
-            group["lr"] = factor * group["first_lr"]
+            group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
 
 
 def _adam(network: nn.Module, rates: Rates, every: int | None) -> torch.optim.Optimizer:
@@ -48,8 +50,43 @@ def _adam(network: nn.Module, rates: Rates, every: int | None) -> torch.optim.Op
         rate = share * rates.learning_rate * rates.multipliers.get(name.rpartition(".")[2], 1.0)
         groups.setdefault(rate, []).append(parameter)
     return torch.optim.Adam(
-        [{"params": parameters, "lr": rate, "first_lr": rate} for rate, parameters in groups.items()],
+        [{"params": parameters, "lr": rate} for rate, parameters in groups.items()],
         betas=(rates.betas[0] ** share, rates.betas[1] ** share),
         eps=1e-7,
         fused=True,
     )
+
+
+class OptimizerState:
+    """The state of a network's optimizer as tensors, by the names of parameters: as checkpoints save it.
+
+    Args:
+        network: whose parameters the optimizer steps.
+        optimizer: has tensors for each parameter that it has stepped, such as moments.
+    """
+
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.network, self.optimizer = network, optimizer
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors, named PARAMETER.PART."""
+        return {
+            f"{name}.{part}": tensor
+            for name, parameter in self.network.named_parameters()
+            for part, tensor in self.optimizer.state[parameter].items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the tensors; raise ValueError for a shape that is not its parameter's."""
+        for name, parameter in self.network.named_parameters():
+            self.optimizer.state[parameter] = {
+                part: tensor.to(parameter.device) if part == "step" else _like(parameter, tensor)
+                for part, tensor in under(state, f"{name}.").items()
+            }
+
+
+def _like(parameter: Tensor, saved: Tensor) -> Tensor:
+    """Give a moment its parameter's device and memory layout."""
+    if saved.shape != parameter.shape:
+        raise ValueError(f"a moment of shape {tuple(saved.shape)} for {tuple(parameter.shape)}")
+    return torch.empty_like(parameter, requires_grad=False).copy_(saved)

@@ -1,14 +1,16 @@
 """One step (Fig. 4): every gradient of a phase from one shared forward pass, then every optimizer."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from avae import distributed
+from avae.engine.optimizers import set_learning_rate
 
 Noise = dict[str, Tensor]
 NoiseShapes = dict[str, tuple[int, ...]]
@@ -36,31 +38,34 @@ class Phase:
     Attributes:
         name: "main" always; regularizers are further phases.
         losses: (x, noise) -> (a scalar loss per network, scalar terms for the log).
+        networks: all there are, by name.
         every: due at steps divisible by this.
         noise_shapes: name and shape of every noise tensor that it takes for n items.
+        coefficients: modules, beside the networks, whose buffers the losses read.
     """
 
     name: str
     losses: Losses
+    networks: Mapping[str, nn.Module]
     every: int = 1
     noise_shapes: Callable[[int], NoiseShapes] = _no_noise
+    coefficients: Collection[nn.Module] = ()
+
+
+class ScheduledCoefficient(Protocol):
+    """A loss coefficient that changes during training."""
+
+    def update(self, terms: Mapping[str, Tensor]) -> None:
+        """Change it after a step, given the step's terms, which are the same in every process."""
 
 
 class Differentiate(Protocol):
     """What `gradients` does, or `compile.Compiled` in its place."""
 
-    def __call__(
-        self, phase: Phase, networks: Mapping[str, nn.Module], x: Tensor, noise: Noise, ready: Ready
-    ) -> Result: ...
+    def __call__(self, phase: Phase, x: Tensor, noise: Noise, ready: Ready) -> Result: ...
 
 
-def gradients(
-    phase: Phase,
-    networks: Mapping[str, nn.Module],
-    x: Tensor,
-    noise: Noise,
-    ready: Ready = lambda name, grads: None,
-) -> Result:
+def gradients(phase: Phase, x: Tensor, noise: Noise, ready: Ready = lambda name, grads: None) -> Result:
     """Differentiate each network's loss for that network only.
 
     Eager autograd skips the weight gradients of networks it is not asked about, so neither `detach` nor
@@ -76,21 +81,20 @@ def gradients(
     result: Gradients = {}
     groups = _grouped(by_network)
     for i, (loss, names) in enumerate(groups):
-        parameters = [p for name in names for p in networks[name].parameters()]
+        parameters = [p for name in names for p in phase.networks[name].parameters()]
         flat = iter(
             torch.autograd.grad(
                 loss, parameters, retain_graph=i < len(groups) - 1, allow_unused=phase.name != "main"
             )
         )
         for name in names:
-            result[name] = tuple(next(flat) for _ in networks[name].parameters())
+            result[name] = tuple(next(flat) for _ in phase.networks[name].parameters())
             ready(name, result[name])
     return result, {name: term.detach().clone() for name, term in terms.items()}
 
 
 def mean_gradients(
     phase: Phase,
-    networks: Mapping[str, nn.Module],
     batches: Batches,
     differentiate: Differentiate = gradients,
     average: Average = distributed.average,
@@ -98,7 +102,7 @@ def mean_gradients(
     """Return gradients and terms as of all micro-batches of all processes joined, which are of one size."""
     mean = _Mean(len(batches), average)
     for x, noise in batches:
-        _, terms = differentiate(phase, networks, x, noise, mean.add)
+        _, terms = differentiate(phase, x, noise, mean.add)
         mean.add(_TERMS, tuple(terms.values()))
     means = mean.arrived()
     logged = zip(terms, means.pop(_TERMS), strict=True)
@@ -153,21 +157,40 @@ def apply(
 
 def training_step(
     step: int,
-    phases: Iterable[Phase],
-    networks: Mapping[str, nn.Module],
+    phases: Sequence[Phase],
     optimizers: Mapping[str, torch.optim.Optimizer],
-    batches: Callable[[Phase], Batches],
+    batches: Callable[[int, Phase], Batches],
+    *,
     differentiate: Differentiate = gradients,
+    learning_rate: Callable[[int], float] = lambda step: 1.0,
+    averages: Mapping[str, AveragedModel] | None = None,
+    coefficients: Collection[ScheduledCoefficient] = (),
 ) -> Terms:
-    """Run the phases due at `step` on this process's micro-batches and return their terms for the log."""
+    """Do one step and return its terms for the log.
+
+    Args:
+        step: steps done before it.
+        phases: "main" and the regularizers'.
+        optimizers: by network.
+        batches: step, phase -> this process's micro-batches (x, noise), a pure function.
+        differentiate: `gradients`, or what does the same.
+        learning_rate: step -> factor of the first learning rate.
+        averages: moving averages of networks to update, by network.
+        coefficients: to update.
+    """
+    set_learning_rate(optimizers, learning_rate(step))
     logged: Terms = {}
     for phase in phases:
         if step % phase.every == 0:
-            by_network, terms = mean_gradients(phase, networks, batches(phase), differentiate)
-            apply(by_network, networks, optimizers)
+            by_network, terms = mean_gradients(phase, batches(step, phase), differentiate)
+            apply(by_network, phase.networks, optimizers)
             logged |= terms
             if phase.name == "main":
                 logged["gradient_norm"] = _largest_norm(by_network)
+    for name, average in (averages or {}).items():
+        average.update_parameters(phases[0].networks[name])
+    for coefficient in coefficients:
+        coefficient.update(logged)
     return logged
 
 

@@ -32,11 +32,12 @@ class AVAE(VAE, Adversarial):
         critic: x -> logits (N, 1); large means generated.
         xi_dim: features of the noise for all that the code does not say; 0 for none.
         latent_loss, code_scale: Eq. 12 or Eq. 16, and the factor of z in its target.
-        weighting: how much L_Z counts beside L_M.
+        weighting: how much L_Z counts beside L_M; `Balanced` by default.
         codes: which codes the generator is asked for.
         augmentation: of what the critic sees; the encoder sees all items as they are.
     """
 
+    network_names: tuple[str, ...] = ("encoder", "decoder", "generator", "critic")
     averaged = ("generator",)
     drawer = "generator"
     drawers: Mapping[str, float | None] = {"decoder": 0.0, "generator": 1.0}
@@ -52,7 +53,7 @@ class AVAE(VAE, Adversarial):
         beta: Coefficient = 1.0,
         latent_loss: Callable[[Tensor, Tensor, Tensor], Tensor] = latent_loss_b,
         code_scale: Callable[[Tensor], Tensor] = code_scale_b,
-        weighting: Weighting = Balanced(),  # noqa: B008 - frozen
+        weighting: Weighting | None = None,
         codes: Codes = PriorCodes(),  # noqa: B008 - stateless
         augmentation: Augmentation | None = None,
     ) -> None:
@@ -62,10 +63,9 @@ class AVAE(VAE, Adversarial):
         self.xi_dim = xi_dim
         self.latent_loss = latent_loss
         self.scale_of_sigma = code_scale
-        self.weighting = weighting
+        self.weighting = weighting or Balanced()
         self.codes = codes
         self.augmentation = augmentation
-        self.controls |= weighting.controls
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         own = self.codes.noise_shapes(n) | self.prior_shapes(n) | self.critic_noise_shapes(n)

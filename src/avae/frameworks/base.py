@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from avae.errors import UserError
-from avae.frameworks.control import Moving
+from avae.frameworks.control import ScheduledCoefficient
 
 Noise = dict[str, Tensor]
 NoiseShapes = dict[str, tuple[int, ...]]
@@ -19,9 +19,14 @@ CodeMode = Literal["mean", "sample"]
 class Framework(nn.Module, ABC):
     """Networks by name, as child modules, and one shared forward pass that yields a loss for each.
 
+    Loss coefficients that change during training are child modules too, at any depth.
+
     All methods take `noise`, standard normal tensors shaped as `noise_shapes` says, so that they are
     functions of their arguments. Images are (N, C, H, W) in [-1, 1]; points are (N, F).
     """
+
+    network_names: tuple[str, ...]
+    """The attributes that hold the networks."""
 
     averaged: tuple[str, ...] = ()
     """Networks whose moving average may stand in for them once trained."""
@@ -29,15 +34,19 @@ class Framework(nn.Module, ABC):
     drawers: Mapping[str, float | None]
     """The networks that can draw from a code, and the `realism` that asks for each."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        # In a plain dictionary, for they are no networks.
-        self.controls: dict[str, Moving] = {}
-
     @property
     def networks(self) -> dict[str, nn.Module]:
         """The networks by name."""
-        return dict(self.named_children())
+        return {name: self.get_submodule(name) for name in self.network_names}
+
+    @property
+    def coefficients(self) -> dict[str, ScheduledCoefficient]:
+        """The loss coefficients that change during training, by the last part of their module's name."""
+        return {
+            name.rpartition(".")[2]: module
+            for name, module in self.named_modules()
+            if isinstance(module, ScheduledCoefficient)
+        }
 
     @property
     def encodes(self) -> bool:

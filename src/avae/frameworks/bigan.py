@@ -24,6 +24,8 @@ class BiGAN(GAN):
         critic: x, z -> logits (N, 1); large means generated.
     """
 
+    network_names: tuple[str, ...] = ("generator", "critic", "encoder")
+
     def __init__(
         self,
         encoder: nn.Module,

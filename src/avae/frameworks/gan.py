@@ -26,6 +26,7 @@ class GAN(Adversarial):
         augmentation: of what the critic sees.
     """
 
+    network_names: tuple[str, ...] = ("generator", "critic")
     averaged = ("generator",)
     drawer = "generator"
     drawers: Mapping[str, float | None] = {"generator": None}

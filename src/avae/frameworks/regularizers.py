@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from avae.frameworks.adversarial import Adversarial
 from avae.frameworks.base import Losses, Noise, NoiseShapes
-from avae.frameworks.control import Moving
+from avae.frameworks.control import ScheduledCoefficient
 
 R1_EVERY, PATH_LENGTH_EVERY = 16, 4
 """Steps between two, as in the paper."""
@@ -28,13 +28,11 @@ class Regularizer(Protocol):
         name: of the phase.
         every: steps between two.
         network: the one that learns by it.
-        controls: coefficients that move, by name.
     """
 
     name: str
     every: int
     network: str
-    controls: dict[str, Moving]
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         """Name and shape of every noise tensor that n items need."""
@@ -59,7 +57,6 @@ class R1:
     def __init__(self, framework: Adversarial, gamma: float) -> None:
         self.framework, self.gamma = framework, gamma
         self.network = "critic"
-        self.controls: dict[str, Moving] = {}
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         shapes = self.framework.critic_noise_shapes(n)
@@ -80,7 +77,7 @@ class PathLength:
     J is the Jacobian of the image by w, the output of a generator's `mapping`; of a network that has no such
     thing, by its codes. y, a direction in the space of items, is part of the noise. The target a, a running
     mean of ||J^T y||, is the state of `target` as it was before the step: so it is the same for all
-    micro-batches and processes.
+    micro-batches and processes. It becomes a module of the framework, `path_length_target`.
 
     Args:
         framework: has the network that draws.
@@ -94,7 +91,7 @@ class PathLength:
     def __init__(self, framework: Adversarial, weight: float, item: tuple[int, ...]) -> None:
         self.framework, self.weight, self.item = framework, weight, item
         self.network, self.target = framework.drawer, RunningMean(self.name, DECAY)
-        self.controls: dict[str, Moving] = {f"{self.name}_target": self.target}
+        framework.path_length_target = self.target
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         return self.framework.prior_shapes(n) | {"y": (n, *self.item)}
@@ -119,20 +116,17 @@ def _path(network: nn.Module, codes: tuple[Tensor, ...]) -> tuple[tuple[Tensor, 
     return start, network(*start)
 
 
-class RunningMean(Moving):
-    """The running mean of a term of the log, from 0, moved whenever the term is there.
+class RunningMean(ScheduledCoefficient):
+    """The running mean of a term of the log, from 0, updated whenever the term is there; it is the state.
 
     Args:
         term: its name.
         decay: share that stays, each time.
-
-    Attributes:
-        state: the mean.
     """
 
     def __init__(self, term: str, decay: float) -> None:
+        super().__init__(torch.tensor(0.0))
         self.term, self.decay = term, decay
-        self.state = torch.tensor(0.0)
 
     @property
     def value(self) -> Tensor:
@@ -141,4 +135,4 @@ class RunningMean(Moving):
     @torch.no_grad()
     def update(self, terms: Mapping[str, Tensor]) -> None:
         if self.term in terms:
-            self.state = torch.lerp(terms[self.term].to(self.state), self.state, self.decay)
+            self.state.copy_(torch.lerp(terms[self.term].to(self.state), self.state, self.decay))

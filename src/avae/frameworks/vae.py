@@ -15,7 +15,7 @@ from avae.frameworks.base import (
     Pass,
     refuse_realism,
 )
-from avae.frameworks.control import Coefficient, Moving, value_of
+from avae.frameworks.control import Coefficient, value_of
 from avae.losses import gaussian_nll, kl_to_prior, vae_loss
 
 ACTIVE = 0.01
@@ -29,9 +29,10 @@ class VAE(Framework):
         encoder: x -> mu (N, d), sigma (d,).
         decoder: z (N, d) -> x.
         code_dim: d.
-        beta: weight of the KL term, or a control of it.
+        beta: weight of the KL term, constant or scheduled.
     """
 
+    network_names: tuple[str, ...] = ("encoder", "decoder")
     drawers: Mapping[str, float | None] = {"decoder": None}
 
     def __init__(
@@ -42,7 +43,6 @@ class VAE(Framework):
         self.decoder = decoder
         self.code_dim = code_dim
         self.beta = beta
-        self.controls |= {"beta": beta} if isinstance(beta, Moving) else {}
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         return {"eps": (n, self.code_dim), "z": (n, self.code_dim)}
@@ -61,7 +61,7 @@ class VAE(Framework):
         return {"encoder": l_vae, "decoder": l_vae}, terms | self.code_terms(mu, sigma, kl)
 
     def code_terms(self, mu: Tensor, sigma: Tensor, kl: Tensor) -> dict[str, Tensor]:
-        """Return what the log says of the code: KL in nats, bits per dimension, active units, and beta.
+        """Return terms of the code: KL in nats, bits per dimension, active units, and scheduled coefficients.
 
         A unit is active if its mean's variance over the batch is above 0.01 (Burda et al., 2016).
         """
@@ -70,7 +70,7 @@ class VAE(Framework):
             "bits_per_dimension": kl / (self.code_dim * math.log(2)),
             "active_units": (mu.var(0) > ACTIVE).to(kl.dtype).sum(),
         }
-        return terms | {name: control.value for name, control in self.controls.items()}
+        return terms | {name: coefficient.value for name, coefficient in self.coefficients.items()}
 
     def statistics_passes(self) -> dict[str, Pass]:
         return {

@@ -27,6 +27,7 @@ class VAEGAN(VAE, Adversarial):
         augmentation: of what the critic sees; reconstructions are changed just as their originals are.
     """
 
+    network_names: tuple[str, ...] = ("encoder", "decoder", "critic")
     averaged = ("decoder",)
     drawer = "decoder"
 

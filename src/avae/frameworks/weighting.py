@@ -1,28 +1,22 @@
 """How much L_Z counts beside L_M in the generator's loss: a value handed to AVAE.
 
 A weighting has two parts. `factor(sigma)` multiplies L_Z. `split(x)` hands the generated images to the
-critic and to the encoder, and may rescale the gradients that come back from them. `controls` are the
-coefficients that move while training, by name.
+critic and to the encoder, and may rescale the gradients that come back from them. It is a module, for a
+coefficient of its own may be one.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from avae.frameworks.control import Coefficient, Moving, value_of
+from avae.frameworks.control import Coefficient, value_of
 from avae.losses import MIN_SIGMA
 
 
-class Weighting(ABC):
+class Weighting(nn.Module, ABC):
     """What AVAE asks of a weighting."""
-
-    @property
-    def controls(self) -> dict[str, Moving]:
-        """The coefficients that move, by name."""
-        return {}
 
     @abstractmethod
     def factor(self, sigma: Tensor) -> Tensor:
@@ -33,30 +27,31 @@ class Weighting(ABC):
         return x, x
 
 
-@dataclass(frozen=True)
 class Equation(Weighting):
     """The paper's text: L_Z as Eqs. 12 and 16 have it, times a constant."""
 
-    scale: float = 1.0
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale = scale
 
     def factor(self, sigma: Tensor) -> Tensor:
         return sigma.new_tensor(self.scale)
 
 
-@dataclass(frozen=True)
 class Softmax(Weighting):
     """The authors' released code: weights softmax(-2 log sigma) over dimensions, summed over its batch of 64.
 
     That is the equation times 64 / sum_k sigma_k^-2, as a mean over the batch.
     """
 
-    batch: int = 64
+    def __init__(self, batch: int = 64) -> None:
+        super().__init__()
+        self.batch = batch
 
     def factor(self, sigma: Tensor) -> Tensor:
         return self.batch / sigma.clamp(min=MIN_SIGMA).pow(-2).sum()
 
 
-@dataclass(frozen=True)
 class Balanced(Weighting):
     """The equation, with L_Z's gradient at each generated image capped at `rho` times L_M's.
 
@@ -64,11 +59,9 @@ class Balanced(Weighting):
     critic's. Norms are taken per image, so that nothing depends on how a batch is divided.
     """
 
-    rho: Coefficient = 1.0
-
-    @property
-    def controls(self) -> dict[str, Moving]:
-        return {"rho": self.rho} if isinstance(self.rho, Moving) else {}
+    def __init__(self, rho: Coefficient = 1.0) -> None:
+        super().__init__()
+        self.rho = rho
 
     def factor(self, sigma: Tensor) -> Tensor:
         return torch.ones_like(sigma[0])

@@ -7,12 +7,12 @@ not.
 """
 
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
@@ -39,10 +39,10 @@ def fake_tensors() -> AbstractContextManager[Any]:
     return FakeTensorMode()
 
 
-def phase_cost(phase: Phase, networks: Mapping[str, nn.Module], x: Tensor, noise: Noise) -> Cost:
-    """Return the cost of a phase's gradients at x and noise; these and the networks may be fake."""
+def phase_cost(phase: Phase, x: Tensor, noise: Noise) -> Cost:
+    """Return the cost of a phase's gradients at x and noise; these and its networks may be fake."""
     with CostCounter() as counter:
-        result = gradients(phase, networks, x, noise)
+        result = gradients(phase, x, noise)
     del result
     return Cost(counter.flops, counter.peak)
 

@@ -83,7 +83,7 @@ def estimate_run(config: Config) -> Estimate:
         numbers = [k for k in candidate_micro_batches(config) if _divides(config, framework, k)]
         # The memory of a micro-batch is linear in its items: two sizes determine the others.
         counted = {min(numbers), config.micro_batches, max(numbers)}
-        costs = {k: _phase_costs(config, framework, all_phases, k) for k in sorted(counted)}
+        costs = {k: _phase_costs(config, all_phases, k) for k in sorted(counted)}
         batches = [_fake_batch(config, phase, _local_items(config)) for phase in all_phases]
         batch = max(nbytes((x, *noise.values())) for x, noise in batches)
         return Estimate(
@@ -105,8 +105,6 @@ def fake_framework(config: Config) -> Framework:
     framework = build_framework(config).train()
     for tensor in (*framework.parameters(), *framework.buffers()):
         tensor.data = _match_training(tensor.data, config)
-    for control in framework.controls.values():
-        control.state = torch.empty_like(control.state)
     return framework
 
 
@@ -144,12 +142,10 @@ def _local_items(config: Config) -> int:
     return len(share(config.batch_size))
 
 
-def _phase_costs(
-    config: Config, framework: Framework, all_phases: list[Phase], micro_batches: int
-) -> list[Cost]:
+def _phase_costs(config: Config, all_phases: list[Phase], micro_batches: int) -> list[Cost]:
     """Return the cost of one micro-batch in every phase."""
     items = _local_items(config) // micro_batches
-    return [phase_cost(phase, framework.networks, *_fake_batch(config, phase, items)) for phase in all_phases]
+    return [phase_cost(phase, *_fake_batch(config, phase, items)) for phase in all_phases]
 
 
 def _peak(config: Config, micro_batches: int, costs: dict[int, list[Cost]]) -> int:

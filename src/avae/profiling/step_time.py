@@ -55,14 +55,14 @@ def random_trainer(config: Config, device: torch.device) -> Training:
 
 def take_step(trainer: Training, phase: Phase, step: int) -> None:
     """Take one step of one phase: gradients, optimizers, moving averages and coefficients."""
-    networks, batches = trainer.framework.networks, trainer.draws.micro_batches(step, phase)
-    by_network, terms = mean_gradients(phase, networks, batches, average=_own_only)
-    apply(by_network, networks, trainer.optimizers)
-    for control in trainer.framework.controls.values():
-        control.update(terms)
+    batches = trainer.draws.micro_batches(step, phase)
+    by_network, terms = mean_gradients(phase, batches, average=_own_only)
+    apply(by_network, phase.networks, trainer.optimizers)
     if phase.name == "main":
         for name, average in trainer.averages.items():
-            average.update_parameters(networks[name])
+            average.update_parameters(phase.networks[name])
+        for coefficient in trainer.framework.coefficients.values():
+            coefficient.update(terms)
 
 
 def _phase_seconds(trainer: Training, phase: Phase) -> float:

@@ -12,7 +12,7 @@ from avae.frameworks import AVAE, GAN, VAE, VAEGAN, BiGAN, Framework
 from avae.frameworks.adversarial import Adversarial
 from avae.frameworks.augmentation import Augmentation, DiffAugment
 from avae.frameworks.codes import Codes, PictureCodes, PriorCodes
-from avae.frameworks.control import Annealed, Coefficient, Control, Course
+from avae.frameworks.control import Coefficient, ControllerSettings, ExponentialDecay, PIController
 from avae.frameworks.regularizers import R1, PathLength, Regularizer
 from avae.frameworks.weighting import Balanced, Equation, Softmax, Weighting
 from avae.losses import code_scale_a, code_scale_b, latent_loss_a, latent_loss_b
@@ -135,7 +135,7 @@ def _augmentation(config: Config) -> Augmentation | None:
 
 
 def _beta(config: Config) -> Coefficient:
-    """Return the weight of the KL term, or a control of it that goes as fast as sigma can follow.
+    """Return the weight of the KL term, or a controller of it that goes as fast as sigma can follow.
 
     log sigma moves by at most its learning rate a step; a KL that is off by a third is some 0.3 away.
     """
@@ -143,7 +143,8 @@ def _beta(config: Config) -> Coefficient:
         return config.beta
     course = completed(config)
     gain = INTEGRAL_GAIN * known(course.learning_rate) * known(course.sigma_lr_multiplier)
-    return Control("kl", config.target_kl, Course(config.beta, 1e-4, 1e4, gain, PROPORTIONAL_GAIN))
+    settings = ControllerSettings(config.beta, 1e-4, 1e4, gain, PROPORTIONAL_GAIN)
+    return PIController("kl", config.target_kl, settings)
 
 
 def _weighting(config: Config) -> Weighting:
@@ -152,7 +153,7 @@ def _weighting(config: Config) -> Weighting:
         "balanced": lambda: Balanced(number),
         "equation": lambda: Equation(number),
         "softmax": Softmax,
-        "annealed": lambda: Balanced(Annealed(number, ANNEALED_TO * number, config.steps)),
+        "annealed": lambda: Balanced(ExponentialDecay(number, ANNEALED_TO * number, config.steps)),
     }
     return weightings[name]()
 

@@ -18,8 +18,12 @@ def phases(
     These stay in fp32 where `precision` is bf16: their losses are squares of gradients, of which bf16 keeps 8
     bits, and small ones at that; and they are due every few steps only.
     """
-    main = Phase("main", in_precision(framework.losses, device, precision), 1, framework.noise_shapes)
-    return [main, *(Phase(r.name, r.losses, r.every, r.noise_shapes) for r in regularizers)]
+    networks, coefficients = framework.networks, tuple(framework.coefficients.values())
+    main = in_precision(framework.losses, device, precision)
+    return [
+        Phase("main", main, networks, 1, framework.noise_shapes, coefficients),
+        *(Phase(r.name, r.losses, networks, r.every, r.noise_shapes, coefficients) for r in regularizers),
+    ]
 
 
 def in_precision(losses: Losses, device: torch.device, precision: str) -> Losses:

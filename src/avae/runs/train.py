@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from avae.data.cache import cache_folder
 from avae.data.dataset import DataSet
 from avae.data.feeding import Feed
 from avae.distributed import any_of, barrier, from_rank_0, joined, rank, same_everywhere
-from avae.engine.checkpoint import Checkpoints, NonFiniteError, newest, step_of
+from avae.engine.checkpoint import Checkpoints, NonFiniteError, Stateful, newest, step_of
 from avae.engine.compile import differentiator
 from avae.engine.ema import averages
-from avae.engine.loop import Outcome, Plan, fit
-from avae.engine.optimizers import Rates, adams
+from avae.engine.log import Means
+from avae.engine.loop import LoopSpec, Outcome, Schedule, fit
+from avae.engine.optimizers import OptimizerState, Rates, adams
+from avae.engine.step import training_step
 from avae.errors import UserError
 from avae.files import write_atomically
 from avae.frameworks.adversarial import Adversarial
@@ -136,7 +139,7 @@ def run(
         _take_weights(training.framework, config.init_from)
     with joined(device), alone(folder) if rank() == 0 else nullcontext():
         start = training.begin(saved, overwrite)
-        outcome = training.fit(start)
+        outcome = fit(training.loop(), start)
     if outcome.signal is not None:
         logger.info(f"stopped at step {outcome.step} of {config.steps}, all saved; go on with --resume")
     return outcome
@@ -158,14 +161,10 @@ class Training:
         self.config, self.data, self.device, self.own = config, data, device, bool(networks)
         self.folder = Path(config.out)
         self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
-        framework = build_framework(config, networks).to(self.dtype)
+        framework = build_framework(config, networks)
         regularizers = build_regularizers(config, framework)
-        for regularizer in regularizers:
-            framework.controls |= regularizer.controls
         # Convolutions are faster in this layout, see benchmarks/memory_format.py.
-        self.framework = framework.to(memory_format=torch.channels_last).to(device).train()
-        for control in framework.controls.values():
-            control.state = control.state.to(device, self.dtype)
+        self.framework = framework.to(self.dtype).to(memory_format=torch.channels_last).to(device).train()
         feed = Feed(data.train, device, config.seed, config.batch_size, config.flip)
         self.draws = Draws(feed, config, device, self.dtype)
         self.phases = phases(self.framework, regularizers, device, config.precision)
@@ -178,13 +177,8 @@ class Training:
         )
         measured = config.evaluate_every and rank() == 0
         self.evaluations = Evaluations(config, self._as_model(), data) if measured else None
-        self.checkpoints = Checkpoints(
-            self.folder / "state",
-            self.framework.networks,
-            self.optimizers,
-            self.averages,
-            self.framework.controls,
-        )
+        self.means = Means()
+        self.checkpoints = Checkpoints(self.folder / "state", self._stateful())
 
     def begin(self, saved: Saved | None, overwrite: bool) -> int:
         """Restore what is saved, or make room for a new run; return the step to start from."""
@@ -225,37 +219,52 @@ class Training:
             if any_of(value != theirs[what]):
                 raise UserError(f"{what} differ between the processes: start all with the same")
 
-    def fit(self, start: int) -> Outcome:
-        """Train from step `start`."""
+    def _stateful(self) -> dict[str, Stateful]:
+        """Return all that a resumed run needs, by name."""
+        networks, coefficients = self.framework.networks, self.framework.coefficients
+        return {
+            **{f"network.{name}": network for name, network in networks.items()},
+            **{f"average.{name}": average for name, average in self.averages.items()},
+            **{f"optimizer.{name}": OptimizerState(networks[name], o) for name, o in self.optimizers.items()},
+            **{f"coefficient.{name}": coefficient for name, coefficient in coefficients.items()},
+            "means": self.means,
+        }
+
+    def loop(self) -> LoopSpec:
+        """Return what the loop runs."""
         config = self.config
-        plan = Plan(
+        cache = cache_folder(config.cache) / "compiled"
+        step = partial(
+            training_step,
             phases=self.phases,
-            networks=self.framework.networks,
             optimizers=self.optimizers,
-            averages=self.averages,
-            controls=self.framework.controls.values(),
-            differentiate=differentiator(
-                config.compile,
-                config.steps,
-                self.own,
-                self.framework.controls.values(),
-                cache_folder(config.cache) / "compiled",
-            ),
             batches=self.draws.micro_batches,
-            learning_rate=lambda step: learning_rate_factor(config, step) * self.checkpoints.rate,
-            checkpoints=self.checkpoints,
+            differentiate=differentiator(config.compile, config.steps, self.own, cache),
+            learning_rate=self._learning_rate,
+            averages=self.averages,
+            coefficients=self.framework.coefficients.values(),
+        )
+        return LoopSpec(
+            step=step,
+            learning_rate=self._learning_rate,
             save=self.save,
             evaluate=self.evaluate,
-            evaluate_every=config.evaluate_every,
-            steps=config.steps,
-            batch_size=config.batch_size,
-            checkpoint_every=config.checkpoint_every,
-            log_every=config.log_every,
+            checkpoints=self.checkpoints,
+            means=self.means,
+            schedule=Schedule(
+                config.steps,
+                config.batch_size,
+                config.log_every,
+                config.checkpoint_every,
+                config.evaluate_every,
+            ),
             on_collapse=config.on_collapse,
             folder=self.folder,
             title=f"{config.framework} on {self.data.name}",
         )
-        return fit(plan, start)
+
+    def _learning_rate(self, step: int) -> float:
+        return learning_rate_factor(self.config, step) * self.checkpoints.rate
 
     def save(self, step: int, healthy: bool) -> None:
         """Write model, pictures and, last, the state, so that a state never outruns its model.
