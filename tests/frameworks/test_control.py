@@ -1,11 +1,16 @@
 """Coefficients that move while training."""
 
+import copy
+import dataclasses
 import math
 
 import pytest
 import torch
 
 from avae.frameworks.control import ControllerSettings, ExponentialDecay, PIController, value_of
+from avae.model import Model, load_weights
+from avae.recipes.build import build_framework, build_regularizers
+from avae.recipes.catalogue import recipe
 
 SETTINGS = ControllerSettings(
     start=1.0, lowest=0.01, highest=100.0, integral_gain=0.02, proportional_gain=1.0
@@ -75,3 +80,36 @@ def test_an_annealed_value_falls_exponentially():
 def test_a_constant_is_its_own_value():
     assert value_of(0.3) == 0.3
     assert value_of(ExponentialDecay(0.3, 0.1, 5)) == pytest.approx(0.3)
+
+
+@pytest.fixture
+def framework():
+    moving = {"latent_weighting": "annealed", "target_kl": 3.0, "path_length": 1.0, "learning_rate": 1e-3}
+    config = dataclasses.replace(recipe("toy"), channels=2, **moving)
+    framework = build_framework(config)
+    build_regularizers(config, framework)
+    return framework
+
+
+def test_coefficients_go_where_their_framework_goes(framework):
+    assert list(framework.coefficients) == ["beta", "rho", "path_length_target"]
+    framework.to(torch.float64).to("meta")
+    for coefficient in framework.coefficients.values():
+        assert (coefficient.state.dtype, coefficient.state.device.type) == (torch.float64, "meta")
+
+
+def test_a_copy_of_a_framework_has_coefficients_of_its_own(framework):
+    other = copy.deepcopy(framework)
+    other.coefficients["rho"].update({})
+    assert other.coefficients["rho"].value < framework.coefficients["rho"].value == 1
+
+
+def test_a_saved_model_holds_networks_only(framework, tmp_path):
+    config = dataclasses.replace(recipe("toy"), channels=2, latent_weighting="annealed")
+    Model(framework, config, {"name": "toy", "checksum": ""}).save(tmp_path)
+    names = load_weights(tmp_path).keys()
+    assert names == {
+        f"{name}.{key}" for name, network in framework.networks.items() for key in network.state_dict()
+    }
+    assert names.isdisjoint({"beta.state", "weighting.rho.state", "path_length_target.state"})
+    assert {"encoder", "decoder", "generator", "critic"} == {name.partition(".")[0] for name in names}

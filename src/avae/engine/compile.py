@@ -57,6 +57,11 @@ class Compiled:
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
+        # Here, for it takes seconds to import, which runs that do not compile need not wait for.
+        from torch._inductor.utils import clear_caches
+
+        # What another run of this process has loaded, from its own folder, would never come into this one.
+        clear_caches()
         self._made: dict[Hashable, Fast] = {}
         self._failed = False
 
