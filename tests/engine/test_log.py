@@ -44,11 +44,11 @@ def test_means_go_on_where_they_were_saved():
     for value in values:
         alone.add({"mse": value, "a.sum": value})
     saved.add({"mse": values[0], "a.sum": values[0]})
-    again.restore(saved.state())
+    again.load_state_dict(saved.state_dict())
     for value in values[1:]:
         again.add({"mse": value, "a.sum": value})
     assert again.take() == alone.take()
-    assert again.state() == {}
+    assert again.state_dict() == {}
 
 
 def test_a_terminal_shows_warnings_and_rollbacks(monkeypatch):
