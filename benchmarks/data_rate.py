@@ -35,6 +35,7 @@ from avae.engine.optimizers import Rates, adams
 from avae.engine.step import Phase, training_step
 from avae.recipes.build import build_framework
 from avae.recipes.config import Config
+from avae.recipes.defaults import with_defaults
 
 SIZES = (32, 64, 256)
 BATCH = 64
@@ -151,7 +152,7 @@ def rate(batches: Iterator[Tensor], count: int) -> float:
 def share_of_a_step(packed: Path) -> dict[str, float]:
     """Print and return the seconds a training step takes, and those until it has its batch."""
     config = Config(recipe="", data="", out="", steps=1, size=64, channels=3, width=32)
-    framework = build_framework(config).to(memory_format=torch.channels_last)
+    framework = build_framework(with_defaults(config)).to(memory_format=torch.channels_last)
     optimizers = adams(framework.networks, Rates(2e-4))
     phases = [Phase("main", framework.losses, framework.networks)]
     feed = Feed(np.load(packed, mmap_mode="r"), CPU, 0, BATCH, flip=True)

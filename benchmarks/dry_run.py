@@ -22,7 +22,7 @@ import torch
 from avae.profiling.estimate import estimate_run
 from avae.profiling.step_time import random_trainer, seconds_per_step, take_step
 from avae.recipes.config import Config
-from avae.recipes.defaults import completed
+from avae.recipes.defaults import ResolvedConfig, with_defaults
 
 CPU = torch.device("cpu")
 
@@ -71,11 +71,11 @@ def main() -> None:
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
 
 
-def config_of(case: dict, data: str) -> Config:
+def config_of(case: dict, data: str) -> ResolvedConfig:
     base = {"recipe": "folder", "data": data, "out": "", "steps": 1, "channels": 3}
     if case.get("recipe") == "demo":
         base |= {"size": 16, "channels": 1, "width": 16, "code_dim": 16, "xi_dim": 16}
-    return completed(Config(**base | case))
+    return with_defaults(Config(**base | case))
 
 
 def trained(case: dict, data: str, steps: int) -> float:
@@ -95,7 +95,7 @@ def trained(case: dict, data: str, steps: int) -> float:
     return flags.get("batch_size", 64) / json.loads(lines[-1])["images_per_second"]
 
 
-def grown(config: Config) -> int:
+def grown(config: ResolvedConfig) -> int:
     """Return by how many bytes two training steps make this process grow, what it warms up with aside."""
     tiny = {"size": 16, "channels": 3, "width": 2, "network": config.network, "batch_size": 4}
     two_steps(config_of(tiny, config.data))
@@ -105,7 +105,7 @@ def grown(config: Config) -> int:
     return peak - pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def two_steps(config: Config) -> None:
+def two_steps(config: ResolvedConfig) -> None:
     trainer = random_trainer(config, CPU)
     for _ in range(2):
         for phase in trainer.phases:

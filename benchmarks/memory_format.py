@@ -16,6 +16,7 @@ from avae.engine.optimizers import Rates, adams
 from avae.engine.step import Phase, training_step
 from avae.recipes.build import build_framework
 from avae.recipes.config import Config
+from avae.recipes.defaults import with_defaults
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ def main() -> None:
 def stepper(size: int, width: int, layout: torch.memory_format):
     """Return a function that makes one training step in this layout."""
     config = Config(recipe="", data="", out="", steps=1, size=size, channels=3, width=width)
-    framework = build_framework(config).to(memory_format=layout)
+    framework = build_framework(with_defaults(config)).to(memory_format=layout)
     optimizers = adams(framework.networks, Rates(2e-4))
     phases = [Phase("main", framework.losses, framework.networks)]
     x = (torch.rand(64, 3, size, size) * 2 - 1).to(memory_format=layout)

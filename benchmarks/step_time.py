@@ -38,6 +38,7 @@ from avae.engine.step import Phase, gradients, training_step
 from avae.frameworks import Framework
 from avae.recipes.build import build_framework
 from avae.recipes.config import Config
+from avae.recipes.defaults import with_defaults
 from avae.runs.phases import in_precision
 
 CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
@@ -166,7 +167,7 @@ def made(asked: argparse.Namespace, name: str) -> tuple[Framework, torch.Tensor,
         size=asked.size,
         width=asked.width,
     )
-    framework = build_framework(config).to(asked.device).train()
+    framework = build_framework(with_defaults(config)).to(asked.device).train()
     x = torch.rand(asked.batch_size, 3, asked.size, asked.size, device=asked.device) * 2 - 1
     shapes = framework.noise_shapes(asked.batch_size)
     return framework, x, {key: torch.randn(shape, device=asked.device) for key, shape in shapes.items()}

@@ -4,12 +4,23 @@ Symbols follow the paper: x an image, z a code, mu and sigma the posterior's mea
 return logits l, with C = sigmoid(l) -> 1 on generated images. All functions work in the dtype they are given.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 MIN_SIGMA = 1e-3
 """Floor of the divisor in Eqs. 12 and 16: our departure, so that a vanishing sigma cannot overflow them."""
+
+MIN_NATS = 0.005
+"""-log sigma of a dimension below which its mean code says nothing."""
+
+MIN_CODE_SCALE = math.sqrt(1 - math.exp(-2 * MIN_NATS))
+"""sqrt(1 - sigma^2) of such a dimension."""
+
+ACTIVE = 0.01
+"""Variance of a mean code above which its unit counts as active (Burda et al., 2016)."""
 
 
 def gaussian_nll(x_hat: Tensor, x: Tensor) -> Tensor:

@@ -19,12 +19,14 @@ from avae.data.preparation import Preparation
 from avae.devices import pick_device
 from avae.errors import UserError
 from avae.files import write_json
-from avae.frameworks.avae import MIN_CODE_SCALE
 from avae.frameworks.base import CodeMode, Framework, Noise
-from avae.frameworks.gan import NO_ENCODER
+from avae.losses import MIN_CODE_SCALE
 from avae.noise import normal_rows, row_ranges
 from avae.recipes.build import build_framework
-from avae.recipes.config import ARCHITECTURE, Config, validate
+from avae.recipes.config import Config, fields_with, validate
+from avae.recipes.defaults import ResolvedConfig, with_defaults
+from avae.recipes.facts import Fact
+from avae.recipes.networks import NETWORK_FAMILIES
 from avae.tensorfile import load_tensors, save_tensors
 
 Picture = str | Path | Image.Image
@@ -52,7 +54,7 @@ class Model:
     def __init__(
         self,
         framework: Framework,
-        config: Config,
+        config: ResolvedConfig,
         data: Mapping[str, Any],
         device: torch.device | str = "cpu",
     ) -> None:
@@ -64,24 +66,22 @@ class Model:
     @property
     def draws_images(self) -> bool:
         """Whether items are images rather than points."""
-        return self.config.network != "mlp"
+        return len(self.item_shape) == 3
 
     @property
     def item_shape(self) -> tuple[int, ...]:
         """Shape of one item: (C, H, W) or (F,)."""
-        channels, size = self.config.channels or 0, self.config.size or 0
-        return (channels, size, size) if self.draws_images else (channels,)
+        return self.config.item_shape
 
     @property
     def preparation(self) -> Preparation:
         """How pictures are prepared for it: as those it was trained on."""
-        config = self.config
-        return Preparation(config.size or 0, config.channels or 0, config.crop or 1.0, config.fit or "crop")
+        channels, size, _ = self.item_shape
+        return Preparation(size, channels, self.config.crop or 1.0, self.config.fit or "crop")
 
     def require_encoder(self) -> None:
         """Raise UserError for a GAN, which has none: to be asked before images are read for it."""
-        if not self.framework.encodes:
-            raise UserError(NO_ENCODER)
+        self.framework.require_encoder()
 
     def encode(self, images: Images) -> Tensor:
         """Return the posterior means (N, d); a BiGAN's codes, which have no spread."""
@@ -160,7 +160,7 @@ class Model:
         described = {
             "avae": version("avae"),
             "recipe": self.config.recipe,
-            "architecture": {name: getattr(self.config, name) for name in ARCHITECTURE},
+            "architecture": {name: getattr(self.config, name) for name in fields_with(Fact.ARCHITECTURE)},
             "data": self.data,
         }
         write_json(folder / "config.json", described)
@@ -330,7 +330,7 @@ _WHOLE = ("channels", "width", "code_dim", "xi_dim")
 _ANY = Config(recipe="", data="", out="", steps=1)
 
 
-def _read_config(path: Path) -> tuple[Config, dict[str, Any]]:
+def _read_config(path: Path) -> tuple[ResolvedConfig, dict[str, Any]]:
     """Read what `Model.save` wrote: the architecture, and what the model was trained on."""
     try:
         described = json.loads(path.read_text())
@@ -338,12 +338,14 @@ def _read_config(path: Path) -> tuple[Config, dict[str, Any]]:
         data = dict(described["data"])
         for name in ("name", "checksum"):
             _require(data[name], str, f"data's {name}")
-        for name in _WHOLE if config.network == "mlp" else (*_WHOLE, "size"):
+        images = NETWORK_FAMILIES[config.network].items == "images"
+        for name in (*_WHOLE, "size") if images else _WHOLE:
             _require(getattr(config, name), int, name)
-        if config.channels == 0 or min(config.channels or 0, config.size or 0) < 0:
-            raise ValueError(f"channels is {config.channels}, size {config.size}")
         validate(config)
-        return config, data
+        resolved = with_defaults(config)
+        if min(resolved.item_shape) < 1:
+            raise ValueError(f"items are of shape {resolved.item_shape}")
+        return resolved, data
     except (ValueError, KeyError, TypeError, UserError) as error:
         raise UserError(f"{path} is damaged, or of another version of avae ({error}); {_ANEW}") from None
 

@@ -11,6 +11,7 @@ from avae.frameworks.control import ControllerSettings, ExponentialDecay, PICont
 from avae.model import Model, load_weights
 from avae.recipes.build import build_framework, build_regularizers
 from avae.recipes.catalogue import recipe
+from avae.recipes.defaults import with_defaults
 
 SETTINGS = ControllerSettings(
     start=1.0, lowest=0.01, highest=100.0, integral_gain=0.02, proportional_gain=1.0
@@ -85,7 +86,7 @@ def test_a_constant_is_its_own_value():
 @pytest.fixture
 def framework():
     moving = {"latent_weighting": "annealed", "target_kl": 3.0, "path_length": 1.0, "learning_rate": 1e-3}
-    config = dataclasses.replace(recipe("toy"), channels=2, **moving)
+    config = with_defaults(dataclasses.replace(recipe("toy"), channels=2, **moving))
     framework = build_framework(config)
     build_regularizers(config, framework)
     return framework
@@ -105,7 +106,7 @@ def test_a_copy_of_a_framework_has_coefficients_of_its_own(framework):
 
 
 def test_a_saved_model_holds_networks_only(framework, tmp_path):
-    config = dataclasses.replace(recipe("toy"), channels=2, latent_weighting="annealed")
+    config = with_defaults(dataclasses.replace(recipe("toy"), channels=2, latent_weighting="annealed"))
     Model(framework, config, {"name": "toy", "checksum": ""}).save(tmp_path)
     names = load_weights(tmp_path).keys()
     assert names == {

@@ -13,7 +13,7 @@ from avae.engine.step import Phase, gradients
 from avae.frameworks import GAN
 from avae.frameworks.adversarial import Adversarial
 from avae.frameworks.regularizers import R1, PathLength, RunningMean
-from avae.recipes.defaults import path_length_weight, r1_weight
+from avae.networks.stylegan2.family import path_length_weight, r1_weight
 
 GAMES = [
     name

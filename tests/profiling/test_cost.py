@@ -10,6 +10,7 @@ from avae.engine.step import Phase
 from avae.profiling.cost import CostCounter, fake_tensors, phase_cost
 from avae.recipes.build import build_framework
 from avae.recipes.config import Config
+from avae.recipes.defaults import with_defaults
 from avae.runs.phases import in_precision
 
 
@@ -86,6 +87,7 @@ def test_fake_tensors_cost_as_much_as_real_ones(network, precision):
 
 def _costs(network, precision, context):
     config = Config("", "", "", 1, size=16, channels=3, width=2, network=network, code_dim=4, xi_dim=4)
+    config = with_defaults(config)
     dtype = torch.float64 if precision == "fp64" else torch.float32
     with context():
         framework = build_framework(config).train()

@@ -8,10 +8,11 @@ import pytest
 from avae.profiling.device_memory import gpu_room, smallest_fitting
 from avae.profiling.estimate import estimate_run
 from avae.recipes.config import Config
+from avae.recipes.defaults import with_defaults
 
 
 def estimated(network="stylegan2", **settings):
-    return estimate_run(Config("", "", "", 10, network=network, channels=3, **settings))
+    return estimate_run(with_defaults(Config("", "", "", 10, network=network, channels=3, **settings)))
 
 
 def test_more_micro_batches_take_less_memory():
@@ -56,8 +57,9 @@ def test_1024_pixels_in_little_memory():
         "import resource; from avae.recipes.config import Config;"
         "from avae.profiling.estimate import estimate_run;"
         "grown = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
-        "small = lambda size, width: estimate_run(Config('', '', '', 1, batch_size=8, size=size,"
-        " channels=3, width=width, network='stylegan2'));"
+        "from avae.recipes.defaults import with_defaults;"
+        "small = lambda size, width: estimate_run(with_defaults(Config('', '', '', 1, batch_size=8,"
+        " size=size, channels=3, width=width, network='stylegan2')));"
         "small(16, 2); before = grown(); large = small(1024, 64);"
         "print(large.memory[1].total, 1024 * (grown() - before))"
     )

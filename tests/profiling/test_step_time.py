@@ -8,14 +8,14 @@ import torch
 from avae.profiling import step_time
 from avae.profiling.step_time import seconds_per_step
 from avae.recipes.config import Config
-from avae.recipes.defaults import completed
+from avae.recipes.defaults import with_defaults
 
 CPU = torch.device("cpu")
 
 
 def resolved(**settings):
     base = {"size": 16, "channels": 1, "width": 2, "code_dim": 4, "xi_dim": 2, "batch_size": 8}
-    return completed(Config(**{"recipe": "demo", "data": "", "out": "", "steps": 8} | base | settings))
+    return with_defaults(Config(**{"recipe": "demo", "data": "", "out": "", "steps": 8} | base | settings))
 
 
 @pytest.fixture

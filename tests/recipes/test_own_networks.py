@@ -10,17 +10,21 @@ from avae.errors import UserError
 from avae.networks.dcgan import Down, Up
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic
-from avae.recipes.build import FRAMEWORKS, build_framework
+from avae.recipes.build import build_framework
 from avae.recipes.config import Config
+from avae.recipes.defaults import ResolvedConfig, with_defaults
+from avae.recipes.frameworks import FRAMEWORKS
 
 D, XI = 3, 2
 
 
-def config(framework: str, network: str = "dcgan") -> Config:
+def config(framework: str, network: str = "dcgan") -> ResolvedConfig:
     sizes = {"size": 16, "channels": 1} if network == "dcgan" else {"channels": 2}
     run = {"recipe": "", "data": "", "out": "", "steps": 1}
-    return Config(
-        **run, **sizes, framework=framework, network=network, width=1, code_dim=D, xi_dim=XI, batch_size=4
+    return with_defaults(
+        Config(
+            **run, **sizes, framework=framework, network=network, width=1, code_dim=D, xi_dim=XI, batch_size=4
+        )
     )
 
 

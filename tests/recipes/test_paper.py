@@ -10,7 +10,7 @@ from avae.errors import UserError
 from avae.recipes.build import build_framework
 from avae.recipes.catalogue import recipe
 from avae.recipes.config import learning_rate_factor
-from avae.recipes.defaults import completed
+from avae.recipes.defaults import with_defaults
 from avae.recipes.paper import ROWS, SETS, cell
 
 OWN = {"framework", "latent_loss", "xi_dim", "beta"}
@@ -20,7 +20,7 @@ OWN = {"framework", "latent_loss", "xi_dim", "beta"}
 @pytest.mark.parametrize("column", SETS)
 @pytest.mark.parametrize("row", ROWS)
 def test_every_cell_has_the_papers_course_of_learning(column, row):
-    config = completed(cell(column, row))
+    config = with_defaults(dataclasses.replace(cell(column, row), channels=3))
     assert (config.steps, config.batch_size, config.width, config.code_dim) == (50_000, 64, 128, 100)
     assert (config.learning_rate, config.adam_beta1, config.adam_beta2) == (2e-4, 0.5, 0.999)
     assert (config.r1, config.path_length, config.ema_half_life) == (0, 0, 0)
@@ -66,7 +66,7 @@ def test_settings_are_all_rows_and_xi_follows_the_code():
 
 @pytest.mark.parametrize("row", ROWS)
 def test_every_row_can_be_built(row):
-    config = dataclasses.replace(cell("cifar10", row, width=1, code_dim=2), channels=3)
+    config = with_defaults(dataclasses.replace(cell("cifar10", row, width=1, code_dim=2), channels=3))
     assert build_framework(config).networks.keys() >= {"generator" if row == "gan" else "encoder"}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avae.recipes.defaults import completed
+from avae.recipes.defaults import with_defaults
 from avae.recipes.paper import cell
 
 FEATURES = {"name": "resnet:load", "checksum": "sha256:f"}
@@ -36,7 +36,7 @@ def write_run(
         crop=1.0,
         fit="crop",
     )
-    config = completed(config)
+    config = with_defaults(config)
     described = {
         "name": data or column,
         "checksum": checksum or f"sha256:{column}",

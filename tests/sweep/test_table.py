@@ -257,6 +257,7 @@ def test_protocols_are_never_mixed(small, cli):
         ({"latent_codes": "prior"}, ["latent_codes", "prior"]),
         ({"sigma_lr_multiplier": 3.0}, ["sigma_lr_multiplier", "3.0"]),
         ({"target_kl": 5.0}, ["target_kl", "5.0"]),
+        ({"init_from": "runs/other"}, ["init_from", "None and runs/other"]),
         ({"checksum": "sha256:other"}, ["training data", "sha256:other"]),
     ],
 )

@@ -1,5 +1,6 @@
 """avae demo [flags]"""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ from avae.cli.parsing import parse
 from avae.distributed import world_size
 from avae.errors import UserError
 from avae.model import load
+from avae.recipes.catalogue import changed
 from avae.recipes.demo import demo
-from avae.runs.folder import read_run
+from avae.runs.folder import resume_config
 from avae.runs.measure import evaluate
 from avae.runs.reading import load_for
 from avae.runs.train import run as train
-from avae.runs.train import starting_config
 
 FAILED = 1
 
@@ -45,16 +46,17 @@ def run(arguments: list[str]) -> int:
     asked = parse(Demo, "avae demo", arguments)
     if world_size() > 1:
         raise UserError("the demo is for one process: under torchrun, train demo and then evaluate")
-    if asked.resume and (saved := read_run(asked.out)):
-        if saved.config.framework != demo().framework:
+    config = dataclasses.replace(demo(), out=str(asked.out))
+    if asked.resume:
+        config = resume_config(config)
+        if config.framework != demo().framework:
             raise UserError(
-                f"--framework of the run in {asked.out} is {saved.config.framework}, and the demo is about "
+                f"--framework of the run in {asked.out} is {config.framework}, and the demo is about "
                 f"{demo().framework}: go on with avae train demo --resume, or pass --out"
             )
-        left_out = Demo(asked.out, saved.config.steps, saved.config.seed, saved.config.device)
+        left_out = Demo(asked.out, config.steps, config.seed, config.device)
         asked = parse(Demo, "avae demo", arguments, left_out)
-    settings = {"out": str(asked.out), "steps": asked.steps, "seed": asked.seed, "device": asked.device}
-    config = starting_config("demo", settings, asked.resume)
+    config = changed(config, {"steps": asked.steps, "seed": asked.seed, "device": asked.device})
     outcome = train(config, resume=asked.resume, overwrite=asked.overwrite)
     if outcome.signal is not None:
         return 128 + outcome.signal

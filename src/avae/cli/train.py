@@ -1,7 +1,6 @@
 """avae train RECIPE [flags]"""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from avae.cli.parsing import parse
 from avae.errors import UserError
@@ -36,11 +35,11 @@ def run(arguments: list[str]) -> int:
     prog = f"avae train {name}"
     asked = parse(Train, prog, flags, Train(recipe(name)))
     # Here, for they import torch, which help does not need.
-    from avae.runs.folder import as_asked, read_run
+    from avae.runs.folder import resume_config
     from avae.runs.train import run as train
 
-    if asked.resume and (saved := read_run(Path(asked.config.out))):
-        asked = parse(Train, prog, flags, Train(as_asked(saved.config, asked.config)))
+    if asked.resume:
+        asked = parse(Train, prog, flags, Train(resume_config(asked.config)))
     if asked.dry_run:
         from avae.profiling.dry_run import dry_run
 

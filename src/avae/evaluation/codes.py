@@ -12,8 +12,7 @@ from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor
 from avae.evaluation.subject import Figure, Subject
 from avae.evaluation.unavailable import Unavailable
-from avae.frameworks.vae import ACTIVE
-from avae.losses import kl_to_prior, latent_loss, posterior_level
+from avae.losses import ACTIVE, kl_to_prior, latent_loss, posterior_level
 from avae.noise import row_ranges
 
 XI_CODES = 1024

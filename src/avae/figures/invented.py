@@ -11,9 +11,9 @@ from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor
 from avae.errors import UserError
 from avae.figures.panels import Scale, picture_figure
-from avae.figures.trained import TITLES
 from avae.model import Model
 from avae.noise import row_ranges
+from avae.recipes.frameworks import FRAMEWORKS
 from avae.runs.preview import reconstruction_rows
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def why_no_map(model: Model) -> str | None:
     if not model.draws_images:
         return "it is of pictures, and this model is of points"
     if len(model.framework.drawers) < 2:
-        title = TITLES[model.config.framework]
+        title = FRAMEWORKS[model.config.framework].title
         return f"it takes xi, or two networks that draw from one code, and a {title} has neither"
     return None
 

@@ -11,11 +11,12 @@ from avae.engine.log import read_stats
 from avae.figures.curves import curves_png
 from avae.figures.invented import meaning, sheet_of, why_no_map
 from avae.figures.tables import inline, metrics_table, results_of, settings_table
-from avae.figures.trained import TITLES
 from avae.figures.writing import file_of
 from avae.files import write_atomically
 from avae.model import Model
-from avae.recipes.config import ARCHITECTURE
+from avae.recipes.config import fields_with
+from avae.recipes.facts import Fact
+from avae.recipes.frameworks import FRAMEWORKS
 from avae.runs.folder import read_run
 from avae.runs.preview import previews
 
@@ -53,17 +54,6 @@ $settings
 </html>
 """)
 
-_RECONSTRUCTIONS = {
-    "vae": "The decoder draws the average of all pictures that share a code.",
-    "vaegan": "The decoder has learnt to draw what could be real, and what has the first row's features in "
-    "the eyes of the critic rather than its pixels.",
-    "bigan": "The generator draws from their codes. No loss asks for likeness, only that pictures and codes "
-    "go together.",
-    "avae": "The decoder draws the average of all pictures that share a code; the generator draws one that "
-    "could be real.",
-}
-"""What is below the originals, by framework."""
-
 
 def write_report(model: Model, data: DataSet, result: dict[str, Any], run: Path) -> Path:
     """Write report.html to a run folder: pictures, figures, curves, and all that was set.
@@ -77,7 +67,7 @@ def write_report(model: Model, data: DataSet, result: dict[str, Any], run: Path)
     """
     config = model.config
     page = _PAGE.substitute(
-        title=html.escape(f"{TITLES[config.framework]} on {data.name}"),
+        title=html.escape(f"{FRAMEWORKS[config.framework].title} on {data.name}"),
         about=html.escape(
             f"Trained on {model.data['train']} items{_measured(result)}. "
             f"Code of {config.code_dim} dimensions, width {config.width}."
@@ -121,7 +111,7 @@ def _caption(kind: str, model: Model) -> str:
     if kind == "samples":
         return "New pictures, drawn from codes nobody encoded."
     if kind == "reconstructions":
-        return f"The first row are pictures the model never saw. {_RECONSTRUCTIONS[model.config.framework]}"
+        return f"The first row are pictures the model never saw. {model.framework.caption}"
     if not model.framework.encodes:
         return "The data and samples."
     return "The data, reconstructions of points the model never saw, and samples."
@@ -153,4 +143,4 @@ def _settings(model: Model, run: Path) -> dict[str, Any]:
     """Return all settings of the run; of a model alone, those that its architecture has."""
     saved = read_run(run)
     config = asdict(saved.config if saved else model.config)
-    return config if saved else {name: config[name] for name in ARCHITECTURE}
+    return config if saved else {name: config[name] for name in fields_with(Fact.ARCHITECTURE)}

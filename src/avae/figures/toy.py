@@ -13,7 +13,6 @@ from avae.data.dataset import DataSet
 from avae.errors import UserError
 from avae.figures.style import styled
 from avae.figures.trained import Trained
-from avae.frameworks.avae import MIN_NATS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,12 +52,12 @@ def pair(runs: Sequence[Trained]) -> tuple[Trained, Trained]:
     for run in runs:
         if run.model.draws_images or run.model.data["name"] != "toy":
             raise UserError(f"{run.path} is no run of the toy example: train one with avae train toy")
-        if run.model.config.framework != "avae" or run.model.config.code_dim != 1:
+        if not run.both or run.model.config.code_dim != 1:
             raise UserError(
                 f"{run.path} is a {run.title} with a code of {run.model.config.code_dim}: "
                 "train one with avae train toy"
             )
-        if not _says_something(run):
+        if not run.model.framework.informative_dimensions().all():
             raise UserError(f"{run.path} has a code that says nothing of the points: train it for longer")
     without, with_xi = ([run for run in runs if bool(run.model.config.xi_dim) is xi] for xi in (False, True))
     if len(without) != 1 or len(with_xi) != 1:
@@ -108,12 +107,6 @@ def manifolds(run: Trained, test: NDArray[np.float32], seed: int) -> Manifolds:
     return Manifolds(
         points, (model.encode(points) / scale)[:, 0].numpy(), codes[:, 0].numpy(), decoded, generated
     )
-
-
-def _says_something(run: Trained) -> bool:
-    """Whether the code is drawn from as it is: one that carries nothing is replaced by a prior draw."""
-    sigma = run.model.framework.sigma()
-    return sigma is not None and bool((-sigma.log() >= MIN_NATS).all())
 
 
 def _drawn(points: Tensor) -> NDArray[np.float32]:

@@ -10,10 +10,8 @@ from avae.data.dataset import DataSet
 from avae.engine.checkpoint import newest, step_of
 from avae.errors import UserError
 from avae.model import Model, load
+from avae.recipes.frameworks import FRAMEWORKS
 from avae.runs.folder import Saved, read_run
-
-TITLES = {"vae": "VAE", "gan": "GAN", "vaegan": "VAE/GAN", "bigan": "BiGAN", "avae": "AVAE"}
-"""The frameworks' names as the paper writes them."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +130,9 @@ def check_data(run: Trained, data: DataSet) -> None:
 def framework_title(model: Model) -> str:
     """Return the framework and, for AVAE, whether it has xi, and its latent loss, as Table 1 writes them."""
     config = model.config
-    title = TITLES[config.framework]
-    return f"{title}{' ξ' if config.xi_dim else ''} {config.latent_loss}" if title == "AVAE" else title
+    spec = FRAMEWORKS[config.framework]
+    variant = f"{' ξ' if config.xi_dim else ''} {config.latent_loss}" if "latent loss" in spec.parts else ""
+    return f"{spec.title}{variant}"
 
 
 def _size(run: Trained) -> str:

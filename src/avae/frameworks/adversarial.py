@@ -10,13 +10,11 @@ class Adversarial(Framework):
     """A game between a critic and a network that draws.
 
     Attributes:
-        code_dim: d.
         critic: large logits mean generated.
         augmentation: of all that the critic sees, and of nothing else; None for none.
         drawer: the network that is to please the critic with prior draws.
     """
 
-    code_dim: int
     critic: nn.Module
     augmentation: Augmentation | None
     drawer: str

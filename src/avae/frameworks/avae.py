@@ -1,6 +1,5 @@
 """The adversarial variational auto-encoder (section 4)."""
 
-import math
 from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
@@ -9,16 +8,25 @@ from avae.frameworks.adversarial import Adversarial, adversarial_terms
 from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass
 from avae.frameworks.codes import Codes, PriorCodes
+from avae.frameworks.contracts import (
+    CRITIC,
+    DECODER,
+    GAUSSIAN_ENCODER,
+    GENERATOR_WITH_XI,
+    NetworkContract,
+)
 from avae.frameworks.control import Coefficient
 from avae.frameworks.vae import VAE
 from avae.frameworks.weighting import Balanced, Weighting
-from avae.losses import code_scale_b, critic_loss, latent_loss_b, manifold_loss, posterior_level
-
-MIN_NATS = 0.005
-"""-log sigma of a dimension below which its mean code says nothing."""
-
-MIN_CODE_SCALE = math.sqrt(1 - math.exp(-2 * MIN_NATS))
-"""sqrt(1 - sigma^2) of such a dimension."""
+from avae.losses import (
+    MIN_CODE_SCALE,
+    MIN_NATS,
+    code_scale_b,
+    critic_loss,
+    latent_loss_b,
+    manifold_loss,
+    posterior_level,
+)
 
 
 class AVAE(VAE, Adversarial):
@@ -37,7 +45,16 @@ class AVAE(VAE, Adversarial):
         augmentation: of what the critic sees; the encoder sees all items as they are.
     """
 
-    network_names: tuple[str, ...] = ("encoder", "decoder", "generator", "critic")
+    contracts: Mapping[str, NetworkContract] = {
+        "encoder": GAUSSIAN_ENCODER,
+        "decoder": DECODER,
+        "generator": GENERATOR_WITH_XI,
+        "critic": CRITIC,
+    }
+    caption = (
+        "The decoder draws the average of all pictures that share a code; the generator draws one that "
+        "could be real."
+    )
     averaged = ("generator",)
     drawer = "generator"
     drawers: Mapping[str, float | None] = {"decoder": 0.0, "generator": 1.0}
@@ -119,16 +136,17 @@ class AVAE(VAE, Adversarial):
     def code_scale(self) -> Tensor:
         return self.scale_of_sigma(self.sigma())
 
+    def informative_dimensions(self) -> Tensor:
+        return -self.sigma().log() >= MIN_NATS
+
     def _draw_as_in_training(self, x: Tensor, noise: Noise) -> Tensor:
         z, _ = self.codes.choose(self._calibrated(self.encode(x), noise), noise)
         return self.generate(z, noise)
 
     def _calibrated(self, mu: Tensor, noise: Noise) -> Tensor:
         """Return the z whose target is mu; dimensions that say nothing take a prior draw instead of 0/0."""
-        sigma = self.sigma().detach()
-        says_something = -sigma.log() >= MIN_NATS
-        scale = self.scale_of_sigma(sigma).clamp(min=MIN_CODE_SCALE)
-        return (mu / scale).where(says_something, noise["z"])
+        scale = self.code_scale().detach().clamp(min=MIN_CODE_SCALE)
+        return (mu / scale).where(self.informative_dimensions(), noise["z"])
 
     def _mix(self, for_decoder: Tensor, for_generator: Tensor, noise: Noise, realism: float | None) -> Tensor:
         t = 1.0 if realism is None else realism

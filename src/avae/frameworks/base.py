@@ -4,9 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from avae.errors import UserError
+from avae.frameworks.contracts import NetworkContract
 from avae.frameworks.control import ScheduledCoefficient
 
 Noise = dict[str, Tensor]
@@ -25,8 +27,13 @@ class Framework(nn.Module, ABC):
     functions of their arguments. Images are (N, C, H, W) in [-1, 1]; points are (N, F).
     """
 
-    network_names: tuple[str, ...]
-    """The attributes that hold the networks."""
+    contracts: Mapping[str, NetworkContract]
+    """The networks by name, in the order they are built in, and what is asked of each."""
+
+    caption = ""
+    """What its reconstructions are, in a sentence or two for readers; empty without an encoder."""
+
+    code_dim: int
 
     averaged: tuple[str, ...] = ()
     """Networks whose moving average may stand in for them once trained."""
@@ -37,7 +44,7 @@ class Framework(nn.Module, ABC):
     @property
     def networks(self) -> dict[str, nn.Module]:
         """The networks by name."""
-        return {name: self.get_submodule(name) for name in self.network_names}
+        return {name: module for name, module in self.named_children() if name in self.contracts}
 
     @property
     def coefficients(self) -> dict[str, ScheduledCoefficient]:
@@ -51,7 +58,15 @@ class Framework(nn.Module, ABC):
     @property
     def encodes(self) -> bool:
         """Whether there is an encoder."""
-        return "encoder" in self.networks
+        return "encoder" in self.contracts
+
+    def require_encoder(self) -> None:
+        """Raise UserError for a framework without an encoder."""
+        if not self.encodes:
+            raise UserError(
+                f"a {type(self).__name__} has no encoder: "
+                "it can sample and decode, but not encode, reconstruct or interpolate"
+            )
 
     @abstractmethod
     def noise_shapes(self, n: int) -> NoiseShapes:
@@ -93,6 +108,10 @@ class Framework(nn.Module, ABC):
     @abstractmethod
     def code_scale(self) -> Tensor:
         """Return (d,) s: the drawer meets z ~ N(0, I), and an item drawn from z should have mean code s z."""
+
+    def informative_dimensions(self) -> Tensor:
+        """Return (d,) bool: the dimensions whose mean code says something of an item."""
+        return torch.ones(self.code_dim, dtype=torch.bool)
 
     @abstractmethod
     def sigma(self) -> Tensor | None:

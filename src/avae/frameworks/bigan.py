@@ -1,10 +1,13 @@
 """The bidirectional GAN (Donahue, Krahenbuhl, Darrell, 2017), as compared with in Table 1."""
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from avae.frameworks.adversarial import adversarial_terms
 from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.base import Losses, Noise, Pass
+from avae.frameworks.contracts import ENCODER, GENERATOR, JOINT_CRITIC, NetworkContract
 from avae.frameworks.gan import GAN
 from avae.losses import critic_loss, joint_loss
 
@@ -24,7 +27,15 @@ class BiGAN(GAN):
         critic: x, z -> logits (N, 1); large means generated.
     """
 
-    network_names: tuple[str, ...] = ("generator", "critic", "encoder")
+    contracts: Mapping[str, NetworkContract] = {
+        "encoder": ENCODER,
+        "generator": GENERATOR,
+        "critic": JOINT_CRITIC,
+    }
+    caption = (
+        "The generator draws from their codes. No loss asks for likeness, only that pictures and codes "
+        "go together."
+    )
 
     def __init__(
         self,

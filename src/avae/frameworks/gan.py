@@ -5,13 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from avae.errors import UserError
 from avae.frameworks.adversarial import Adversarial, adversarial_terms
 from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass, refuse_realism
+from avae.frameworks.contracts import CRITIC, GENERATOR, NetworkContract
 from avae.losses import critic_loss, manifold_loss
-
-NO_ENCODER = "a GAN has no encoder: it can sample and decode, but not encode, reconstruct or interpolate"
 
 
 class GAN(Adversarial):
@@ -26,7 +24,7 @@ class GAN(Adversarial):
         augmentation: of what the critic sees.
     """
 
-    network_names: tuple[str, ...] = ("generator", "critic")
+    contracts: Mapping[str, NetworkContract] = {"generator": GENERATOR, "critic": CRITIC}
     averaged = ("generator",)
     drawer = "generator"
     drawers: Mapping[str, float | None] = {"generator": None}
@@ -59,7 +57,8 @@ class GAN(Adversarial):
         return {"generator": lambda x, noise: self.sample(noise)}
 
     def encode(self, x: Tensor) -> Tensor:
-        raise UserError(NO_ENCODER)
+        self.require_encoder()
+        raise NotImplementedError
 
     def decode(self, mu: Tensor, noise: Noise, realism: float | None = None) -> Tensor:
         refuse_realism(realism)

@@ -15,11 +15,9 @@ from avae.frameworks.base import (
     Pass,
     refuse_realism,
 )
+from avae.frameworks.contracts import DECODER, GAUSSIAN_ENCODER, NetworkContract
 from avae.frameworks.control import Coefficient, value_of
-from avae.losses import gaussian_nll, kl_to_prior, vae_loss
-
-ACTIVE = 0.01
-"""Variance of a mean code above which its unit counts as active."""
+from avae.losses import ACTIVE, gaussian_nll, kl_to_prior, vae_loss
 
 
 class VAE(Framework):
@@ -32,7 +30,8 @@ class VAE(Framework):
         beta: weight of the KL term, constant or scheduled.
     """
 
-    network_names: tuple[str, ...] = ("encoder", "decoder")
+    contracts: Mapping[str, NetworkContract] = {"encoder": GAUSSIAN_ENCODER, "decoder": DECODER}
+    caption = "The decoder draws the average of all pictures that share a code."
     drawers: Mapping[str, float | None] = {"decoder": None}
 
     def __init__(

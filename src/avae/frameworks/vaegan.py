@@ -1,11 +1,14 @@
 """VAE/GAN (Larsen et al., 2016), as compared with in Table 1."""
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from avae.frameworks.adversarial import Adversarial, adversarial_terms
 from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.base import Losses, Noise, NoiseShapes
+from avae.frameworks.contracts import CRITIC_WITH_FEATURES, DECODER, GAUSSIAN_ENCODER, NetworkContract
 from avae.frameworks.control import Coefficient, value_of
 from avae.frameworks.vae import VAE
 from avae.losses import critic_loss, feature_loss, kl_to_prior, manifold_loss
@@ -27,7 +30,15 @@ class VAEGAN(VAE, Adversarial):
         augmentation: of what the critic sees; reconstructions are changed just as their originals are.
     """
 
-    network_names: tuple[str, ...] = ("encoder", "decoder", "critic")
+    contracts: Mapping[str, NetworkContract] = {
+        "encoder": GAUSSIAN_ENCODER,
+        "decoder": DECODER,
+        "critic": CRITIC_WITH_FEATURES,
+    }
+    caption = (
+        "The decoder has learnt to draw what could be real, and what has the first row's features in "
+        "the eyes of the critic rather than its pixels."
+    )
     averaged = ("decoder",)
     drawer = "decoder"
 

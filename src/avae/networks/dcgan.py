@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from avae.networks.family import NetworkFamily
+
 STRIDES = {16: (2, 1, 1, 2), 32: (2, 2, 1, 2), 64: (2, 2, 2, 2), 128: (2,) * 5, 256: (2,) * 6}
 """Strides of the down blocks by image size, in pixels; the up blocks run through them backwards."""
 
@@ -104,3 +106,18 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1, 0.02)
+
+
+def _down(item: tuple[int, ...], width: int, outputs: int) -> nn.Module:
+    channels, size, _ = item
+    return Down(size, channels, width, outputs)
+
+
+def _up(item: tuple[int, ...], width: int, inputs: int) -> nn.Module:
+    channels, size, _ = item
+    return Up(size, channels, width, inputs)
+
+
+FAMILY = NetworkFamily(
+    encoder=_down, decoder=_up, generator=_up, critic=_down, sizes=tuple(STRIDES), joint_features=8
+)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from avae.networks.family import NetworkFamily
+
 
 class MLP(nn.Module):
     """Two hidden layers of `width` units and ReLU. Several inputs are joined end to end.
@@ -31,3 +33,16 @@ class MLP(nn.Module):
         joined = torch.cat(parts, 1)
         hidden = self.layers[:-1](joined)
         return self.layers[-1](hidden).to(joined.dtype), hidden.to(joined.dtype)
+
+
+def _down(item: tuple[int, ...], width: int, outputs: int) -> nn.Module:
+    (features,) = item
+    return MLP(features, outputs, width)
+
+
+def _up(item: tuple[int, ...], width: int, inputs: int) -> nn.Module:
+    (features,) = item
+    return MLP(inputs, features, width)
+
+
+FAMILY = NetworkFamily(encoder=_down, decoder=_up, generator=_up, critic=_down)

@@ -13,9 +13,10 @@ from avae.profiling.estimate import estimate_run
 from avae.profiling.report import print_memory, print_time
 from avae.profiling.step_time import seconds_per_step
 from avae.recipes.config import Config
-from avae.recipes.defaults import completed
+from avae.recipes.defaults import ResolvedConfig, resolve, with_defaults
+from avae.recipes.networks import NETWORK_FAMILIES
 from avae.runs.reading import load_with_progress
-from avae.runs.settling import checked, settled
+from avae.runs.settling import checked
 
 
 def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -26,27 +27,27 @@ def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) ->
     and rank 0 prints.
     """
     config, device, _ = checked(config, resume, overwrite)
-    config = resolve_without_data(config)
+    resolved = resolve_without_data(config)
     console = Console(stderr=True, quiet=rank() > 0)
     with console.status("estimating memory: up to a minute for large networks"):
-        estimate = estimate_run(config)
+        estimate = estimate_run(resolved)
     if rank() == 0:
         # Before the steps, so that memory is reported even if the system kills them for it.
         print_memory(estimate, device)
     seconds, room = None, room_for_tensors(device)
     if estimate.own_memory.total <= room:
         with console.status("timing a few steps on random items"):
-            seconds = seconds_per_step(config, device)
+            seconds = seconds_per_step(resolved, device)
     if rank() == 0:
         print_time(estimate, seconds, room)
 
 
-def resolve_without_data(config: Config) -> Config:
+def resolve_without_data(config: Config) -> ResolvedConfig:
     """Fill in what a published data set is known to determine; for others, read the data as training does."""
     named = NAMED.get(config.data.partition(":")[0])
-    if named and config.network == "mlp":
-        raise UserError(f"--network mlp does not fit {named.name}, which is made of images")
+    if named and NETWORK_FAMILIES[config.network].items != "images":
+        raise UserError(f"--network {config.network} does not fit {named.name}, which is made of images")
     size = config.size or (named.size if named else None)
     if config.data in BUILT_IN or size is None:
-        return settled(config, load_with_progress(config.data, config))
-    return completed(dataclasses.replace(config, size=size, channels=config.channels or 3))
+        return resolve(config, load_with_progress(config.data, config))
+    return with_defaults(dataclasses.replace(config, size=size, channels=config.channels or 3))

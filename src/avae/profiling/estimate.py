@@ -12,7 +12,7 @@ from avae.errors import UserError
 from avae.frameworks.base import Framework
 from avae.profiling.cost import Cost, fake_tensors, nbytes, phase_cost
 from avae.recipes.build import build_framework, build_regularizers
-from avae.recipes.config import Config
+from avae.recipes.defaults import ResolvedConfig
 from avae.runs.division import check_division
 from avae.runs.phases import phases
 
@@ -49,13 +49,13 @@ class Estimate:
     """Memory and FLOPs of a run.
 
     Attributes:
-        config: resolved.
+        config: of the run.
         parameters: number of each network's parameters, by name.
         memory: by number of micro-batches, for every number that can divide the batch.
         flops: of one process in a step, by phase, averaged over steps.
     """
 
-    config: Config
+    config: ResolvedConfig
     parameters: dict[str, int]
     memory: dict[int, Memory]
     flops: dict[str, float]
@@ -71,8 +71,8 @@ class Estimate:
         return self.memory[self.config.micro_batches]
 
 
-def estimate_run(config: Config) -> Estimate:
-    """Estimate a run with a resolved config."""
+def estimate_run(config: ResolvedConfig) -> Estimate:
+    """Estimate a run with a config."""
     with fake_tensors():
         framework = fake_framework(config)
         check_division(config, framework)
@@ -100,7 +100,7 @@ def estimate_run(config: Config) -> Estimate:
         )
 
 
-def fake_framework(config: Config) -> Framework:
+def fake_framework(config: ResolvedConfig) -> Framework:
     """Build a framework of fake tensors, laid out in memory as in training."""
     framework = build_framework(config).train()
     for tensor in (*framework.parameters(), *framework.buffers()):
@@ -108,13 +108,13 @@ def fake_framework(config: Config) -> Framework:
     return framework
 
 
-def candidate_micro_batches(config: Config) -> list[int]:
+def candidate_micro_batches(config: ResolvedConfig) -> list[int]:
     """Return the numbers of micro-batches to report: powers of two, and the configured number."""
     powers = {2**k for k in range(_local_items(config).bit_length())}
     return sorted(powers | {config.micro_batches})
 
 
-def _divides(config: Config, framework: Framework, micro_batches: int) -> bool:
+def _divides(config: ResolvedConfig, framework: Framework, micro_batches: int) -> bool:
     if micro_batches == config.micro_batches:
         return True
     try:
@@ -124,31 +124,30 @@ def _divides(config: Config, framework: Framework, micro_batches: int) -> bool:
     return True
 
 
-def _match_training(tensor: Tensor, config: Config) -> Tensor:
+def _match_training(tensor: Tensor, config: ResolvedConfig) -> Tensor:
     """Return a tensor with the type and memory layout that it has in training."""
     dtype = torch.float64 if config.precision == "fp64" else torch.float32
     layout = torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
     return tensor.to(dtype if tensor.is_floating_point() else tensor.dtype, memory_format=layout)
 
 
-def _fake_batch(config: Config, phase: Phase, items: int) -> tuple[Tensor, dict[str, Tensor]]:
-    side = () if config.network == "mlp" else (config.size or 0,) * 2
-    x = torch.empty(items, config.channels or 0, *side)
+def _fake_batch(config: ResolvedConfig, phase: Phase, items: int) -> tuple[Tensor, dict[str, Tensor]]:
+    x = torch.empty(items, *config.item_shape)
     noise = {name: torch.empty(shape) for name, shape in phase.noise_shapes(items).items()}
     return _match_training(x, config), {n: _match_training(tensor, config) for n, tensor in noise.items()}
 
 
-def _local_items(config: Config) -> int:
+def _local_items(config: ResolvedConfig) -> int:
     return len(share(config.batch_size))
 
 
-def _phase_costs(config: Config, all_phases: list[Phase], micro_batches: int) -> list[Cost]:
+def _phase_costs(config: ResolvedConfig, all_phases: list[Phase], micro_batches: int) -> list[Cost]:
     """Return the cost of one micro-batch in every phase."""
     items = _local_items(config) // micro_batches
     return [phase_cost(phase, *_fake_batch(config, phase, items)) for phase in all_phases]
 
 
-def _peak(config: Config, micro_batches: int, costs: dict[int, list[Cost]]) -> int:
+def _peak(config: ResolvedConfig, micro_batches: int, costs: dict[int, list[Cost]]) -> int:
     """Return the largest peak of a phase for any number of micro-batches, interpolated between known ones."""
     if micro_batches in costs:
         return max(cost.peak for cost in costs[micro_batches])
@@ -158,7 +157,9 @@ def _peak(config: Config, micro_batches: int, costs: dict[int, list[Cost]]) -> i
     return max(round(low.peak + (high.peak - low.peak) * (items - a) / (b - a)) for low, high in pairs)
 
 
-def _memory(config: Config, framework: Framework, micro_batches: int, peak: int, batch: int) -> Memory:
+def _memory(
+    config: ResolvedConfig, framework: Framework, micro_batches: int, peak: int, batch: int
+) -> Memory:
     networks = framework.networks
     sizes = [nbytes(network.parameters()) for network in networks.values()]
     averaged = [networks[name] for name in framework.averaged if config.ema_half_life]

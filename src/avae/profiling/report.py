@@ -16,7 +16,7 @@ from avae.profiling.step_time import TIMED, WARM_UP
 def print_memory(estimate: Estimate, device: torch.device) -> None:
     """Print the run, its networks, its memory, and whether a GPU holds it."""
     config = estimate.config
-    side = f" at {config.size} px" if config.network != "mlp" else ""
+    side = f" at {config.size} px" if config.size else ""
     _print(
         f"{config.framework} with {config.network}{side}, batches of {config.batch_size} over "
         f"{world_size()} x {config.micro_batches} micro-batches, {config.precision}, {device.type}"

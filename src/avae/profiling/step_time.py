@@ -14,7 +14,7 @@ from torch import Tensor
 from avae.data.dataset import DataSet
 from avae.distributed import rank
 from avae.engine.step import Phase, apply, mean_gradients
-from avae.recipes.config import Config
+from avae.recipes.defaults import ResolvedConfig
 from avae.runs.train import Training
 
 WARM_UP, TIMED = 2, 5
@@ -24,14 +24,14 @@ TIME_LIMIT = 20.0
 """Seconds after which no further step of a phase begins: steps of large networks may take minutes."""
 
 
-def seconds_per_step(config: Config, device: torch.device) -> float | None:
+def seconds_per_step(config: ResolvedConfig, device: torch.device) -> float | None:
     """Return the seconds of an average step, measured on random items; None if memory runs out.
 
     The steps are eager and compute this process's share of the batch, without the exchange between
     processes. Each phase is timed on its own, and counts by how often it is due.
 
     Args:
-        config: resolved.
+        config: of the run.
         device: to train on.
     """
     try:
@@ -46,7 +46,7 @@ def seconds_per_step(config: Config, device: torch.device) -> float | None:
         return None
 
 
-def random_trainer(config: Config, device: torch.device) -> Training:
+def random_trainer(config: ResolvedConfig, device: torch.device) -> Training:
     """Return a trainer with one batch of random items of the run's shape for data, and no evaluation."""
     # An evaluator would load the networks that compute features.
     config = dataclasses.replace(config, evaluate_every=0, keep_best=None)
@@ -87,13 +87,12 @@ def _synchronize(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
-def _random_data(config: Config) -> DataSet:
+def _random_data(config: ResolvedConfig) -> DataSet:
     rng = np.random.default_rng(rank())
-    count, channels = config.batch_size, config.channels or 0
+    count = config.batch_size
     items: NDArray[Any]
-    if config.network == "mlp":
-        items = rng.standard_normal((count, channels), dtype=np.float32)
+    if config.size is None:
+        items = rng.standard_normal((count, *config.item_shape), dtype=np.float32)
     else:
-        side = config.size or 0
-        items = rng.integers(0, 256, (count, side, side, channels), dtype=np.uint8)
+        items = rng.integers(0, 256, (count, config.size, config.size, config.channels), dtype=np.uint8)
     return DataSet("random items", items, items, "")

@@ -1,28 +1,29 @@
-"""The one registry from names to classes."""
+"""From a resolved config to a framework with its networks, and to its regularizers."""
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 
 from avae.errors import UserError
-from avae.frameworks import AVAE, GAN, VAE, VAEGAN, BiGAN, Framework
 from avae.frameworks.adversarial import Adversarial
 from avae.frameworks.augmentation import Augmentation, DiffAugment
+from avae.frameworks.base import Framework
 from avae.frameworks.codes import Codes, PictureCodes, PriorCodes
+from avae.frameworks.contracts import NetworkContract
 from avae.frameworks.control import Coefficient, ControllerSettings, ExponentialDecay, PIController
 from avae.frameworks.regularizers import R1, PathLength, Regularizer
 from avae.frameworks.weighting import Balanced, Equation, Softmax, Weighting
 from avae.losses import code_scale_a, code_scale_b, latent_loss_a, latent_loss_b
-from avae.networks import stylegan2
-from avae.networks.dcgan import STRIDES, Down, Up
+from avae.networks.family import NetworkFamily
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic
-from avae.networks.mlp import MLP
-from avae.recipes.config import Config, parse_weighting
-from avae.recipes.defaults import completed, known
+from avae.recipes.config import parse_weighting
+from avae.recipes.defaults import ResolvedConfig
+from avae.recipes.frameworks import FRAMEWORKS
+from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.own import check_networks
 
 INTEGRAL_GAIN, PROPORTIONAL_GAIN = 10.0, 4.0
@@ -31,123 +32,85 @@ INTEGRAL_GAIN, PROPORTIONAL_GAIN = 10.0, 4.0
 ANNEALED_TO = 0.14
 """Share of its first value that rho falls to, as chosen in ADR 6."""
 
-SIZES = {"dcgan": tuple(STRIDES), "stylegan2": stylegan2.SIZES}
-"""Pixels across of the images that networks draw."""
-
 CODES: dict[str, Callable[[], Codes]] = {"prior": PriorCodes, "pictures": PictureCodes}
+LATENT_LOSSES = {"a": latent_loss_a, "b": latent_loss_b}
+CODE_SCALES = {"a": code_scale_a, "b": code_scale_b}
 
-LATENT_LOSSES = {"a": (latent_loss_a, code_scale_a), "b": (latent_loss_b, code_scale_b)}
 
-
-def build_framework(config: Config, networks: Mapping[str, nn.Module] | None = None) -> Framework:
-    """Build the framework a resolved config describes, with initial weights a function of its seed.
+def build_framework(config: ResolvedConfig, networks: Mapping[str, nn.Module] | None = None) -> Framework:
+    """Build the framework a config describes, with initial weights a function of its seed.
 
     Args:
-        config: with `size` (images) and `channels` settled.
+        config: of the run.
         networks: your own instead of the named ones, by name ("encoder", "decoder", ...); any left out
             are built.
 
     Raises:
         UserError: one of your own does not fit the framework; docs/networks.md says what does.
     """
-    check_size(config)
+    own, framework = dict(networks or {}), FRAMEWORKS[config.framework].load()
+    family = NETWORK_FAMILIES[config.network].load()
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would seed the caller's GPU too.
         torch.default_generator.manual_seed(config.seed)
-        named = {name: make() for name, make in _makers(config).items() if name not in (networks or {})}
-    unknown = sorted(set(networks or {}) - set(_makers(config)))
+        built = {
+            name: build_network(contract, family, config)
+            for name, contract in framework.contracts.items()
+            if name not in own
+        }
+    unknown = sorted(own.keys() - framework.contracts.keys())
     if unknown:
         raise UserError(
-            f"networks: {config.framework} has no '{unknown[0]}'; it has {', '.join(_makers(config))}"
+            f"networks: {config.framework} has no '{unknown[0]}'; it has {', '.join(framework.contracts)}"
         )
-    check_networks(config, networks or {})
-    return FRAMEWORKS[config.framework](config, named | dict(networks or {}))
+    check_networks(config, framework.contracts, own)
+    taken = inspect.signature(framework).parameters
+    settings = {name: make(config) for name, make in SETTINGS.items() if name in taken}
+    return framework(**built | own, **settings)
 
 
-def check_size(config: Config) -> None:
-    """Raise UserError for a size that no network draws; None is one the data will decide."""
-    sizes = SIZES.get(config.network)
-    if sizes and config.size not in (None, *sizes):
-        raise UserError(f"--size {config.size}: {config.network} draws {', '.join(map(str, sizes))} pixels")
+def build_network(contract: NetworkContract, family: NetworkFamily, config: ResolvedConfig) -> nn.Module:
+    """Build a network of a family that does what a framework asks."""
+    item, width, d = config.item_shape, config.width, config.code_dim
+    if contract.role == "encoder":
+        body = family.encoder(item, width, d)
+        return GaussianEncoder(body, d) if "sigma" in contract.returns else body
+    if contract.role == "critic" and "z" in contract.takes:
+        features = family.joint_features * width
+        return JointCritic(family.critic(item, width, features), features, d, features)
+    if contract.role == "critic":
+        return family.critic(item, width, 1)
+    draw = family.decoder if contract.role == "decoder" else family.generator
+    return draw(item, width, d + config.xi_dim if "xi" in contract.takes else d)
 
 
-def _vae(config: Config, networks: dict[str, nn.Module]) -> Framework:
-    return VAE(**networks, code_dim=config.code_dim, beta=_beta(config))
-
-
-def _avae(config: Config, networks: dict[str, nn.Module]) -> Framework:
-    latent_loss, code_scale = LATENT_LOSSES[config.latent_loss]
-    return AVAE(
-        **networks,
-        code_dim=config.code_dim,
-        xi_dim=config.xi_dim,
-        beta=_beta(config),
-        latent_loss=latent_loss,
-        code_scale=code_scale,
-        weighting=_weighting(config),
-        codes=CODES[config.latent_codes](),
-        augmentation=_augmentation(config),
-    )
-
-
-def _vaegan(config: Config, networks: dict[str, nn.Module]) -> Framework:
-    encoder, decoder, critic = (networks[name] for name in ("encoder", "decoder", "critic"))
-    return VAEGAN(
-        encoder,
-        decoder,
-        critic,
-        code_dim=config.code_dim,
-        beta=_beta(config),
-        augmentation=_augmentation(config),
-    )
-
-
-def _gan(config: Config, networks: dict[str, nn.Module]) -> Framework:
-    return GAN(**networks, code_dim=config.code_dim, augmentation=_augmentation(config))
-
-
-def _bigan(config: Config, networks: dict[str, nn.Module]) -> Framework:
-    return BiGAN(**networks, code_dim=config.code_dim, augmentation=_augmentation(config))
-
-
-FRAMEWORKS: dict[str, Callable[[Config, dict[str, nn.Module]], Framework]] = {
-    "vae": _vae,
-    "gan": _gan,
-    "vaegan": _vaegan,
-    "bigan": _bigan,
-    "avae": _avae,
-}
-
-
-def build_regularizers(config: Config, framework: Framework) -> list[Regularizer]:
-    """Build the regularizers a settled config asks for."""
+def build_regularizers(config: ResolvedConfig, framework: Framework) -> list[Regularizer]:
+    """Build the regularizers a config asks for."""
     made: list[Regularizer] = []
     if isinstance(framework, Adversarial) and config.r1:
         made.append(R1(framework, config.r1))
     if isinstance(framework, Adversarial) and config.path_length:
-        sides = () if config.network == "mlp" else (_known(config, "size"),) * 2
-        made.append(PathLength(framework, config.path_length, (_known(config, "channels"), *sides)))
+        made.append(PathLength(framework, config.path_length, config.item_shape))
     return made
 
 
-def _augmentation(config: Config) -> Augmentation | None:
+def _augmentation(config: ResolvedConfig) -> Augmentation | None:
     return DiffAugment() if config.augment else None
 
 
-def _beta(config: Config) -> Coefficient:
+def _beta(config: ResolvedConfig) -> Coefficient:
     """Return the weight of the KL term, or a controller of it that goes as fast as sigma can follow.
 
     log sigma moves by at most its learning rate a step; a KL that is off by a third is some 0.3 away.
     """
     if config.target_kl is None:
         return config.beta
-    course = completed(config)
-    gain = INTEGRAL_GAIN * known(course.learning_rate) * known(course.sigma_lr_multiplier)
+    gain = INTEGRAL_GAIN * config.learning_rate * config.sigma_lr_multiplier
     settings = ControllerSettings(config.beta, 1e-4, 1e4, gain, PROPORTIONAL_GAIN)
     return PIController("kl", config.target_kl, settings)
 
 
-def _weighting(config: Config) -> Weighting:
+def _weighting(config: ResolvedConfig) -> Weighting:
     name, number = parse_weighting(config.latent_weighting)
     weightings: dict[str, Callable[[], Weighting]] = {
         "balanced": lambda: Balanced(number),
@@ -158,83 +121,14 @@ def _weighting(config: Config) -> Weighting:
     return weightings[name]()
 
 
-Maker = Callable[[int], nn.Module]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """The networks of one kind: makers by what each takes (codes) or returns, as a number of features."""
-
-    encoder: Maker
-    decoder: Maker
-    generator: Maker
-    critic: Maker
-
-
-def _makers(config: Config) -> dict[str, Callable[[], nn.Module]]:
-    """Return, by name, a maker for every network of the framework."""
-    kind = KINDS[config.network](config)
-    d = config.code_dim
-    gaussian = {
-        "encoder": lambda: GaussianEncoder(kind.encoder(d), d),
-        "decoder": lambda: kind.decoder(d),
-    }
-    generator = {"generator": lambda: kind.generator(d)}
-    critic = {"critic": lambda: kind.critic(1)}
-    makers: dict[str, dict[str, Callable[[], nn.Module]]] = {
-        "vae": gaussian,
-        "gan": generator | critic,
-        "vaegan": gaussian | critic,
-        "bigan": {
-            "encoder": lambda: kind.encoder(d),
-            **generator,
-            "critic": lambda: _joint(config, kind.critic),
-        },
-        "avae": {**gaussian, "generator": lambda: kind.generator(d + config.xi_dim), **critic},
-    }
-    return makers[config.framework]
-
-
-def _mlp(config: Config) -> Kind:
-    features = _known(config, "channels")
-
-    def down(outputs: int) -> nn.Module:
-        return MLP(features, outputs, config.width)
-
-    def up(inputs: int) -> nn.Module:
-        return MLP(inputs, features, config.width)
-
-    return Kind(down, up, up, down)
-
-
-def _dcgan(config: Config) -> Kind:
-    shape = _known(config, "size"), _known(config, "channels"), config.width
-    down, up = partial(Down, *shape), partial(Up, *shape)
-    return Kind(down, up, up, down)
-
-
-def _stylegan2(config: Config) -> Kind:
-    shape = _known(config, "size"), _known(config, "channels"), config.width
-    generator = partial(stylegan2.Generator, *shape)
-    return Kind(
-        encoder=partial(stylegan2.Encoder, *shape),
-        decoder=partial(generator, noise=nn.Identity),
-        generator=generator,
-        critic=partial(stylegan2.Critic, *shape),
-    )
-
-
-KINDS: dict[str, Callable[[Config], Kind]] = {"mlp": _mlp, "dcgan": _dcgan, "stylegan2": _stylegan2}
-
-
-def _joint(config: Config, critic: Maker) -> nn.Module:
-    # As many features as the last convolution has channels; a perceptron's are its hidden units.
-    features = config.width * (1 if config.network == "mlp" else 8)
-    return JointCritic(critic(features), features, config.code_dim, features)
-
-
-def _known(config: Config, name: str) -> int:
-    value = getattr(config, name)
-    if not isinstance(value, int):
-        raise ValueError(f"{name} must be settled from the data first")
-    return value
+SETTINGS: dict[str, Callable[[ResolvedConfig], Any]] = {
+    "code_dim": lambda config: config.code_dim,
+    "xi_dim": lambda config: config.xi_dim,
+    "beta": _beta,
+    "latent_loss": lambda config: LATENT_LOSSES[config.latent_loss],
+    "code_scale": lambda config: CODE_SCALES[config.latent_loss],
+    "weighting": _weighting,
+    "codes": lambda config: CODES[config.latent_codes](),
+    "augmentation": _augmentation,
+}
+"""What frameworks are built from besides their networks; each is given those it has a parameter for."""

@@ -3,198 +3,301 @@
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
+from tyro.conf import arg
 
 from avae.errors import UserError, suggestion
+from avae.recipes.facts import DECAY, POSITIVE, SHARE, Check, Fact, Needs, TableFlag, at_least
+from avae.recipes.frameworks import FRAMEWORKS, FrameworkName, listed, titles_with, titles_without
+from avae.recipes.networks import NETWORK_FAMILIES, NetworkName, families_for
 
-ARCHITECTURE = (
-    "framework",
-    "network",
-    "size",
-    "channels",
-    "crop",
-    "fit",
-    "width",
-    "code_dim",
-    "xi_dim",
-    "latent_loss",
-    "latent_weighting",
-    "latent_codes",
-    "beta",
-)
-"""The fields of a Config that a saved model needs to be built again, and to prepare pictures for it."""
+KL_ONLY, LATENT_LOSS_ONLY = f"{titles_with('KL')} only.", f"{titles_with('latent loss')} only."
+NOT_WITHOUT_CRITIC = f"Not for {titles_without('critic')}."
 
 
 @dataclass(frozen=True)
 class Config:
     """Everything a run depends on; saved, resolved, as config.json."""
 
-    recipe: Annotated[str, tyro.conf.Suppress]
+    # What is known of a field stands beside it, see facts.py.
+
+    recipe: Annotated[str, tyro.conf.Suppress, Fact.OF_RUN]
     """Where the defaults came from."""
-    data: str
+    data: Annotated[str, Fact.FREE]
     """A folder of pictures, a .zip or .tar(.gz) of them, a packed set, a data set by name (toy, digits,
     cifar10, cifar100, svhn, svhn-extra, celeba, bedroom, ffhq; see docs/data.md), or NAME:PATH for one of
     these that lies elsewhere; `folder` needs one."""
-    out: str
+    out: Annotated[str, Fact.FREE]
     """The run folder."""
-    steps: int
+    steps: Annotated[int, at_least(1), Fact.GROWS, TableFlag("Optimizer steps of every run.")]
     """Optimizer steps."""
-    batch_size: int = 64
+    batch_size: Annotated[int, at_least(2), TableFlag("Pictures a step.")] = 64
     """Items a step, over all processes."""
-    micro_batches: int = 1
+    micro_batches: Annotated[int, at_least(1), Fact.FREE] = 1
     """Parts in which each process goes through its share of a batch, one after the other, to save memory; for
     networks without batch norm."""
-    framework: Literal["vae", "gan", "vaegan", "bigan", "avae"] = "avae"
-    """What to train: VAE, GAN, VAE/GAN, BiGAN or AVAE."""
-    network: Literal["dcgan", "mlp", "stylegan2"] = "dcgan"
-    """dcgan or stylegan2 for images, mlp for points."""
-    size: int | None = None
+    framework: Annotated[
+        FrameworkName,
+        Fact.OF_ROW,
+        Fact.ARCHITECTURE,
+        arg(help=f"What to train: {listed((spec.title for spec in FRAMEWORKS.values()), 'or')}."),
+    ] = "avae"
+    network: Annotated[
+        NetworkName,
+        Fact.ARCHITECTURE,
+        arg(help=f"{families_for('images')} for images, {families_for('points')} for points."),
+    ] = "dcgan"
+    size: Annotated[
+        int | None,
+        Fact.OF_DATA,
+        Fact.ARCHITECTURE,
+        TableFlag("Pixels across; by default as in the paper."),
+    ] = None
     """Pixels across: 16, 32, 64, 128 or 256; with stylegan2 512 and 1024 too. By default as in the paper, or
     the largest of 16, 32 and 64 that the pictures fill."""
-    channels: int | None = None
+    channels: Annotated[int | None, Fact.OF_DATA, Fact.ARCHITECTURE] = None
     """1 for grey, 3 for colour; by default as the pictures are. For points, their features."""
-    crop: float | None = None
+    crop: Annotated[float | None, SHARE, Fact.OF_DATA, Fact.ARCHITECTURE] = None
     """Share of the width and of the height to keep, around the centre; by default all, of CelebA 0.7."""
-    fit: Literal["crop", "pad", "squash"] | None = None
+    fit: Annotated[Literal["crop", "pad", "squash"] | None, Fact.OF_DATA, Fact.ARCHITECTURE] = None
     """What makes pictures square: crop to the centre, pad with black, or squash; by default crop, of bedroom
     squash."""
     flip: bool = False
     """Mirror each picture, left to right, half of the times it is shown."""
-    cache: str | None = None
+    cache: Annotated[
+        str | None,
+        Fact.FREE,
+        TableFlag("Where packed sets and downloads are kept; by default ~/.cache/avae."),
+    ] = None
     """Where packed sets and downloads are kept; by default ~/.cache/avae."""
-    width: int = 64
+    width: Annotated[int, at_least(1), Fact.ARCHITECTURE, TableFlag("Channels of the first convolution.")] = (
+        64
+    )
     """Channels of the first convolution (w in the paper), or units of a perceptron's hidden layers; of
     stylegan2, channels at 512 pixels: 64 is its paper's."""
-    code_dim: int = 100
+    code_dim: Annotated[
+        int,
+        at_least(1),
+        Fact.ARCHITECTURE,
+        TableFlag("Dimensions of the code, and of xi where there is one."),
+    ] = 100
     """Dimensions of the code z."""
-    xi_dim: int = 100
-    """Dimensions of xi, the generator's noise for what the code does not say; 0 for none. AVAE only."""
-    latent_loss: Literal["a", "b"] = "b"
-    """Eq. 12 (a) or Eq. 16 (b). AVAE only."""
-    latent_weighting: str = "balanced"
-    """Weight of L_Z: equation[:FACTOR] or softmax; or at most RHO times L_M at each picture: balanced[:RHO],
-    or annealed[:RHO] (falling over the run). AVAE only."""
-    latent_codes: Literal["prior", "pictures"] = "prior"
-    """Codes that L_Z asks the generator for: prior draws (the paper's), or those of the training items, with
-    prior draws only asked to look real. AVAE only."""
-    beta: float = 1.0
-    """Weight of the KL term in the encoder's loss. VAE, VAE/GAN and AVAE only."""
-    target_kl: float | None = None
-    """Nats of KL to reach and hold by moving beta from there, to compare models at equal information. VAE,
-    VAE/GAN and AVAE only."""
-    learning_rate: float | None = None
+    xi_dim: Annotated[
+        int,
+        at_least(0),
+        Needs("latent loss"),
+        Fact.OF_ROW,
+        Fact.ARCHITECTURE,
+        arg(
+            help="Dimensions of xi, the generator's noise for what the code does not say; 0 for none. "
+            f"{LATENT_LOSS_ONLY}"
+        ),
+    ] = 100
+    latent_loss: Annotated[
+        Literal["a", "b"],
+        Needs("latent loss"),
+        Fact.OF_ROW,
+        Fact.ARCHITECTURE,
+        arg(help=f"Eq. 12 (a) or Eq. 16 (b). {LATENT_LOSS_ONLY}"),
+    ] = "b"
+    latent_weighting: Annotated[
+        str,
+        Needs("latent loss"),
+        Fact.ARCHITECTURE,
+        TableFlag("Weight of L_Z, see avae train cifar10 --help."),
+        arg(
+            help="Weight of L_Z: equation[:FACTOR] or softmax; or at most RHO times L_M at each picture: "
+            f"balanced[:RHO], or annealed[:RHO] (falling over the run). {LATENT_LOSS_ONLY}"
+        ),
+    ] = "balanced"
+    latent_codes: Annotated[
+        Literal["prior", "pictures"],
+        Needs("latent loss"),
+        Fact.ARCHITECTURE,
+        TableFlag("Codes that L_Z asks the generator for, see avae train cifar10 --help."),
+        arg(
+            help="Codes that L_Z asks the generator for: prior draws (the paper's), or those of the training "
+            f"items, with prior draws only asked to look real. {LATENT_LOSS_ONLY}"
+        ),
+    ] = "prior"
+    beta: Annotated[
+        float,
+        at_least(0),
+        Needs("KL"),
+        Fact.OF_ROW,
+        Fact.ARCHITECTURE,
+        arg(help=f"Weight of the KL term in the encoder's loss. {KL_ONLY}"),
+    ] = 1.0
+    target_kl: Annotated[
+        float | None,
+        POSITIVE,
+        Needs("KL", refused=True),
+        arg(
+            help="Nats of KL to reach and hold by moving beta from there, to compare models at equal "
+            f"information. {KL_ONLY}"
+        ),
+    ] = None
+    learning_rate: Annotated[float | None, POSITIVE] = None
     """Adam's, at the first step; by default 2e-4, of stylegan2 2e-3."""
-    learning_rate_decay: float = 0.02
+    learning_rate_decay: Annotated[float, POSITIVE] = 0.02
     """What the learning rate falls to over the run, exponentially, as a share of the first."""
-    sigma_lr_multiplier: float | None = None
-    """Learning rate of sigma over that of the weights; by default enough for log sigma to go as far as in the
-    paper's 50,000 steps (1 there, 20 for 2,500 steps at the same rate). VAE, VAE/GAN and AVAE only."""
-    adam_beta1: float | None = None
+    sigma_lr_multiplier: Annotated[
+        float | None,
+        POSITIVE,
+        Needs("KL"),
+        TableFlag(
+            "Learning rate of sigma over that of the weights; by default 1 for 50,000 steps, more for fewer."
+        ),
+        arg(
+            help="Learning rate of sigma over that of the weights; by default enough for log sigma to go as "
+            "far as in the paper's 50,000 steps (1 there, 20 for 2,500 steps at the same rate). "
+            f"{KL_ONLY}"
+        ),
+    ] = None
+    adam_beta1: Annotated[float | None, DECAY] = None
     """How much of its mean gradient Adam keeps at every step; by default 0.5, of stylegan2 0."""
-    adam_beta2: float | None = None
+    adam_beta2: Annotated[float | None, DECAY] = None
     """The same of the mean square; by default 0.999, of stylegan2 0.99."""
-    ema_half_life: int | None = None
-    """Half-life, in images, of an average of the generator (VAE/GAN: of the decoder), with which the model is
-    saved; 0 for none; by default 0, of stylegan2 10,000. Not for VAE."""
-    r1: float | None = None
-    """Weight gamma of R1, the penalty on the critic's gradient at real items, every 16 steps; 0 for none; by
-    default 0, with stylegan2 0.0002 pixels / batch size. Not for VAE."""
-    path_length: float | None = None
-    """Weight of path length regularization of the generator (VAE/GAN: of the decoder), every 4 steps; 0 for
-    none; by default 0, with stylegan2 as in its paper. Not for VAE."""
-    augment: bool = False
-    """Show the critic pictures changed at random, real and generated alike (DiffAugment), so that it cannot
-    learn a small set (some thousands) by heart; the encoder never sees them. Not for VAE."""
+    ema_half_life: Annotated[
+        int | None,
+        at_least(0),
+        Needs("critic"),
+        arg(
+            help="Half-life, in images, of an average of the generator (VAE/GAN: of the decoder), with which "
+            "the model is saved; 0 for none; by default 0, of stylegan2 10,000. "
+            f"{NOT_WITHOUT_CRITIC}"
+        ),
+    ] = None
+    r1: Annotated[
+        float | None,
+        at_least(0),
+        Needs("critic", refused=True),
+        arg(
+            help="Weight gamma of R1, the penalty on the critic's gradient at real items, every 16 steps; 0 "
+            "for none; by default 0, with stylegan2 0.0002 pixels / batch size. "
+            f"{NOT_WITHOUT_CRITIC}"
+        ),
+    ] = None
+    path_length: Annotated[
+        float | None,
+        at_least(0),
+        Needs("critic", refused=True),
+        arg(
+            help="Weight of path length regularization of the generator (VAE/GAN: of the decoder), every 4 "
+            "steps; 0 for none; by default 0, with stylegan2 as in its paper. "
+            f"{NOT_WITHOUT_CRITIC}"
+        ),
+    ] = None
+    augment: Annotated[
+        bool,
+        Needs("critic", refused=True),
+        arg(
+            help="Show the critic pictures changed at random, real and generated alike (DiffAugment), so "
+            "that it cannot learn a small set (some thousands) by heart; the encoder never sees them. "
+            f"{NOT_WITHOUT_CRITIC}"
+        ),
+    ] = False
     init_from: str | None = None
     """A run or model folder to take initial weights from, for the networks of the same name and kind."""
-    precision: Literal["fp32", "bf16", "fp64"] = "fp32"
+    precision: Annotated[Literal["fp32", "bf16", "fp64"], TableFlag("Arithmetic of the networks.")] = "fp32"
     """Arithmetic of the networks. With bf16 losses are fp32 still; fp64 is for checks."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"], Fact.FREE, TableFlag("Where to train and measure.")
+    ] = "auto"
     """Where to train; auto takes a GPU where there is one."""
-    compile: Literal["auto", "on", "off"] = "auto"
+    compile: Annotated[Literal["auto", "on", "off"], Fact.FREE] = "auto"
     """Compile the training step: faster steps, after half a minute. auto does so for runs long enough to
     gain by it, but not with networks of your own. It rounds in other places, and changes nothing else."""
-    seed: int = 0
+    seed: Annotated[
+        int, at_least(0), Check(lambda seed: seed < 2**63, "must be below 2**63"), Fact.OF_RUN
+    ] = 0
     """Of initial weights, order of data and noise."""
-    checkpoint_every: int = 1000
+    checkpoint_every: Annotated[
+        int, at_least(1), Fact.FREE, TableFlag("Steps between checkpoints: what a kill may cost.")
+    ] = 1000
     """Steps between checkpoints: state to resume from, the model, and pictures."""
-    log_every: int = 50
+    log_every: Annotated[int, at_least(1), Fact.FREE] = 50
     """Steps between lines of stats.jsonl."""
-    evaluate_every: int = 0
+    evaluate_every: Annotated[int, at_least(0), Fact.FREE] = 0
     """Steps between evaluations, as of avae evaluate, to evaluation/steps in the run folder; 0 for none."""
-    evaluation_samples: int = 10_000
+    evaluation_samples: Annotated[int, at_least(2), Fact.FREE] = 10_000
     """Prior draws for FID in these evaluations; no more items are reconstructed, either."""
-    features: str = "inception"
+    features: Annotated[str, Fact.FREE] = "inception"
     """What these evaluations compare distributions in: inception, FILE.py:attr or package.module:attr."""
-    keep_best: str | None = None
+    keep_best: Annotated[str | None, Fact.FREE] = None
     """Metric by which the best model of these evaluations is kept, in the run's folder best, such as fid or
     mse_generator_calibrated."""
-    on_collapse: Literal["stop", "rollback", "ignore"] = "stop"
+    on_collapse: Annotated[Literal["stop", "rollback", "ignore"], Fact.FREE] = "stop"
     """When the game is dead (critic's loss at zero for long, generated items all alike, logits or gradients
     running away, values not finite): stop; rollback to the last good checkpoint, to go on at half the
     learning rate, three times at most; or ignore it, unless values are not finite."""
 
 
+@cache
+def facts() -> dict[str, tuple[Any, ...]]:
+    """Return what is declared beside every field, by its name."""
+    hints = get_type_hints(Config, include_extras=True)
+    return {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
+
+
+def fields_with(*kinds: Fact) -> tuple[str, ...]:
+    """Return the names of the fields of which any of these is declared."""
+    return tuple(name for name, declared in facts().items() if set(kinds) & set(declared))
+
+
+def shared_settings() -> tuple[str, ...]:
+    """Return the fields that change what is trained, and that are no row's, column's or run's own."""
+    own = fields_with(Fact.FREE, Fact.OF_RUN, Fact.OF_ROW, Fact.OF_DATA)
+    return tuple(name for name in facts() if name not in own)
+
+
+def table_flags() -> dict[str, TableFlag]:
+    """Return the fields that `avae table1` has flags for."""
+    found = ((name, fact) for name, declared in facts().items() for fact in declared)
+    return {name: fact for name, fact in found if isinstance(fact, TableFlag)}
+
+
+def applies(name: str, framework: str) -> bool:
+    """Whether a field means anything for a framework."""
+    needs = {fact.part for fact in facts()[name] if isinstance(fact, Needs)}
+    return needs <= FRAMEWORKS[framework].parts
+
+
 def validate(config: Config) -> None:
     """Raise UserError for a value no run can have."""
-    at_least = {
-        "steps": 1,
-        "batch_size": 2,
-        "micro_batches": 1,
-        "width": 1,
-        "code_dim": 1,
-        "xi_dim": 0,
-        "ema_half_life": 0,
-        "seed": 0,
-        "checkpoint_every": 1,
-        "log_every": 1,
-        "evaluate_every": 0,
-        "evaluation_samples": 2,
-    }
     _check_types(config)
-    for name, least in at_least.items():
+    for name, declared in facts().items():
         value = getattr(config, name)
-        _require(value is None or value >= least, config, name, f"must be {least} or more")
-    _check_game(config)
-    for name in ("learning_rate", "learning_rate_decay", "sigma_lr_multiplier", "target_kl"):
-        _require(
-            getattr(config, name) is None or 0 < getattr(config, name) < float("inf"),
-            config,
-            name,
-            "must be positive",
-        )
-    _require(0 <= config.beta < float("inf"), config, "beta", "must be 0 or more")
+        for fact in declared:
+            if isinstance(fact, Check):
+                _require(value is None or fact.holds(value), config, name, fact.remedy)
+            if isinstance(fact, Needs) and fact.refused and value:
+                lacks = f"a {config.framework} has no {fact.part}; leave it out"
+                _require(applies(name, config.framework), config, name, lacks)
     if config.target_kl is not None:
         _require(config.beta > 0, config, "beta", "must be positive for --target-kl to start from")
-        has_kl = config.framework in ("vae", "vaegan", "avae")
-        _require(has_kl, config, "target_kl", f"a {config.framework} has no KL; leave it out")
     if config.keep_best is not None:
         _require(
             config.evaluate_every > 0, config, "keep_best", "tell how often to measure: --evaluate-every"
         )
-    if config.crop is not None:
-        _require(0 < config.crop <= 1, config, "crop", "must be a share above 0, up to 1")
-    if config.network != "mlp":
-        _require(config.channels in (None, 1, 3), config, "channels", "must be 1 (grey) or 3 (colour)")
-    _require(config.seed < 2**63, config, "seed", "must be below 2**63")
     parse_weighting(config.latent_weighting)
+    _check_items(config)
 
 
-def _check_game(config: Config) -> None:
-    """Raise UserError for what only a critic, or what draws for it, can have."""
-    for name in ("r1", "path_length"):
-        value = getattr(config, name)
-        _require(value is None or 0 <= value < float("inf"), config, name, "must be 0 or more")
-    for name in ("r1", "path_length", "augment"):
-        given = bool(getattr(config, name))
-        _require(not given or config.framework != "vae", config, name, "a vae has no critic; leave it out")
-    _require(not config.augment or config.network != "mlp", config, "augment", "is for images, not points")
-    for name in ("adam_beta1", "adam_beta2"):
-        value = getattr(config, name)
-        _require(value is None or 0 <= value < 1, config, name, "must be 0 or more, and below 1")
+def _check_items(config: Config) -> None:
+    """Raise UserError for what does not go with the items that the networks draw."""
+    family = NETWORK_FAMILIES[config.network]
+    if family.items == "images":
+        _require(config.channels in (None, 1, 3), config, "channels", "must be 1 (grey) or 3 (colour)")
+    else:
+        _require(not config.augment, config, "augment", "is for images, not points")
+    sizes = family.load().sizes
+    if sizes and config.size not in (None, *sizes):
+        raise UserError(f"--size {config.size}: {config.network} draws {', '.join(map(str, sizes))} pixels")
 
 
 def _check_types(config: Config) -> None:
@@ -239,12 +342,6 @@ def parse_weighting(text: str) -> tuple[str, float]:
     if not 0 < value < float("inf"):
         raise UserError(f"--latent-weighting {text}: {number} is no positive number")
     return name, value
-
-
-def from_dict(values: dict[str, Any]) -> Config:
-    """Rebuild a Config from config.json; unknown fields raise UserError, missing ones KeyError."""
-    check_fields(values, "config.json has an unknown field")
-    return Config(**{field.name: values[field.name] for field in dataclasses.fields(Config)})
 
 
 def check_fields(names: Iterable[str], complaint: str) -> None:

@@ -1,102 +1,87 @@
 """Networks of one's own: tried on two items before a run, so that one that does not fit is told at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from avae.errors import UserError
-from avae.recipes.config import Config
+from avae.frameworks.contracts import NetworkContract
+from avae.recipes.defaults import ResolvedConfig
 
 Shape = tuple[int | str, ...]
 """Of a tensor: numbers, N for the items of a batch, and ... for whatever follows."""
 
 
-@dataclass(frozen=True)
-class Call:
-    """How a framework calls one of its networks.
-
-    Attributes:
-        takes, returns: shapes by symbol, in order.
-        method: what is called.
-        needs: an attribute the network must have besides, if any.
-        hint: where such networks come from.
-    """
-
-    takes: Mapping[str, Shape]
-    returns: Mapping[str, Shape]
-    method: str = "forward"
-    needs: str = "forward"
-    hint: str = ""
-
-    def __str__(self) -> str:
-        method = "" if self.method == "forward" else f".{self.method}"
-        return f"{method} takes {_words(self.takes)} and returns {_words(self.returns)}{self.hint}"
-
-
-def check_networks(config: Config, networks: Mapping[str, object]) -> None:
+def check_networks(
+    config: ResolvedConfig, contracts: Mapping[str, NetworkContract], networks: Mapping[str, object]
+) -> None:
     """Raise UserError for a network that its framework could not use.
 
     Args:
-        config: with `size` (images) and `channels` settled.
+        config: of the run.
+        contracts: of the framework, by name.
         networks: by name; the framework has one of each.
     """
+    shapes = _shapes(config)
     for name, network in networks.items():
-        call = _calls(config)[name]
+        contract = contracts[name]
+        # Symbols without a shape have no dimensions.
+        takes = {symbol: shapes[symbol] for symbol in contract.takes if symbol in shapes}
+        returns = {symbol: shapes[symbol] for symbol in contract.returns}
+        method = "" if contract.method == "forward" else f".{contract.method}"
+        asked = (
+            f"networks: {config.framework}'s {name}{method} takes {_words(takes)} "
+            f"and returns {_words(returns)}{contract.hint}"
+        )
         try:
-            wrong = _wrong(network, call)
+            wrong = _wrong(network, contract, takes, returns)
         except Exception as error:  # whatever a stranger's network may raise
             said = " ".join(f"{type(error).__name__}: {error}".split())
-            raise UserError(f"networks: {config.framework}'s {name}{call}; yours raises {said}") from error
+            raise UserError(f"{asked}; yours raises {said}") from error
         if wrong:
-            raise UserError(f"networks: {config.framework}'s {name}{call}; yours {wrong}")
+            raise UserError(f"{asked}; yours {wrong}")
 
 
-def _calls(config: Config) -> dict[str, Call]:
-    """Return how each network of the framework is called."""
-    sides = () if config.network == "mlp" else (config.size or 0,) * 2
-    item: Shape = ("N", config.channels or 0, *sides)
+def _shapes(config: ResolvedConfig) -> dict[str, Shape]:
+    """Return the shape of every symbol of a contract that has dimensions."""
     code: Shape = ("N", config.code_dim)
-    x, z, logits = {"x": item}, {"z": code}, {"logits": ("N", 1)}
-    xi = {"xi": ("N", config.xi_dim)} if config.xi_dim else {}
-    posterior = {"mu": code, "sigma": code[1:]}
-    wrapped = ", as avae.networks.gaussian.GaussianEncoder around a body of your own does"
-    vae = {"encoder": Call(x, posterior, needs="log_sigma", hint=wrapped), "decoder": Call(z, x)}
-    gan = {"generator": Call(z, x), "critic": Call(x, logits)}
-    featured = Call(x, logits | {"features": ("N", "...")}, "with_features", "with_features")
-    calls = {
-        "vae": vae,
-        "gan": gan,
-        "vaegan": vae | {"critic": featured},
-        "bigan": gan | {"encoder": Call(x, z), "critic": Call(x | z, logits)},
-        "avae": vae | gan | {"generator": Call(z | xi, x)},
+    xi: dict[str, Shape] = {"xi": ("N", config.xi_dim)} if config.xi_dim else {}
+    return {
+        "x": ("N", *config.item_shape),
+        "z": code,
+        **xi,
+        "mu": code,
+        "sigma": code[1:],
+        "logits": ("N", 1),
+        "features": ("N", "..."),
     }
-    return calls[config.framework]
 
 
-def _wrong(network: object, call: Call) -> str:
+def _wrong(
+    network: object, contract: NetworkContract, takes: Mapping[str, Shape], returns: Mapping[str, Shape]
+) -> str:
     """Say what is wrong with a network; nothing, if it can be called so."""
     if not isinstance(network, nn.Module):
         return f"is a {type(network).__name__}, not a torch.nn.Module"
-    if not hasattr(network, call.needs):
-        return f"has no {call.needs}"
-    found = _tried(network, call)
+    if not hasattr(network, contract.needs):
+        return f"has no {contract.needs}"
+    found = _tried(network, contract.method, takes)
     parts = found if isinstance(found, tuple) else (found,)
-    fits = len(parts) == len(call.returns) and all(map(_fits, parts, call.returns.values()))
+    fits = len(parts) == len(returns) and all(map(_fits, parts, returns.values()))
     return "" if fits else f"returns {' and '.join(map(_described, parts))} for N = {_N}"
 
 
 _N = 2
 
 
-def _tried(network: nn.Module, call: Call) -> object:
+def _tried(network: nn.Module, method: str, takes: Mapping[str, Shape]) -> object:
     """Call a network in evaluation mode on zeros, and leave it and the caller's randomness as they were."""
     modes = {module: module.training for module in network.modules()}
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    zeros = [torch.zeros(_sizes(shape), device=device) for shape in call.takes.values()]
+    zeros = [torch.zeros(_sizes(shape), device=device) for shape in takes.values()]
     # A call of the module itself runs its hooks, as in training.
-    function = network if call.method == "forward" else getattr(network, call.method)
+    function = network if method == "forward" else getattr(network, method)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             network.eval()

@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args
 
 from avae.errors import UserError, suggestion
 from avae.recipes.config import Config
+from avae.recipes.frameworks import FRAMEWORKS
 
 Row = Literal["vae", "gan", "vaegan", "bigan", "avae-xi-a", "avae-a", "avae-b", "avae-xi-b"]
 """A row of Table 1. AVAE's name the latent loss and, where there is one, xi; the last is not in the paper."""
@@ -113,3 +114,15 @@ def _own(column: str, row: Row, code_dim: int) -> dict[str, Any]:
         "latent_loss": details[-1],
         "xi_dim": code_dim if "xi" in details else 0,
     }
+
+
+def has_encoder(row: Row) -> bool:
+    """Whether the models of a row encode, and so reconstruct."""
+    return "encoder" in FRAMEWORKS[row.partition("-")[0]].parts
+
+
+def label(row: Row) -> str:
+    """Return a row's name in the table: "VAE", "AVAE with ξ, L_Z^a"."""
+    framework, *details = row.split("-")
+    variant = f" {'with' if 'xi' in details else 'without'} ξ, L_Z^{details[-1]}" if details else ""
+    return f"{FRAMEWORKS[framework].title}{variant}"

@@ -9,7 +9,7 @@ from avae.data.feeding import Feed
 from avae.distributed import share
 from avae.engine.step import Batches, Noise, NoiseShapes, Phase
 from avae.noise import normal, normal_items
-from avae.recipes.config import Config
+from avae.recipes.defaults import ResolvedConfig
 
 
 class Draws:
@@ -17,11 +17,11 @@ class Draws:
 
     Args:
         feed: of its items.
-        config: settled.
+        config: of the run.
         device, dtype: of all that is returned.
     """
 
-    def __init__(self, feed: Feed, config: Config, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, feed: Feed, config: ResolvedConfig, device: torch.device, dtype: torch.dtype) -> None:
         self.feed, self.config, self.device, self.dtype = feed, config, device, dtype
         # All phases of a step see the same items.
         self._items = lru_cache(1)(lambda step, rows: feed.batch(step, rows).to(dtype))

@@ -16,7 +16,7 @@ from avae.evaluation.perceptual import Lpips
 from avae.evaluation.unavailable import Unavailable
 from avae.files import write_json
 from avae.model import Model
-from avae.recipes.config import Config
+from avae.recipes.defaults import ResolvedConfig
 from avae.runs.measure import NO_IMAGES, evaluate, features_or_why_not, lpips_or_why_not, subject_of
 
 LOWER_IS_BETTER = (
@@ -46,7 +46,7 @@ class Evaluations:
         UserError: `keep_best` is no metric to be the best by, or cannot be measured here.
     """
 
-    def __init__(self, config: Config, model: Model, data: DataSet) -> None:
+    def __init__(self, config: ResolvedConfig, model: Model, data: DataSet) -> None:
         self.config, self.data, self.folder = config, data, Path(config.out)
         self.cache = cache_folder(config.cache)
         self.extractor, self.lpips = _opened(config, model, self.cache)
@@ -78,7 +78,9 @@ class Evaluations:
         return min(known, key=lambda step: sign * known[step], default=None)
 
 
-def _opened(config: Config, model: Model, cache: Path) -> tuple[Extractor | Unavailable, Lpips | Unavailable]:
+def _opened(
+    config: ResolvedConfig, model: Model, cache: Path
+) -> tuple[Extractor | Unavailable, Lpips | Unavailable]:
     """Open what is measured with, or say why not."""
     if not model.draws_images:
         return NO_IMAGES, NO_IMAGES

@@ -15,17 +15,9 @@ from filelock import FileLock, Timeout
 from avae.data.dataset import DataSet
 from avae.errors import UserError
 from avae.files import write_atomically, write_json
-from avae.recipes.config import Config, flag, from_dict
-
-FREE = frozenset(
-    {
-        *("out", "data", "cache", "device", "micro_batches", "checkpoint_every", "log_every", "on_collapse"),
-        *("evaluate_every", "evaluation_samples", "features", "keep_best", "compile"),
-    }
-)
-"""Fields that may differ when a run is resumed: none changes its course but by rounding, unless it collapses
-(data are held to their checksum)."""
-
+from avae.recipes.config import Config, facts, flag
+from avae.recipes.defaults import ResolvedConfig, from_dict, reopened
+from avae.recipes.facts import Fact
 
 WRITTEN = (
     "model",
@@ -45,7 +37,7 @@ WRITTEN = (
 class Saved:
     """A run's config.json."""
 
-    config: Config
+    config: ResolvedConfig
     data: dict[str, Any]
 
 
@@ -61,7 +53,7 @@ def read_run(folder: Path) -> Saved | None:
         raise UserError(f"{path} is damaged ({error}): restore it, or train with --overwrite") from None
 
 
-def write_run(folder: Path, config: Config, data: DataSet) -> None:
+def write_run(folder: Path, config: ResolvedConfig, data: DataSet) -> None:
     """Write config.json, and the pictures left out, if any, to rejected.jsonl."""
     described = {
         "avae": version("avae"),
@@ -141,9 +133,15 @@ def alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def as_asked(saved: Config, asked: Config) -> Config:
-    """Return the saved config, to be resumed, with the recipe's name and the folder that were asked for."""
-    return dataclasses.replace(saved, recipe=asked.recipe, out=asked.out)
+def resume_config(asked: Config) -> Config:
+    """Return the config of the run in `asked.out`, which a resumed run has but for what it changes.
+
+    Without a run there, that is `asked`. The recipe's name and the folder are always as asked.
+    """
+    saved = read_run(Path(asked.out))
+    if saved is None:
+        return asked
+    return dataclasses.replace(reopened(saved.config), recipe=asked.recipe, out=asked.out)
 
 
 def check_same(config: Config, saved: Config) -> None:
@@ -153,15 +151,14 @@ def check_same(config: Config, saved: Config) -> None:
             f"the run in {config.out} is of the recipe {saved.recipe}, not {config.recipe}: "
             "name that one, or pass another --out"
         )
-    for field in dataclasses.fields(Config):
-        asked, was = getattr(config, field.name), getattr(saved, field.name)
-        if field.name in FREE or asked == was:
+    for name, declared in facts().items():
+        asked, was = getattr(config, name), getattr(saved, name)
+        grows = Fact.GROWS in declared
+        if asked == was or Fact.FREE in declared or (grows and asked > was):
             continue
-        if field.name == "steps" and asked > was:
-            continue
-        what = "may only grow" if field.name == "steps" else "cannot change"
+        what = "may only grow" if grows else "cannot change"
         raise UserError(
-            f"{flag(field.name)} {asked}: the run in {config.out} has {was}, "
+            f"{flag(name)} {asked}: the run in {config.out} has {was}, "
             f"which {what} when it is resumed; leave it out, or pass another --out"
         )
 

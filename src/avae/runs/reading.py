@@ -12,6 +12,7 @@ from avae.data.sources import load_data
 from avae.errors import UserError
 from avae.model import Model
 from avae.recipes.config import Config
+from avae.recipes.defaults import reopened
 
 
 def load_with_progress(source: str, config: Config) -> DataSet:
@@ -38,7 +39,8 @@ def load_for(model: Model, source: str, cache: str | None = None) -> DataSet:
         UserError: as `load_data`, or it is made of points and the model of images, or the reverse.
     """
     channels = model.config.channels if model.draws_images else None
-    data = load_with_progress(source, dataclasses.replace(model.config, channels=channels, cache=cache))
+    asked = dataclasses.replace(reopened(model.config), channels=channels, cache=cache)
+    data = load_with_progress(source, asked)
     if data.holds_images != model.draws_images:
         kinds = ("points", "images")
         raise UserError(

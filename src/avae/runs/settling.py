@@ -1,4 +1,4 @@
-"""From the config that was asked for to the one that a run has, or why there can be none."""
+"""What can be checked of a run before any data are read."""
 
 import dataclasses
 import os
@@ -6,13 +6,10 @@ from pathlib import Path
 
 import torch
 
-from avae.data.dataset import DataSet
 from avae.data.locating import whole
 from avae.devices import pick_device
 from avae.errors import UserError
-from avae.recipes.build import check_size
 from avae.recipes.config import Config, validate
-from avae.recipes.defaults import completed
 from avae.runs.folder import Saved, check_fresh, check_same, read_run
 
 
@@ -29,7 +26,6 @@ def checked(config: Config, resume: bool, overwrite: bool) -> tuple[Config, torc
         raise UserError("--resume goes on with a run and --overwrite replaces it: choose one")
     config = _with_whole_paths(config)
     validate(config)
-    check_size(config)
     device, folder = pick_device(config.device), Path(config.out)
     saved = read_run(folder) if resume else None
     if saved:
@@ -37,24 +33,6 @@ def checked(config: Config, resume: bool, overwrite: bool) -> tuple[Config, torc
     else:
         check_fresh(folder, overwrite)
     return config, device, saved
-
-
-def settled(config: Config, data: DataSet) -> Config:
-    """Fill in what the data decide."""
-    if data.holds_images != (config.network != "mlp"):
-        kind = "images" if data.holds_images else "points"
-        raise UserError(f"--network {config.network} does not fit {data.name}, which is made of {kind}")
-    if len(data.train) < 2:
-        raise UserError(f"--data {config.data}: {len(data.train)} training items; bring 2 or more")
-    prepared = data.preparation
-    config = dataclasses.replace(
-        config,
-        size=prepared.size if prepared else None,
-        channels=data.train.shape[-1],
-        crop=prepared.crop if prepared else None,
-        fit=prepared.fit if prepared else None,
-    )
-    return completed(config)
 
 
 def _with_whole_paths(config: Config) -> Config:

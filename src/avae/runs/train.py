@@ -34,28 +34,27 @@ from avae.frameworks.base import Framework
 from avae.frameworks.recalibrate import recalibrate
 from avae.frameworks.regularizers import Regularizer
 from avae.model import Model, load, load_weights
-from avae.recipes.build import build_framework, build_regularizers, check_size
+from avae.recipes.build import build_framework, build_regularizers
 from avae.recipes.catalogue import changed, recipe
-from avae.recipes.config import Config, learning_rate_factor, validate
-from avae.recipes.defaults import known
+from avae.recipes.config import Config, learning_rate_factor
+from avae.recipes.defaults import ResolvedConfig, resolve
 from avae.runs.division import check_division
 from avae.runs.draws import Draws
 from avae.runs.evaluations import Evaluations
 from avae.runs.folder import (
     Saved,
     alone,
-    as_asked,
     check_fresh,
     check_same_data,
     clear,
     describe,
-    read_run,
+    resume_config,
     write_run,
 )
 from avae.runs.phases import phases
 from avae.runs.preview import previews
 from avae.runs.reading import load_with_progress, pack_given
-from avae.runs.settling import checked, settled
+from avae.runs.settling import checked
 from avae.tensorfile import under
 
 logger = logging.getLogger(__name__)
@@ -79,7 +78,7 @@ def train(
     """Train a recipe and return the model; the run folder is `out`.
 
     Args:
-        name: of the recipe: demo, toy or folder.
+        name: of the recipe, as `avae train` lists them.
         resume: go on from the last checkpoint in `out`, with its settings but for those given.
         overwrite: replace the run in `out`.
         networks: your own modules instead of the built ones, by name ("encoder", "decoder", "generator",
@@ -91,28 +90,19 @@ def train(
         UserError: a setting, the data or the run folder will not do; the message says why.
         KeyboardInterrupt, SystemExit: after Ctrl-C, or SIGTERM, once the state is saved.
     """
+    config = recipe(name)
+    if resume:
+        config = resume_config(dataclasses.replace(config, out=settings.get("out", config.out)))
     data = settings.get("data", "")
+    given = None if isinstance(data, str | os.PathLike) else data
+    config = changed(config, settings if given is None else settings | {"data": _GIVEN})
     with messages_on_stderr(unless_configured=True):
-        if isinstance(data, str | os.PathLike):
-            config = starting_config(name, settings, resume)
-        else:
-            config = starting_config(name, settings | {"data": _GIVEN}, resume)
-            validate(config)
-            check_size(config)
-            config = dataclasses.replace(config, data=pack_given(data, config))
-        outcome = run(config, resume=resume, overwrite=overwrite, networks=networks)
+        outcome = run(config, resume=resume, overwrite=overwrite, networks=networks, given=given)
     if outcome.signal == signal.SIGINT:
         raise KeyboardInterrupt
     if outcome.signal is not None:
         raise SystemExit(128 + outcome.signal)
     return load(config.out, device=config.device, networks=networks)
-
-
-def starting_config(name: str, settings: dict[str, Any], resume: bool) -> Config:
-    """Return the recipe's config, or, to resume, the saved one, with `settings` replaced."""
-    config = recipe(name)
-    saved = read_run(Path(settings.get("out", config.out))) if resume else None
-    return changed(as_asked(saved.config, config) if saved else config, settings)
 
 
 def run(
@@ -121,20 +111,27 @@ def run(
     resume: bool = False,
     overwrite: bool = False,
     networks: Mapping[str, nn.Module] | None = None,
+    given: Any = None,
 ) -> Outcome:
-    """Carry a run out, in its folder, as far as it goes."""
+    """Carry a run out, in its folder, as far as it goes.
+
+    Args:
+        given: data from Python, in place of those that `config` names.
+    """
     config, device, saved = checked(config, resume, overwrite)
     folder = Path(config.out)
     reached = newest(folder / "state") if saved else None
     if reached and step_of(reached) == config.steps:
         logger.info(f"{config.out} is finished: all {config.steps} steps are done")
         return Outcome(config.steps, None)
+    if given is not None:
+        config = dataclasses.replace(config, data=pack_given(given, config))
     data = load_with_progress(config.data, config)
-    config = settled(config, data)
+    resolved = resolve(config, data)
     if saved:
         check_same_data(config.data, data, saved)
-    training = Training(config, data, device, networks)
-    check_division(config, training.framework)
+    training = Training(resolved, data, device, networks)
+    check_division(resolved, training.framework)
     if config.init_from and not reached:
         _take_weights(training.framework, config.init_from)
     with joined(device), alone(folder) if rank() == 0 else nullcontext():
@@ -149,14 +146,18 @@ class Training:
     """Everything a run holds in memory.
 
     Args:
-        config: settled.
+        config: of the run.
         data: to train on.
         device: where.
         networks: your own, by name.
     """
 
     def __init__(
-        self, config: Config, data: DataSet, device: torch.device, networks: Mapping[str, nn.Module] | None
+        self,
+        config: ResolvedConfig,
+        data: DataSet,
+        device: torch.device,
+        networks: Mapping[str, nn.Module] | None,
     ) -> None:
         self.config, self.data, self.device, self.own = config, data, device, bool(networks)
         self.folder = Path(config.out)
@@ -172,7 +173,7 @@ class Training:
         self.averages = averages(
             self.framework.networks,
             self.framework.averaged,
-            int(known(config.ema_half_life)),
+            config.ema_half_life,
             config.batch_size,
         )
         measured = config.evaluate_every and rank() == 0
@@ -324,17 +325,17 @@ def say_what_is_read(data: DataSet) -> None:
         logger.info(f"left out {len(data.rejected)}: {first.name} ({first.reason}), ...; see rejected.jsonl")
 
 
-def _rates(config: Config, regularizers: Sequence[Regularizer]) -> Rates:
+def _rates(config: ResolvedConfig, regularizers: Sequence[Regularizer]) -> Rates:
     return Rates(
-        known(config.learning_rate),
-        (known(config.adam_beta1), known(config.adam_beta2)),
-        {"log_sigma": known(config.sigma_lr_multiplier)},
+        config.learning_rate,
+        (config.adam_beta1, config.adam_beta2),
+        {"log_sigma": config.sigma_lr_multiplier},
         {regularizer.network: regularizer.every for regularizer in regularizers},
     )
 
 
-def _schedule(config: Config, start: int, rate: float) -> str:
-    first = known(config.learning_rate) * rate
+def _schedule(config: ResolvedConfig, start: int, rate: float) -> str:
+    first = config.learning_rate * rate
     now, last = (first * learning_rate_factor(config, step) for step in (start, config.steps))
     return f"the learning rate goes on at {now:.3g} and ends at {last:.3g}"
 

@@ -8,33 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from avae.errors import UserError
-from avae.recipes.config import flag
+from avae.recipes.config import applies, fields_with, flag, shared_settings
+from avae.recipes.facts import Fact
 from avae.recipes.paper import ROWS, SETS, Row, cell
 from avae.runs.folder import Saved, read_run
 from avae.sweep.state import Failure, failure_of, reached, read_result
-
-ALIKE = (
-    "steps",
-    "batch_size",
-    "width",
-    "code_dim",
-    "latent_weighting",
-    "latent_codes",
-    "sigma_lr_multiplier",
-    "learning_rate",
-    "learning_rate_decay",
-    "network",
-    "adam_beta1",
-    "adam_beta2",
-    "r1",
-    "path_length",
-    "augment",
-    "ema_half_life",
-    "target_kl",
-    "flip",
-    "precision",
-)
-"""Settings that all runs of a table share, and that its header tells."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +102,9 @@ def _check_place(path: Path, row: Row, seed: int, saved: Saved) -> None:
     wanted = dataclasses.replace(
         cell(config.recipe if config.recipe in SETS else "folder", row, code_dim=config.code_dim), seed=seed
     )
-    for name in ("framework", "latent_loss", "xi_dim", "beta", "seed"):
+    for name in (*fields_with(Fact.OF_ROW), "seed"):
         expected, found = getattr(wanted, name), getattr(config, name)
-        if expected != found and (config.framework == "avae" or name in ("framework", "beta", "seed")):
+        if expected != found and applies(name, config.framework):
             raise UserError(
                 f"{path} is a run with {flag(name)} {found}, and its place in the table is of {expected}: "
                 "move it away"
@@ -136,7 +114,7 @@ def _check_place(path: Path, row: Row, seed: int, saved: Saved) -> None:
 def check_alike(runs: Iterable[Run]) -> None:
     """Raise UserError, naming two runs, if some were not made and measured alike."""
     runs = list(runs)
-    for setting in ALIKE:
+    for setting in shared_settings():
         _same(runs, setting, _setting(setting))
     for key in ("protocol", "split", "features", "lpips", "seed"):
         _same(runs, key, _of_result(key))

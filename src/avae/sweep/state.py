@@ -14,15 +14,14 @@ from avae.engine.log import read_stats
 from avae.errors import UserError
 from avae.evaluation.perceptual import SMALLEST
 from avae.files import write_json
-from avae.recipes.config import Config, flag
-from avae.recipes.defaults import completed
-from avae.runs.folder import FREE, read_run
+from avae.recipes.config import Config, facts, fields_with, flag
+from avae.recipes.defaults import ResolvedConfig, with_defaults
+from avae.recipes.facts import Fact
+from avae.recipes.paper import has_encoder
+from avae.runs.folder import read_run
 from avae.runs.measure import SAMPLES
 from avae.sweep.cells import Job
 from avae.sweep.commands import Measuring
-
-BY_THE_DATA = frozenset({"size", "channels", "crop", "fit"})
-"""Fields that the data settle where they are not asked for."""
 
 FAILED = "failed.json"
 
@@ -59,7 +58,7 @@ def is_measured(job: Job, how: Measuring) -> bool:
 
 def _takes_lpips(job: Job) -> bool:
     saved = read_run(job.run)
-    return job.row != "gan" and saved is not None and (saved.config.size or 0) >= SMALLEST
+    return has_encoder(job.row) and saved is not None and saved.config.item_shape[-1] >= SMALLEST
 
 
 def is_due(job: Job, how: Measuring) -> bool:
@@ -157,13 +156,13 @@ def check_measured(job: Job, how: Measuring, features: str | None) -> None:
             )
 
 
-def _check_same(asked: Config, saved: Config) -> None:
-    asked = completed(asked)
-    for field in dataclasses.fields(Config):
-        wanted, found = getattr(asked, field.name), getattr(saved, field.name)
-        settled = field.name in BY_THE_DATA and wanted is None
-        if field.name not in FREE and not settled and wanted != found:
+def _check_same(asked: Config, saved: ResolvedConfig) -> None:
+    left_open = [name for name in fields_with(Fact.OF_DATA) if getattr(asked, name) is None]
+    resolved = with_defaults(dataclasses.replace(asked, **{name: getattr(saved, name) for name in left_open}))
+    for name, declared in facts().items():
+        wanted, found = getattr(resolved, name), getattr(saved, name)
+        if Fact.FREE not in declared and wanted != found:
             raise UserError(
-                f"{asked.out} is a run with {flag(field.name)} {found}, not {wanted}: "
+                f"{asked.out} is a run with {flag(name)} {found}, not {wanted}: "
                 "ask for that, or pass another --out"
             )

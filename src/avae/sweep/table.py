@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from avae.recipes.paper import ROWS, SETS, Row
-from avae.sweep.found import ALIKE, Run
+from avae.recipes.config import shared_settings
+from avae.recipes.paper import ROWS, SETS, Row, has_encoder
+from avae.sweep.found import Run
 from avae.sweep.orderings import Check, checks
 from avae.sweep.published import published
 from avae.sweep.summary import Summary, certainly_below, summary
@@ -119,9 +120,9 @@ def table(runs: Sequence[Run], protocol: str) -> Table:
         features=_first(runs, "features"),
         lpips=_first(runs, "lpips"),
         reconstructions={
-            run.row: run.result["reconstruction"] for run in runs if run.result and run.row != "gan"
+            run.row: run.result["reconstruction"] for run in runs if run.result and has_encoder(run.row)
         },
-        settings={name: getattr(saved, name) for name in ALIKE} if saved else {},
+        settings={name: getattr(saved, name) for name in shared_settings()} if saved else {},
         rows=rows,
         columns=[
             _column(name, [run for run in runs if run.column == name], rows)

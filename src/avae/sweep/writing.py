@@ -12,23 +12,12 @@ from filelock import FileLock
 
 from avae.errors import UserError
 from avae.files import write_atomically, write_json
-from avae.recipes.paper import Row
+from avae.recipes.paper import has_encoder, label
 from avae.sweep.found import read_runs
 from avae.sweep.orderings import Check, count
 from avae.sweep.published import published
 from avae.sweep.summary import Summary
 from avae.sweep.table import METRICS, Cell, Column, Table, table
-
-LABELS: dict[Row, str] = {
-    "vae": "VAE",
-    "gan": "GAN",
-    "vaegan": "VAE/GAN",
-    "bigan": "BiGAN",
-    "avae-xi-a": "AVAE with ξ, L_Z^a",
-    "avae-a": "AVAE without ξ, L_Z^a",
-    "avae-b": "AVAE without ξ, L_Z^b",
-    "avae-xi-b": "AVAE with ξ, L_Z^b",
-}
 
 DIGITS = {"mse": 3, "lpips": 3, "fid": 2}
 PUBLISHED_DIGITS = 2
@@ -64,7 +53,7 @@ def _head(made: Table) -> str:
     # Those that are off (None, False, 0) are in table.json alone.
     settings = ", ".join(f"`{name}` {value}" for name, value in made.settings.items() if value)
     theirs = published()
-    kinds = ", ".join(f"{LABELS[row]} `{kind}`" for row, kind in made.reconstructions.items())
+    kinds = ", ".join(f"{label(row)} `{kind}`" for row, kind in made.reconstructions.items())
     lines = [
         "# Table 1",
         "",
@@ -115,9 +104,9 @@ def _grid(made: Table) -> str:
 
 def _lines(made: Table) -> Iterator[list[str]]:
     for row in made.rows:
-        label = LABELS[row]
+        title = label(row)
         for metric in METRICS:
-            if row == "gan" and metric != "fid":
+            if not has_encoder(row) and metric != "fid":
                 continue
             figures: list[str] = []
             for column in made.columns:
@@ -125,8 +114,8 @@ def _lines(made: Table) -> Iterator[list[str]]:
                 figures.append(_ours(cell))
                 if column.published:
                     figures.append(_published(cell))
-            yield [label, made.metric(metric), *figures]
-            label = ""
+            yield [title, made.metric(metric), *figures]
+            title = ""
 
 
 def _ours(cell: Cell) -> str:
@@ -171,7 +160,7 @@ def _missing(made: Table) -> list[str]:
     for column in made.columns:
         for (row, metric), cell in column.cells.items():
             for seed, why in cell.reasons.items():
-                if not (row == "gan" and metric != "fid"):
+                if has_encoder(row) or metric == "fid":
                     runs.setdefault((metric, why), []).append(f"{column.name}/{row}/seed-{seed}")
     return [f"no {made.metric(metric)} of {', '.join(names)}: {why}" for (metric, why), names in runs.items()]
 
@@ -197,8 +186,8 @@ def _said(check: Check, made: Table) -> str:
     ours = ", ".join("-" if one is None else f"{one.mean:.{DIGITS[check.metric]}f}" for one in check.ours)
     why = f" ({check.why})" if check.why else ""
     return (
-        f"{check.answer}{why}: {made.metric(check.metric)} {LABELS[check.lower]} < "
-        f"{LABELS[check.higher]}: published {theirs}, ours {ours}"
+        f"{check.answer}{why}: {made.metric(check.metric)} {label(check.lower)} < "
+        f"{label(check.higher)}: published {theirs}, ours {ours}"
     )
 
 

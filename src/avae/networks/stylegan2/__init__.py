@@ -11,10 +11,12 @@ skips of the generator and the residual critic. docs/networks.md tells what diff
     precision    what stays in fp32 where the rest is bf16
     synthesis    w -> an image; generators and decoders
     critic       an image -> logits or a code; critics and encoders
+    family       all of them, as frameworks ask for them, and how to train them
 """
 
 from avae.networks.stylegan2.critic import Critic, Encoder
+from avae.networks.stylegan2.family import FAMILY
 from avae.networks.stylegan2.sizes import SIZES
 from avae.networks.stylegan2.synthesis import Generator
 
-__all__ = ["SIZES", "Critic", "Encoder", "Generator"]
+__all__ = ["FAMILY", "SIZES", "Critic", "Encoder", "Generator"]

@@ -78,6 +78,8 @@ class MinibatchDeviation(nn.Module):
     batch gives the same.
     """
 
+    batch_multiple = GROUP
+
     def forward(self, maps: Tensor) -> Tensor:
         size = min(GROUP, len(maps))
         left = len(maps) % size

@@ -1,0 +1,48 @@
+"""The network families by name, known without importing PyTorch."""
+
+import pkgutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from avae.recipes.frameworks import listed
+
+if TYPE_CHECKING:
+    from avae.networks.family import NetworkFamily
+
+ItemKind = Literal["images", "points"]
+
+
+@dataclass(frozen=True)
+class FamilySpec:
+    """What is known of a network family before it is loaded.
+
+    Attributes:
+        items: what its networks take and draw.
+        path: of its `NetworkFamily`, MODULE:NAME.
+    """
+
+    items: ItemKind
+    path: str
+
+    def load(self) -> "NetworkFamily":
+        """Import the family."""
+        family: NetworkFamily = pkgutil.resolve_name(self.path)
+        return family
+
+
+NETWORK_FAMILIES = {
+    "dcgan": FamilySpec("images", "avae.networks.dcgan:FAMILY"),
+    "mlp": FamilySpec("points", "avae.networks.mlp:FAMILY"),
+    "stylegan2": FamilySpec("images", "avae.networks.stylegan2:FAMILY"),
+}
+"""The registry: a network family is a file, or a package, and a line here."""
+
+if TYPE_CHECKING:
+    NetworkName = str
+else:
+    NetworkName = Literal[tuple(NETWORK_FAMILIES)]
+
+
+def families_for(items: ItemKind) -> str:
+    """Return the names of the families for a kind of items, for help texts: "dcgan or stylegan2"."""
+    return listed((name for name, spec in NETWORK_FAMILIES.items() if spec.items == items), "or")

@@ -1,0 +1,49 @@
+"""The registries of frameworks and network families, and what is declared beside the fields of a config."""
+
+import pytest
+
+from avae.errors import UserError
+from avae.frameworks.adversarial import Adversarial
+from avae.recipes.config import Config, applies, facts, validate
+from avae.recipes.facts import Fact
+from avae.recipes.frameworks import FRAMEWORKS
+from avae.recipes.networks import NETWORK_FAMILIES
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_a_framework_has_the_parts_that_its_line_says(name):
+    parts, framework = FRAMEWORKS[name].parts, FRAMEWORKS[name].load()
+    contracts = framework.contracts
+    assert ("encoder" in parts) == ("encoder" in contracts)
+    assert ("KL" in parts) == ("encoder" in contracts and "sigma" in contracts["encoder"].returns)
+    assert ("critic" in parts) == ("critic" in contracts) == issubclass(framework, Adversarial)
+    assert bool(framework.caption) == ("encoder" in parts)
+
+
+@pytest.mark.parametrize("name", NETWORK_FAMILIES)
+def test_families_of_images_have_sizes(name):
+    assert bool(NETWORK_FAMILIES[name].load().sizes) == (NETWORK_FAMILIES[name].items == "images")
+
+
+def test_a_field_is_one_ones_own():
+    """A run's, a row's, the data's, or free: no two of them."""
+    for name, declared in facts().items():
+        own = {Fact.FREE, Fact.OF_RUN, Fact.OF_ROW, Fact.OF_DATA} & set(declared)
+        assert len(own) <= 1, name
+
+
+@pytest.mark.parametrize(
+    ("framework", "settings", "says"),
+    [
+        ("gan", {"target_kl": 2.0}, "--target-kl 2.0: a gan has no KL"),
+        ("vae", {"r1": 0.1}, "--r1 0.1: a vae has no critic"),
+        ("vae", {"augment": True}, "--augment True: a vae has no critic"),
+    ],
+)
+def test_what_a_framework_lacks_is_refused_only_where_it_is_on(framework, settings, says):
+    run = {"recipe": "", "data": "", "out": "", "steps": 1, "framework": framework}
+    (name,) = settings
+    assert not applies(name, framework)
+    validate(Config(**run, **{name: False if name == "augment" else None}))
+    with pytest.raises(UserError, match=says):
+        validate(Config(**run, **settings))
