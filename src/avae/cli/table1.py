@@ -1,12 +1,16 @@
 """avae table1 [flags]"""
 
+import dataclasses
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
+
+from tyro.conf import arg
 
 from avae.cli.parsing import parse
 from avae.errors import UserError
+from avae.recipes.config import Config, table_flags
 from avae.recipes.paper import ROWS, Row, cell
 
 if TYPE_CHECKING:
@@ -18,22 +22,8 @@ logger = logging.getLogger(__name__)
 
 FAILED, ELSEWHERE = 1, 3
 
-PAPER = cell("cifar10", "avae-b")
-SETTINGS = (
-    "steps",
-    "width",
-    "batch_size",
-    "code_dim",
-    "size",
-    "latent_weighting",
-    "latent_codes",
-    "sigma_lr_multiplier",
-    "precision",
-    "checkpoint_every",
-    "device",
-    "cache",
-)
-"""Fields of Config that flags may change, the same for all runs; None leaves a recipe's own."""
+SHARED = dataclasses.replace(cell("cifar10", "avae-b"), size=None)
+"""What runs have by default; the size is their recipe's."""
 
 
 @dataclass(frozen=True)
@@ -57,26 +47,6 @@ class Table1:
     """Rows, by default all. AVAE's names tell whether there is xi, and the latent loss (Eq. 12 or 16)."""
     seeds: int = 5
     """Runs a cell; their seeds are 0, 1, ..."""
-    steps: int = PAPER.steps
-    """Optimizer steps of every run."""
-    width: int = PAPER.width
-    """Channels of the first convolution."""
-    batch_size: int = PAPER.batch_size
-    """Pictures a step."""
-    code_dim: int = PAPER.code_dim
-    """Dimensions of the code, and of xi where there is one."""
-    size: int | None = None
-    """Pixels across; by default as in the paper."""
-    latent_weighting: str = PAPER.latent_weighting
-    """Weight of L_Z, see avae train cifar10 --help."""
-    latent_codes: Literal["prior", "pictures"] = PAPER.latent_codes
-    """Codes that L_Z asks the generator for, see avae train cifar10 --help."""
-    sigma_lr_multiplier: float | None = None
-    """Learning rate of sigma over that of the weights; by default 1 for 50,000 steps, more for fewer."""
-    precision: Literal["fp32", "bf16", "fp64"] = PAPER.precision
-    """Arithmetic of the networks."""
-    checkpoint_every: int = PAPER.checkpoint_every
-    """Steps between checkpoints: what a kill may cost."""
     protocol: Literal["paper", "standard"] = "paper"
     """How to measure, see docs/metrics.md."""
     features: str | None = None
@@ -87,19 +57,27 @@ class Table1:
     """AlexNet's weights for LPIPS, where they are not to be downloaded."""
     samples: int | None = None
     """Pictures to measure and to draw; by default the protocol's."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to train and measure."""
-    cache: str | None = None
-    """Where packed sets and downloads are kept; by default ~/.cache/avae."""
     table_only: bool = False
     """Only write the table of what lies in OUT."""
     dry_run: bool = False
     """Only tell what would be done."""
 
 
+def with_settings(options: type[Table1]) -> type[Table1]:
+    """Return the options and, as flags too, the fields of a config that all runs share."""
+    hints = get_type_hints(Config)
+    settings = [
+        (name, Annotated[hints[name], arg(help=flag.help)], field(default=getattr(SHARED, name)))
+        for name, flag in table_flags().items()
+    ]
+    made = make_dataclass(options.__name__, settings, bases=(options,), frozen=True)
+    made.__doc__ = options.__doc__
+    return made
+
+
 def run(arguments: list[str]) -> int:
     """Make what is missing of the table, and the table."""
-    asked = parse(Table1, "avae table1", arguments)
+    asked = parse(with_settings(Table1), "avae table1", arguments)
     if asked.table_only:
         from avae.sweep.writing import write_table
 
@@ -115,8 +93,9 @@ def run(arguments: list[str]) -> int:
     if world_size() > 1:
         raise UserError("table1 is one process: instead of torchrun, give the command several times")
     check(asked)
-    columns = cells.columns(asked.data, asked.cache)
-    settings = {name: value for name in SETTINGS if (value := getattr(asked, name)) is not None}
+    # Those left open are a recipe's own.
+    settings = {name: value for name in table_flags() if (value := getattr(asked, name)) is not None}
+    columns = cells.columns(asked.data, settings.get("cache"))
     jobs = cells.jobs(columns, asked.frameworks, asked.seeds, asked.out.absolute(), settings)
     how = commands.Measuring(
         protocol=asked.protocol,
@@ -124,8 +103,8 @@ def run(arguments: list[str]) -> int:
         inception_weights=asked.inception_weights,
         lpips_weights=asked.lpips_weights,
         samples=asked.samples,
-        device=None if asked.device == "auto" else asked.device,
-        cache=asked.cache,
+        device=None if settings["device"] == "auto" else settings["device"],
+        cache=settings.get("cache"),
     )
     check_settings(jobs)
     if asked.dry_run:
@@ -192,7 +171,7 @@ def make(asked: Table1, jobs: "list[Job]", how: "Measuring") -> int:
         data = load_with_progress(column.source, ours[0].config)
         for job in ours:
             state.check_data(job, data.checksum)
-    features = features_asked_for(asked) if due else None
+    features = features_asked_for(how) if due else None
     if due and asked.lpips_weights:
         open_lpips(asked.lpips_weights, "cpu")  # now, for after a training would be late
     for job in jobs:
@@ -211,7 +190,7 @@ def make(asked: Table1, jobs: "list[Job]", how: "Measuring") -> int:
     return ELSEWHERE if tally.elsewhere else 0
 
 
-def features_asked_for(asked: Table1) -> str | None:
+def features_asked_for(how: "Measuring") -> str | None:
     """Return the checksum of `--features`, opened now, for after a training would be late; None without any.
 
     Raises:
@@ -221,9 +200,9 @@ def features_asked_for(asked: Table1) -> str | None:
     from avae.evaluation.features import open_features
     from avae.evaluation.weights import MissingWeightsError
 
-    spec, weights = asked.features or "inception", asked.inception_weights
+    spec, weights = how.features or "inception", how.inception_weights
     try:
-        return open_features(spec, weights, "cpu", cache_folder(asked.cache)).checksum
+        return open_features(spec, weights, "cpu", cache_folder(how.cache)).checksum
     except MissingWeightsError as missing:
         logger.info(f"note: there will be no FID: {missing}")
         return None
