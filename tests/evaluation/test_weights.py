@@ -18,15 +18,15 @@ def published(tmp_path):
     return Weights("the weights", "weights.pth", file.as_uri(), sha256(file), "--weights")
 
 
-def test_they_are_fetched_once(published, tmp_path):
-    cache, said = tmp_path / "cache", []
-    path = locate(published, None, cache, said.append)
+def test_they_are_fetched_once(published, tmp_path, messages):
+    cache = tmp_path / "cache"
+    path = locate(published, None, cache)
     assert path == cache / "weights" / "weights.pth"
     assert path.read_bytes() == CONTENT
-    assert len(said) == 1
+    assert len(messages()) == 1
     (tmp_path / "published.pth").unlink()
-    assert locate(published, None, cache, said.append) == path
-    assert len(said) == 1
+    assert locate(published, None, cache) == path
+    assert len(messages()) == 1
     assert [file.name for file in path.parent.iterdir()] == ["weights.pth"]
 
 
