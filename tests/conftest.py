@@ -1,21 +1,29 @@
 """What tests share: a way to call the command line, tiny trained runs, and pictures to feed them."""
 
 import logging
+import os
+import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 import avae
 from avae.cli import main
 from avae.data.digits import digits_data
+from command_line import Said
 
-torch.set_num_threads(1)  # tiny networks: more only wait for each other
+# Tiny networks: more threads only wait for each other, as do those of the processes that tests start.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell script
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else no process that a test starts hears it
 
 TINY: dict[str, Any] = {
     "steps": 8,
@@ -30,28 +38,6 @@ TINY: dict[str, Any] = {
 
 LOG_SIGMA = (-2.0, -1.0, -0.5, 0.0)
 """Set by hand after so short a training: dimensions that say much, some, little and nothing."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command came to."""
-
-    code: int
-    out: str
-    err: str
-
-    def refused(self, *words: str) -> None:
-        """Assert the form of every error: exit code 2, and one line that holds these words.
-
-        Only that pictures were packed before may be told, too.
-        """
-        assert self.code == 2, self
-        *notes, error = self.err.splitlines()
-        assert all(note.startswith("packed in ") for note in notes), self.err
-        assert error.startswith("avae: "), self.err
-        assert self.err.endswith("\n"), self.err
-        for word in words:
-            assert word in error, self.err
 
 
 @pytest.fixture
@@ -93,40 +79,44 @@ def few_recalibration_items(monkeypatch) -> None:
 
 
 @pytest.fixture(scope="session")
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Return a function that fills a folder, once for the tests of all workers: look, do not touch."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once"
+    shared.mkdir(exist_ok=True)
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        path, made = shared / name, shared / f"{name}.made"
+        with FileLock(shared / f"{name}.lock"):
+            if not made.exists():
+                shutil.rmtree(path, ignore_errors=True)
+                make(path)
+                made.touch()
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny() -> dict[str, Any]:
     """Settings of a run that takes a second."""
     return TINY
 
 
-class Runs(dict[str, Path]):
+class Runs:
     """Finished runs by name, "digits-avae", "toy-gan" and so on, each trained when it is first asked for."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.folder = folder
+    def __init__(self, once: Callable[[str, Callable[[Path], object]], Path]) -> None:
+        self.once = once
 
-    def __missing__(self, name: str) -> Path:
-        data, framework = name.split("-")
-        recipe, code_dim, width, log_sigma = {
-            "digits": ("demo", 4, 2, LOG_SIGMA),
-            "toy": ("toy", 1, 16, (-0.5,)),
-        }[data]
-        self[name] = self.folder / name
-        shape = {"framework": framework, "code_dim": code_dim, "width": width}
-        with pytest.MonkeyPatch.context() as patch:
-            _shrink_toy(patch)
-            model = avae.train(recipe, **TINY | shape, out=str(self[name]))
-        if model.framework.sigma() is not None:
-            with torch.no_grad():
-                model.framework.encoder.log_sigma.copy_(torch.tensor(log_sigma))
-        model.save(self[name] / "model")
-        return self[name]
+    def __getitem__(self, name: str) -> Path:
+        return self.once(name, lambda folder: _train(name, folder))
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory) -> Runs:
+def runs(once) -> Runs:
     """Finished runs by name: look, do not touch."""
-    return Runs(tmp_path_factory.mktemp("runs"))
+    return Runs(once)
 
 
 @pytest.fixture
@@ -158,6 +148,22 @@ def contents() -> Callable[[Path], dict[str, tuple[int, bytes]]]:
         }
 
     return contents
+
+
+def _train(name: str, folder: Path) -> None:
+    data, framework = name.split("-")
+    recipe, code_dim, width, log_sigma = {
+        "digits": ("demo", 4, 2, LOG_SIGMA),
+        "toy": ("toy", 1, 16, (-0.5,)),
+    }[data]
+    shape = {"framework": framework, "code_dim": code_dim, "width": width}
+    with pytest.MonkeyPatch.context() as patch:
+        _shrink_toy(patch)
+        model = avae.train(recipe, **TINY | shape, out=str(folder))
+    if model.framework.sigma() is not None:
+        with torch.no_grad():
+            model.framework.encoder.log_sigma.copy_(torch.tensor(log_sigma))
+    model.save(folder / "model")
 
 
 def _shrink_toy(patch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from avae.data.preparation import Preparation
 from avae.model import load
 from avae.runs.folder import read_run
 from avae.visualize.grid import png, sheet
+from command_line import as_flags
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +61,7 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def flags(tiny, **more):
-    settings = tiny | {"batch_size": 8} | more
-    return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    return as_flags(tiny | {"batch_size": 8} | more)
 
 
 # Help

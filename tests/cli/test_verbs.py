@@ -17,9 +17,6 @@ from torch.testing import assert_close
 
 import avae
 from avae.data.dataset import as_images
-from avae.figures.report import write_report
-from avae.runs.measure import evaluate
-from avae.runs.reading import load_for
 
 FRAMEWORKS = ["vae", "gan", "vaegan", "bigan", "avae"]
 ENCODERS = ["vae", "vaegan", "bigan", "avae"]
@@ -350,6 +347,22 @@ def features(tmp_path):
     return f"{path}:load"
 
 
+@pytest.fixture
+def evaluated(once, cli, runs, small_toy):
+    """Return a function from a run's name to its copy, with what `avae evaluate` wrote there and said."""
+
+    def evaluated(name):
+        def evaluate(folder):
+            shutil.copytree(runs[name], folder)
+            said = cli("evaluate", folder, "--samples", 40)
+            assert said.code == 0, said
+            (folder / "said.txt").write_text(said.out)
+
+        return once(f"evaluated-{name}", evaluate)
+
+    return evaluated
+
+
 class Sources(html.parser.HTMLParser):
     """Collects what a page refers to."""
 
@@ -364,11 +377,9 @@ class Sources(html.parser.HTMLParser):
 
 @pytest.mark.parametrize("data", ["digits", "toy"])
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_evaluate_writes_figures_and_where_they_come_from(data, framework, cli, runs, tmp_path, small_toy):
-    run = tmp_path / "run"
-    shutil.copytree(runs[f"{data}-{framework}"], run)
-    said = cli("evaluate", run, "--samples", 40)
-    assert said.code == 0, said
+def test_evaluate_writes_figures_and_where_they_come_from(data, framework, evaluated):
+    run = evaluated(f"{data}-{framework}")
+    said = (run / "said.txt").read_text()
     result = json.loads((run / "evaluation/standard.json").read_text(), parse_constant=pytest.fail)
     names, encoder, scale, features, lpips = expected_metrics(data, framework)
     assert result["metrics"].keys() == names
@@ -397,9 +408,9 @@ def test_evaluate_writes_figures_and_where_they_come_from(data, framework, cli, 
     assert result["counts"]["reconstructed"] == (0 if framework == "gan" else 40)
     assert {"features", "lpips", "batch_norm", "code", "seed", "versions"} <= result.keys()
     if features:
-        assert said.out.count("no network in tests") == 1
+        assert said.count("no network in tests") == 1
     for metric, value in result["metrics"].items():
-        assert metric in said.out
+        assert metric in said
         assert value is None or np.isfinite(value)
 
 
@@ -415,11 +426,8 @@ REPORTS = {
 
 @pytest.mark.parametrize("data", ["digits", "toy"])
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_the_report_is_one_page_that_is_true_of_its_framework(data, framework, runs, tmp_path, small_toy):
-    model = avae.load(runs[f"{data}-{framework}"], device="cpu")
-    (tmp_path / "stats.jsonl").write_bytes((runs[f"{data}-{framework}"] / "stats.jsonl").read_bytes())
-    items = load_for(model, data)
-    page = write_report(model, items, evaluate(model, items, samples=40), tmp_path).read_text()
+def test_the_report_is_one_page_that_is_true_of_its_framework(data, framework, evaluated):
+    page = (evaluated(f"{data}-{framework}") / "report.html").read_text()
     found = Sources(page).found
     pictures = {"gan": 1, "avae": 3}.get(framework, 2) if data == "digits" else 1  # an AVAE has a map
     assert len(found) == pictures + 1  # the last are curves
@@ -467,9 +475,10 @@ def test_evaluate_in_features_of_ones_own(framework, protocol, cli, runs, featur
         {"rfid_generator"} if framework == "gan" else set()
     )
     assert len(list((tmp_path / "cache/statistics").iterdir())) == 1
-    assert cli("evaluate", run, "--samples", 40, *flags).code == 0
-    again = json.loads((run / f"evaluation/{protocol}.json").read_text())
-    assert again["metrics"] == result["metrics"]
+    if framework == "avae":  # by the statistics of the data, which are the same for all
+        assert cli("evaluate", run, "--samples", 40, *flags).code == 0
+        again = json.loads((run / f"evaluation/{protocol}.json").read_text())
+        assert again["metrics"] == result["metrics"]
 
 
 def test_evaluate_is_the_work_of_one_process(cli, runs, features, tmp_path, contents, monkeypatch):

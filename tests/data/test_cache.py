@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
-from picture_files import encoded, folder, noise, pictures
 
 from avae.data import cache as caching
 from avae.data.cache import cache_folder, locked
@@ -18,6 +17,7 @@ from avae.data.dataset import DataSet
 from avae.data.locating import Located
 from avae.data.sources import load_data
 from avae.errors import UserError
+from picture_files import encoded, folder, noise, pictures
 
 NAMES = [f"{n:02}.png" for n in range(12)]
 

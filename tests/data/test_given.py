@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from picture_files import noise
 from PIL import Image
 from torch.utils.data import Dataset, TensorDataset
 
@@ -19,6 +18,7 @@ from avae.data.packed import open_packed
 from avae.data.preparation import Asked
 from avae.errors import UserError
 from avae.runs.folder import read_run
+from picture_files import noise
 
 COLOUR = np.stack([noise(16, 16, 3, seed=seed) for seed in range(20)])
 GREY = COLOUR[..., 0]

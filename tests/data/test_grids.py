@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_files import noise
 from PIL import Image
 
 from avae.visualize.grid import PADDING, grid, save_png, sheet
+from picture_files import noise
 
 
 @pytest.mark.parametrize(("side", "channels", "factor"), [(16, 1, 4), (32, 3, 2), (64, 3, 1), (100, 3, 1)])

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picture_files import encoded, folder, noise, pictures, tarred, zipped
 
 from avae.console import Progress
 from avae.data.dataset import DataSet, checksum
@@ -14,6 +13,7 @@ from avae.data.folders import split_names
 from avae.data.preparation import Preparation
 from avae.data.sources import load_data
 from avae.errors import UserError
+from picture_files import encoded, folder, noise, pictures, tarred, zipped
 
 SPLIT = ["train/cat/1.png", "train/cat/2.png", "train/dog/1.png", "test/cat/1.png", "test/dog/9.png"]
 

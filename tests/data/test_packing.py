@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picture_files import folder, noise, pictures
 
 from avae.console import Progress
 from avae.data import packing
@@ -28,6 +27,8 @@ from avae.data.preparation import FILTER, Preparation
 from avae.data.prepared import prepare
 from avae.data.source import Item, Rejected, Source
 from avae.errors import UserError
+from kill import Killed, die_before
+from picture_files import folder, noise, pictures
 
 TO = Preparation(16, 3)
 BAD = UnreadableError("broken on purpose")
@@ -272,62 +273,28 @@ def test_a_reading_that_breaks_off_is_gone_on_with(tmp_path, noted_at_once, unin
     assert done[0] == finished
 
 
-@pytest.mark.parametrize("stage", range(12))
-def test_an_end_at_any_later_stage_reads_nothing_again(tmp_path, monkeypatch, uninterrupted, stage) -> None:
-    """Whatever is written, moved or deleted after the rows: the process ends before that."""
-    made = Made(SOME, [7, 8, None])
+def test_an_end_at_any_later_stage_reads_nothing_again(tmp_path, monkeypatch, uninterrupted) -> None:
+    """As kill -9 before whatever is synced, moved or deleted once the journal has all rows."""
+    kinds = ("fsync", "replace", "unlink")
     with monkeypatch.context() as patch:
-        steps = _end_before(patch, stage)
-        try:
-            pack(made.order(tmp_path / "packed"))
-        except KeyboardInterrupt:
-            assert len(steps) == stage + 1
+        changes = die_before(patch, None, kinds)
+        pack(Made(SOME, [7, 8, None]).order(tmp_path / "alone"))
+    rows_written = changes.index(("replace", "progress.json")) + 1
+    # Images, rejected.jsonl and meta.json, each synced and moved; the folder moved; rows and journal deleted.
+    assert len(changes) - rows_written >= 9
+    for at in range(rows_written, len(changes)):
+        dest = tmp_path / f"{at}"
+        with monkeypatch.context() as patch:
+            die_before(patch, at, kinds)
+            with pytest.raises(Killed):
+                pack(Made(SOME, [7, 8, None]).order(dest))
+        if dest.exists():
+            assert {"images.npy", "meta.json", "rejected.jsonl"} <= set(files_of(dest)), changes[at]
         else:
-            assert len(steps) <= stage
-            assert stage > 8, "the test ends at every stage"
-    half_made = (tmp_path / "packed").exists()
-    assert not half_made or {"images.npy", "meta.json", "rejected.jsonl"} <= set(
-        files_of(tmp_path / "packed")
-    )
-    if not half_made:
-        again = Made(SOME, [7, 8, None])
-        pack(again.order(tmp_path / "packed"))
-        assert again.read == []
-        assert files_of(tmp_path / "packed") == uninterrupted
-
-
-def _end_before(patch: pytest.MonkeyPatch, stage: int) -> list[str]:
-    """Raise KeyboardInterrupt in place of the so-manieth change of the disk after the rows are written."""
-    steps: list[str] = []
-    begun = False
-    write_rows = packing._write_rows
-
-    def write_rows_first(*arguments: object) -> None:
-        nonlocal begun
-        write_rows(*arguments)
-        begun = True
-
-    def counted(owner: object, name: str) -> None:
-        real = getattr(owner, name)
-
-        def step(*arguments: object, **options: object) -> object:
-            if begun:
-                steps.append(name)
-                if len(steps) == stage + 1:
-                    raise KeyboardInterrupt
-            return real(*arguments, **options)
-
-        patch.setattr(owner, name, step)
-
-    patch.setattr(packing, "_write_rows", write_rows_first)
-    counted(packing, "_copy_rows")
-    counted(os, "replace")
-    counted(Path, "unlink")
-    counted(packing, "write_atomically")
-    counted(packing, "_checksum")
-    counted(packing.Meta, "write")
-    counted(packing.shutil, "rmtree")
-    return steps
+            again = Made(SOME, [7, 8, None])
+            pack(again.order(dest))
+            assert again.read == [], changes[at]
+            assert files_of(dest) == uninterrupted, changes[at]
 
 
 def test_another_source_or_preparation_starts_anew(tmp_path: Path, noted_at_once) -> None:

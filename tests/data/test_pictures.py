@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from picture_files import encoded, folder, link, noise, pictures, tarred, zipped
 
 from avae.console import Progress
 from avae.data import archives as room
@@ -19,6 +18,7 @@ from avae.data.pictures import read_pictures
 from avae.data.preparation import Preparation
 from avae.data.sources import load_data
 from avae.errors import UserError
+from picture_files import encoded, folder, link, noise, pictures, tarred, zipped
 
 NAMES = ["b/2.png", "a/1.png", "c.PNG", "a/deep/er/0.png"]
 

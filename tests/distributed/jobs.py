@@ -13,6 +13,7 @@ import torch
 
 from avae.engine.log import read_stats
 from avae.tensorfile import load_tensors
+from command_line import as_flags
 
 LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 STEPS = 20
@@ -38,7 +39,6 @@ def torchrun(
             *as_flags(settings),
             *map(str, flags),
         ],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -72,7 +72,6 @@ def job(launcher: Sequence[object], script: str, *flags: object) -> Iterator[sub
     """Start a script, which is to call `avae`, on several processes; none is left in the end."""
     process = subprocess.Popen(
         [*map(str, launcher), "--no-python", sys.executable, "-c", script, *map(str, flags)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -85,12 +84,6 @@ def job(launcher: Sequence[object], script: str, *flags: object) -> Iterator[sub
                 os.kill(child, signal.SIGKILL)
             process.kill()
             process.communicate()
-
-
-def as_flags(settings: dict[str, object]) -> list[str]:
-    """Return settings as the command line takes them."""
-    flags = {f"--{name.replace('_', '-')}": value for name, value in settings.items()}
-    return [flag if value is True else f"{flag}={value}" for flag, value in flags.items()]
 
 
 def process_of_rank(rank: int, launcher: int) -> int:

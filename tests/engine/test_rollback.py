@@ -16,10 +16,7 @@ from avae.engine.optimizers import OptimizerState, Rates, adams
 from avae.engine.sentinel import CollapseError, Sign
 from avae.engine.step import Phase, training_step
 from avae.tensorfile import load_tensors
-
-
-class Killed(BaseException):
-    """Stands for kill -9: no handler of the program's may catch it."""
+from kill import Killed, die_before
 
 
 class OneWeight(nn.Module):
@@ -221,36 +218,18 @@ def test_no_kill_changes_the_end(tmp_path, monkeypatch):
     """As kill -9 right before each file is put in place or deleted."""
     alone = Game(tmp_path / "alone")
     with monkeypatch.context() as patch:
-        calls = die_at(patch, None)
+        changes = die_before(patch, None)
         alone.run()
-    assert calls.count("unlink") >= 5
+    assert [kind for kind, _ in changes].count("unlink") >= 5
     # The last one deletes what nobody needs; nothing is left to do after it.
-    for at in range(len(calls) - 1):
+    for at in range(len(changes) - 1):
         folder = tmp_path / str(at)
         with pytest.MonkeyPatch.context() as patch:
-            die_at(patch, at)
+            die_before(patch, at)
             with pytest.raises(Killed):
                 Game(folder).run()
         Game(folder).run()
-        assert Game(folder).left() == alone.left(), f"killed at {at}, before {calls[at]}"
-
-
-def die_at(patch, number):
-    """Kill this process at its so-manieth change to the disk; return their names, as they come."""
-    calls = []
-
-    def mortal(name, change):
-        def call(*arguments, **more):
-            if len(calls) == number:
-                raise Killed
-            calls.append(name)
-            return change(*arguments, **more)
-
-        return call
-
-    for name in ("replace", "unlink"):
-        patch.setattr(os, name, mortal(name, getattr(os, name)))
-    return calls
+        assert Game(folder).left() == alone.left(), f"killed at {at}, before {changes[at]}"
 
 
 def test_no_signal_changes_the_end(tmp_path):

@@ -65,17 +65,6 @@ def test_standard_gives_an_image_one_code_whatever_comes_with_it(runs):
         torch.testing.assert_close(subject.encode(x)[3:9], subject.encode(x[3:9]), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("protocol", ["standard", "paper"])
-@pytest.mark.parametrize("framework", ["vae", "gan", "vaegan", "bigan", "avae"])
-def test_a_model_is_as_it_was_before(framework, protocol, runs):
-    model = load(runs, framework)
-    before = copy.deepcopy(model.framework.state_dict())
-    measured(model, protocol=protocol)
-    assert not model.framework.training
-    after = model.framework.state_dict()
-    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
-
-
 RECONSTRUCTIONS = {
     "vae": {"decoder_sampled"},
     "vaegan": {"decoder_sampled"},
@@ -84,9 +73,19 @@ RECONSTRUCTIONS = {
 }
 
 
-@pytest.mark.parametrize("framework", RECONSTRUCTIONS)
-def test_paper_reconstructs_from_sampled_codes_but_bigan(framework, runs):
-    found = measured(load(runs, framework), protocol="paper")
+@pytest.mark.parametrize("protocol", ["standard", "paper"])
+@pytest.mark.parametrize("framework", ["gan", *RECONSTRUCTIONS])
+def test_a_model_is_as_it_was_before_and_paper_reconstructs_from_sampled_codes_but_bigan(
+    framework, protocol, runs
+):
+    model = load(runs, framework)
+    before = copy.deepcopy(model.framework.state_dict())
+    found = measured(model, protocol=protocol)
+    assert not model.framework.training
+    after = model.framework.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    if protocol == "standard" or framework == "gan":
+        return
     metrics = found["metrics"]
     kinds = {name.removeprefix("mse_") for name in metrics if name.startswith("mse_")}
     assert kinds == RECONSTRUCTIONS[framework]

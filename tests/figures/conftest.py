@@ -28,22 +28,18 @@ def features(tmp_path) -> str:
 
 
 @pytest.fixture(scope="session")
-def without_xi(tmp_path_factory, tiny) -> Callable[[str], Path]:
+def without_xi(once, tiny) -> Callable[[str], Path]:
     """Return a function from a recipe to a finished AVAE run without xi; train where `small_toy` is."""
-    folder = tmp_path_factory.mktemp("without-xi")
 
-    def run(recipe: str) -> Path:
-        out = folder / recipe
-        if not out.exists():
-            code_dim = 1 if recipe == "toy" else 4
-            own = {"xi_dim": 0, "code_dim": code_dim, "seed": 5}
-            model = avae.train(recipe, **tiny | own, out=str(out))
-            with torch.no_grad():
-                model.framework.encoder.log_sigma.fill_(-0.5)  # after so short a training
-            model.save(out / "model")
-        return out
+    def train(recipe: str, out: Path) -> None:
+        code_dim = 1 if recipe == "toy" else 4
+        own = {"xi_dim": 0, "code_dim": code_dim, "seed": 5}
+        model = avae.train(recipe, **tiny | own, out=str(out))
+        with torch.no_grad():
+            model.framework.encoder.log_sigma.fill_(-0.5)  # after so short a training
+        model.save(out / "model")
 
-    return run
+    return lambda recipe: once(f"{recipe}-without-xi", lambda out: train(recipe, out))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 import avae
 from avae.figures.report import write_report
 from avae.figures.tables import metrics_table, results_of, settings_table
+from avae.files import write_json
 from avae.runs.measure import evaluate
 from avae.runs.reading import load_for
 
@@ -18,17 +19,22 @@ def prose(page):
 
 
 @pytest.fixture
-def report(copied, runs):
+def report(copied, runs, once):
     """Return a function from a run's name to its report's text, and the run's copy."""
 
-    def make(name, *others):
-        run = copied(runs[name], name)
+    def make(name, *others, run=None, split="test"):
+        run = copied(run or runs[name], f"{name}-{split}")
         model = avae.load(run, device="cpu")
         data = load_for(model, name.split("-")[0])
         (run / "evaluation").mkdir(exist_ok=True)
         for path, content in others:
             (run / "evaluation" / path).write_text(content)
-        return write_report(model, data, evaluate(model, data, samples=20), run).read_text(), run
+
+        def measure(folder):
+            write_json(folder / "result.json", evaluate(model, data, samples=20, split=split))
+
+        result = json.loads((once(f"measured-{name}-{split}", measure) / "result.json").read_text())
+        return write_report(model, data, result, run).read_text(), run
 
     return make
 
@@ -56,12 +62,10 @@ def test_figures_of_all_protocols_stand_side_by_side(report):
     assert page.index("<td>mse_decoder_sampled</td>") < page.index("<td>seed</td>")
 
 
-def test_whose_items_were_measured(report, runs):
-    page, run = report("digits-vae")
+def test_whose_items_were_measured(report):
+    page, _ = report("digits-vae")
     assert "it was not trained on" in page
-    model = avae.load(run, device="cpu")
-    data = load_for(model, "digits")
-    page = write_report(model, data, evaluate(model, data, samples=20, split="train"), run).read_text()
+    page, _ = report("digits-vae", split="train")
     assert "measured on 20 of these" in page
     assert "it was not trained on" not in page
 
@@ -83,11 +87,8 @@ def test_the_map_is_shown_or_it_is_said_why_not(report):
     assert "standard deviation over" not in page
 
 
-def test_the_map_without_xi(copied, without_xi):
-    run = copied(without_xi("demo"), "run")
-    model = avae.load(run, device="cpu")
-    data = load_for(model, "digits")
-    page = write_report(model, data, evaluate(model, data, samples=20), run).read_text()
+def test_the_map_without_xi(report, without_xi):
+    page, _ = report("digits-without-xi", run=without_xi("demo"))
     assert "difference of decoder and generator" in prose(page)
 
 

@@ -1,7 +1,6 @@
 """Dead games, provoked in real training through the public commands."""
 
 import dataclasses
-import os
 import sys
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from avae.engine.log import read_stats
 from avae.engine.sentinel import SIGNS, Sign
 from avae.figures.curves import curves_png
 from avae.runs.draws import Draws
+from command_line import as_flags
+from kill import Killed, die_before
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from kill_nine import compare
@@ -135,7 +136,7 @@ def growing_rate(tiny, monkeypatch):
 
 def test_back_to_the_last_good_state_and_on_to_the_end(growing_rate, cli, tmp_path):
     run = tmp_path / "run"
-    said = cli("train", "demo", *flags(growing_rate), "--out", run)
+    said = cli("train", "demo", *as_flags(growing_rate), "--out", run)
     assert said.code == 0
     assert (
         "learning rate 2.3 for 2 steps, since step 5; back at step 4, from here at 0.5 of the rate"
@@ -156,7 +157,7 @@ def test_back_to_the_last_good_state_and_on_to_the_end(growing_rate, cli, tmp_pa
 def test_what_the_message_of_a_stop_advises_works(growing_rate, cli, tmp_path):
     alone, run = tmp_path / "alone", tmp_path / "run"
     avae.train("demo", **growing_rate, out=str(alone))
-    said = cli("train", "demo", *flags(growing_rate | {"on_collapse": "stop"}), "--out", run)
+    said = cli("train", "demo", *as_flags(growing_rate | {"on_collapse": "stop"}), "--out", run)
     assert said.code == 2
     last = said.err.splitlines()[-1]
     assert last.startswith("avae: training has collapsed: learning rate 2.3 for 2 steps, since step 5; ")
@@ -176,9 +177,10 @@ def test_killed_while_going_back(growing_rate, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         changes = die_before(patch, None)
         avae.train("demo", **growing_rate, out=str(alone))
-    again = changes.index("step-00000004.safetensors", changes.index("step-00000006.safetensors"))
+    files = [file for _, file in changes]
+    again = files.index("step-00000004.safetensors", files.index("step-00000006.safetensors"))
     expected = ["step-00000004.safetensors", "step-00000006.safetensors", "stats.jsonl"]
-    assert changes[again : again + 3] == expected
+    assert files[again : again + 3] == expected
     for at in range(again, again + 3):
         run = tmp_path / str(at)
         with pytest.MonkeyPatch.context() as patch:
@@ -189,33 +191,11 @@ def test_killed_while_going_back(growing_rate, tmp_path, monkeypatch):
         assert compare(alone, run) == [], f"killed before {changes[at]}"
 
 
-class Killed(BaseException):
-    """Stands for kill -9: no handler of the program's may catch it."""
-
-
-def die_before(patch, number):
-    """Die before the so-manieth file put in place or deleted; return their names, as they come."""
-    names = []
-
-    def mortal(change):
-        def call(*paths, **more):
-            if len(names) == number:
-                raise Killed
-            names.append(Path(paths[-1]).name)
-            return change(*paths, **more)
-
-        return call
-
-    for name in ("replace", "unlink"):
-        patch.setattr(os, name, mortal(getattr(os, name)))
-    return names
-
-
 def test_rollbacks_end_where_they_do_not_help(cli, tiny, tmp_path):
     """A learning rate that grows beyond all bounds leaves the finite numbers again and again."""
     settings = tiny | {"steps": 40, "checkpoint_every": 1, "log_every": 1, "learning_rate_decay": 1e38}
     run = tmp_path / "run"
-    said = cli("train", "demo", *flags(settings), "--on-collapse", "rollback", "--out", run)
+    said = cli("train", "demo", *as_flags(settings), "--on-collapse", "rollback", "--out", run)
     assert said.code == 2
     last = said.err.splitlines()[-1]
     assert "finite" in last or "is nan" in last or "is inf" in last
@@ -230,8 +210,3 @@ def test_a_value_of_on_collapse_that_is_none(cli, tmp_path):
     cli("train", "demo", "--on-collapse", "panic", "--out", tmp_path / "run").refused("stop", "--help")
     with pytest.raises(avae.UserError, match="--on-collapse panic: must be one of stop, rollback, ignore"):
         avae.train("demo", on_collapse="panic", out=str(tmp_path / "run"))
-
-
-def flags(settings):
-    """Write settings as the command line does."""
-    return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]

@@ -13,9 +13,12 @@ import pytest
 import torch
 
 import avae
+from avae.data.dataset import checksum
 from avae.engine.log import read_stats
 from avae.runs.draws import Draws
 from avae.tensorfile import load_tensors
+from command_line import as_flags
+from kill import Killed, die_before
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from kill_nine import AVAE, compare, kill_nine
@@ -33,20 +36,26 @@ VARIANTS = {
     "avae-annealed": {"latent_weighting": "annealed", "latent_codes": "pictures"},
     "avae-controlled": {"latent_weighting": "annealed", "target_kl": 5.0},
     "avae-bf16": {"precision": "bf16", "steps": 5},
-    "toy": {"recipe": "toy", "code_dim": 1},
-    "avae-regularized-augmented": {"r1": 0.1, "path_length": 1e-3, "augment": True, "flip": True},
-    "avae-stylegan2": {"network": "stylegan2", "width": 1},
+    "avae-regularized": {"r1": 0.1, "path_length": 1e-3},
+}
+"""On points, for a state is saved by the same code whatever it holds."""
+
+VARIANTS_OF_IMAGES = {  # these have batch norm, flips and augmentation, too
+    "dcgan": {"ema_half_life": 100, "r1": 0.1, "path_length": 1e-3, "augment": True, "flip": True},
+    "stylegan2": {"network": "stylegan2", "width": 1},
 }
 
 
-class Killed(BaseException):
-    """Stands for kill -9: no handler of the program's may catch it."""
+@pytest.fixture
+def few_points(tiny, small_toy, monkeypatch):
+    """Settings of a run on points, whose pictures are not drawn, but differ as their points do."""
 
+    def undrawn(panels):
+        points = {f"{title}, {name}": of for title, sets in panels.items() for name, of in sets.items()}
+        return json.dumps({name: checksum(of, of) for name, of in points.items()}).encode()
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    """Subprocesses compute as this process does (see conftest)."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("avae.runs.preview.scatter_png", undrawn)
+    return tiny | {"code_dim": 1, "width": 8}
 
 
 def send_at(monkeypatch, number: int, step: int) -> None:
@@ -62,9 +71,18 @@ def send_at(monkeypatch, number: int, step: int) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_stopped_and_resumed_equals_uninterrupted(variant, tiny, tmp_path, small_toy):
-    settings = tiny | {"log_every": 1} | VARIANTS[variant]
-    recipe = settings.pop("recipe", "demo")
+def test_stopped_and_resumed_equals_uninterrupted(variant, tmp_path, few_points):
+    check_stopped_and_resumed(
+        "toy", few_points | {"log_every": 1, "checkpoint_every": 100} | VARIANTS[variant], tmp_path
+    )
+
+
+@pytest.mark.parametrize("variant", VARIANTS_OF_IMAGES)
+def test_stopped_and_resumed_equals_uninterrupted_on_images(variant, tiny, tmp_path):
+    check_stopped_and_resumed("demo", tiny | {"log_every": 1} | VARIANTS_OF_IMAGES[variant], tmp_path)
+
+
+def check_stopped_and_resumed(recipe, settings, tmp_path):
     alone, stopped = tmp_path / "alone", tmp_path / "stopped"
     avae.train(recipe, **settings, out=str(alone))
     with pytest.MonkeyPatch.context() as patch:
@@ -92,9 +110,8 @@ def test_ctrl_c_in_python_saves_and_raises_keyboard_interrupt(tiny, tmp_path, mo
 def test_signals_of_a_real_process_save_and_exit(tmp_path, monkeypatch):
     """Ctrl-C, then SIGTERM, sent to `avae train` at whatever it does; then to the end."""
     monkeypatch.undo()  # the process settles batch-norm statistics on all items
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     run, alone = tmp_path / "run", tmp_path / "alone"
-    command = [AVAE, "train", "demo", *flags(FEW_PASSES), "--log-every=1", "--checkpoint-every=1000"]
+    command = [AVAE, "train", "demo", *as_flags(FEW_PASSES), "--log-every=1", "--checkpoint-every=1000"]
     avae.train(
         "demo", **FEW_PASSES, steps=60, out=str(alone), checkpoint_every=1000, log_every=1, device="cpu"
     )
@@ -122,46 +139,28 @@ def test_signals_of_a_real_process_save_and_exit(tmp_path, monkeypatch):
 
 def test_kill_nine_of_a_real_process(tmp_path):
     """A small form of benchmarks/kill_nine.py, which see."""
-    report = kill_nine(tmp_path, 3, steps=20, checkpoint_every=4, seed=1, flags=flags(FEW_PASSES))
+    report = kill_nine(tmp_path, 3, steps=20, checkpoint_every=4, seed=1, flags=as_flags(FEW_PASSES))
     assert report.passed, report
 
 
-def test_killed_between_any_two_files(tiny, tmp_path, monkeypatch):
+def test_killed_between_any_two_files(few_points, tmp_path, monkeypatch):
     """As kill -9 right before each file of a checkpoint is put in place."""
-    settings = tiny | {"steps": 4, "checkpoint_every": 2, "log_every": 1, "batch_size": 16}
+    settings = few_points | {"steps": 4, "checkpoint_every": 2, "log_every": 1, "batch_size": 16}
     alone = tmp_path / "alone"
-    replaces = count_replaces(monkeypatch, lambda: avae.train("demo", **settings, out=str(alone)))
-    assert replaces >= 10  # config, log, and twice: weights and config of the model, two pictures, the state
-    for at in range(replaces):
+    with monkeypatch.context() as patch:
+        changes = die_before(patch, None)
+        avae.train("toy", **settings, out=str(alone))
+    # Config, log, and twice: weights and config of the model, a picture, the state.
+    assert len(changes) >= 10
+    for at in range(len(changes)):
         run = tmp_path / str(at)
         with pytest.MonkeyPatch.context() as patch:
-            kill_at_replace(patch, at)
+            die_before(patch, at)
             with pytest.raises(Killed):
-                avae.train("demo", **settings, out=str(run))
+                avae.train("toy", **settings, out=str(run))
         # A run killed before it has its config.json has no settings of its own yet.
-        avae.train("demo", **settings, out=str(run), resume=True)
-        assert compare(alone, run) == [], f"killed before file {at} was in place"
-
-
-def count_replaces(monkeypatch, action) -> int:
-    counted = []
-    with monkeypatch.context() as patch:
-        replace = os.replace
-        patch.setattr("os.replace", lambda *paths: (counted.append(paths), replace(*paths)))
-        action()
-    return len(counted)
-
-
-def kill_at_replace(monkeypatch, number: int) -> None:
-    replace, done = os.replace, []
-
-    def replace_or_die(*paths):
-        if len(done) == number:
-            raise Killed
-        done.append(paths)
-        replace(*paths)
-
-    monkeypatch.setattr("os.replace", replace_or_die)
+        avae.train("toy", **settings, out=str(run), resume=True)
+        assert compare(alone, run) == [], f"killed before {changes[at]}"
 
 
 def test_a_log_line_cut_short_by_a_kill_is_dropped(tiny, tmp_path):
@@ -179,7 +178,7 @@ def test_a_log_line_cut_short_by_a_kill_is_dropped(tiny, tmp_path):
 
 def test_resume_without_a_run_starts_at_step_0(cli, tiny, tmp_path):
     run = tmp_path / "run"
-    assert cli("train", "demo", *flags(tiny), "--resume", "--out", run).code == 0
+    assert cli("train", "demo", *as_flags(tiny), "--resume", "--out", run).code == 0
     assert [line["step"] for line in read_stats(run / "stats.jsonl")] == [2, 4, 6, 8]
 
 
@@ -286,7 +285,7 @@ def test_other_pictures_at_the_same_path_are_refused(cli, tiny, pictures, tmp_pa
     data, run = tmp_path / "pictures", tmp_path / "run"
     copy(pictures, data)
     settings = tiny | {"batch_size": 4}
-    assert cli("train", "folder", *flags(settings), "--data", data, "--out", run).code == 0
+    assert cli("train", "folder", *as_flags(settings), "--data", data, "--out", run).code == 0
     (data / "even/00.png").write_bytes((data / "odd/01.png").read_bytes())
     (data / "even/02.png").write_bytes((data / "odd/01.png").read_bytes())
     asked = ("train", "folder", "--steps", 9, "--resume", "--out", run)
@@ -363,8 +362,3 @@ def copy(source: Path, target: Path) -> None:
     for path in source.rglob("*.png"):
         (target / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
         (target / path.relative_to(source)).write_bytes(path.read_bytes())
-
-
-def flags(settings) -> list[str]:
-    """Write settings as the command line does."""
-    return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]

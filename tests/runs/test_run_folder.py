@@ -17,6 +17,7 @@ from avae.files import write_atomically
 from avae.runs.draws import Draws
 from avae.runs.folder import alone
 from avae.tensorfile import load_tensors
+from command_line import as_flags
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ def test_a_non_finite_loss_names_the_last_good_checkpoint(cli, tiny, tmp_path, m
 
     monkeypatch.setattr(Draws, "batch", spoilt)
     run = tmp_path / "run"
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in tiny.items()]
+    flags = as_flags(tiny)
     said = cli("train", "demo", *flags, "--out", run)
     assert said.code == 2
     last = said.err.splitlines()[-1]
@@ -189,7 +190,7 @@ def test_a_non_finite_loss_names_the_last_good_checkpoint(cli, tiny, tmp_path, m
 def test_a_huge_learning_rate_never_leaves_a_model_with_nan(rate, every, cli, tiny, tmp_path):
     run = tmp_path / "run"
     settings = tiny | {"learning_rate": rate, "checkpoint_every": every, "log_every": 3}
-    said = cli("train", "demo", *[f"--{k.replace('_', '-')}={v}" for k, v in settings.items()], "--out", run)
+    said = cli("train", "demo", *as_flags(settings), "--out", run)
     assert said.code in (0, 2)
     assert "Traceback" not in said.err
     if rate == "1e30":
@@ -232,7 +233,7 @@ def full_disk(tmp_path):
 
 
 def test_a_full_disk_stops_the_run_and_spoils_nothing(cli, tiny, tmp_path, full_disk):
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in tiny.items()]
+    flags = as_flags(tiny)
     reference, disk = tmp_path / "reference", full_disk(1000)
     assert cli("train", "demo", *flags, "--out", reference).code == 0
     room = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize

@@ -1,7 +1,6 @@
 """`avae table1` as a user runs it, on a few pictures."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -34,7 +33,6 @@ def table1(digits: Path, out: Path, *more: object) -> subprocess.CompletedProces
         [str(word) for word in (*command, *measuring, *more)],
         capture_output=True,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
 
 

@@ -1,7 +1,6 @@
 """Workers: they share the runs, may be stopped or killed anywhere, and outlive what fails."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -26,7 +25,6 @@ def begin(folder, *rows):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
 
 

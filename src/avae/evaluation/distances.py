@@ -5,9 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
-from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
-from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
 Features = NDArray[np.float64]
 
@@ -70,6 +67,8 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
         0 for the same; NaN if either is not finite, as that of a single image. From few images it is
         biased upwards.
     """
+    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric  # slow to import
+
     both = [{"mu": s.mean, "sigma": s.covariance} for s in (a, b)]
     if not all(np.isfinite(array).all() for s in both for array in s.values()):
         return float("nan")
@@ -86,6 +85,8 @@ def kernel_distance(generated: Features, real: Features) -> tuple[float, float]:
         Mean and standard deviation over 100 pairs of subsets drawn with a fixed seed, of 1,000 rows or, of
         fewer than 2,000, of half of them. A mean below 0 is possible: it estimates one near 0.
     """
+    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
+
     found = kid_features_to_metric(
         torch.from_numpy(generated),
         torch.from_numpy(real),
@@ -112,6 +113,8 @@ def precision_recall(generated: Features, real: Features) -> tuple[float, float]
         The share of generated rows in a real one's ball, and of real rows in a generated one's; NaN if a
         feature is not finite.
     """
+    from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
+
     if not (np.isfinite(generated).all() and np.isfinite(real).all()):
         return float("nan"), float("nan")  # it would be in nobody's ball, and count as 0
     found = prc_features_to_metric(

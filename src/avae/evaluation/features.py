@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from avae.console import SILENT, Progress
 from avae.data.cache import cache_folder
@@ -75,6 +74,8 @@ class Inception(nn.Module):
     """The 2015 Inception network as torch-fidelity computes it, from images in [-1, 1] to (N, 2048)."""
 
     def __init__(self, state: dict[str, Tensor], path: Path) -> None:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # slow to import
+
         super().__init__()
         # The library reads a file itself, and would run code that is in it: it is given what was read of it.
         plain = io.BytesIO()

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor
@@ -120,6 +119,8 @@ def ssim(x_hat: Tensor, x: Tensor) -> Tensor:
 
     Gaussian window of 11 px, sigma 1.5, mirrored at the borders; on pixel values from 0 to 1.
     """
+    from torchmetrics.functional.image import structural_similarity_index_measure  # slow to import
+
     unit = ((x_hat.clamp(-1, 1) + 1) / 2, (x + 1) / 2)
     similarity = structural_similarity_index_measure(*unit, data_range=1.0, reduction="none")
     assert isinstance(similarity, Tensor)

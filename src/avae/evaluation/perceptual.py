@@ -7,9 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-# The class behind the library's public one, which takes no file of weights: it would always download.
-from torchmetrics.functional.image.lpips import _NoTrainLpips
-
 from avae.data.cache import cache_folder
 from avae.errors import UserError
 from avae.evaluation.weights import ALEXNET, checksum_of, locate, read_weights, sha256
@@ -49,6 +46,9 @@ def open_lpips(weights: Path | None, device: torch.device | str, cache: Path | N
         MissingWeightsError: the published weights cannot be had.
         UserError: the file holds something else.
     """
+    # The class behind the library's public one, which takes no file of weights: it would always download.
+    from torchmetrics.functional.image.lpips import _NoTrainLpips  # slow to import
+
     path = locate(ALEXNET, weights, cache or cache_folder(None))
     state = read_weights(path, ALEXNET.flag)
     module = _NoTrainLpips(net="alex", pnet_rand=True)

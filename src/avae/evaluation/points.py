@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 from torch import Tensor
 
 from avae.evaluation.subject import Figure, Subject
 from avae.evaluation.unavailable import Unavailable
 from avae.noise import row_ranges
+
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
 
 REFERENCE = 50_000
 SAMPLES = 20_000
@@ -28,6 +31,8 @@ def point_metrics(subject: Subject, train: Points, test: Points, others: Points)
         test: (M, F), to be reconstructed.
         others: (K, F), the first 20,000 of which samples are compared with.
     """
+    from scipy.spatial import KDTree  # slow to import
+
     tree = KDTree(train[:REFERENCE])
     items = torch.from_numpy(np.ascontiguousarray(test))
     yield "manifold_distance_floor", manifold_distance(tree, test)
@@ -55,7 +60,7 @@ def point_metrics(subject: Subject, train: Points, test: Points, others: Points)
     )
 
 
-def manifold_distance(tree: KDTree, points: Points) -> float:
+def manifold_distance(tree: "KDTree", points: Points) -> float:
     """Median distance of the points to their 5th neighbour among the tree's."""
     distances, _ = tree.query(points, k=[_NEIGHBOUR])
     return float(np.median(distances))

@@ -1,41 +1,16 @@
 """What the tests of this folder share: small pictures, and the promises of every source."""
 
 import hashlib
-import io
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from avae.data.source import Item, Source
-
-
-def noise(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+from picture_files import encoded, noise
 
 
 def picture(seed: int, form: str = "PNG", side: int = 16) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(noise(side, side, 3, seed=seed)).save(stream, form)
-    return stream.getvalue()
-
-
-def folder(path: Path, files: Mapping[str, bytes]) -> Path:
-    for name, data in files.items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(data)
-    return path
-
-
-def zipped(path: Path, files: Mapping[str, bytes]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return path
+    return encoded(noise(side, side, 3, seed=seed), form)
 
 
 def md5(path: Path) -> str:

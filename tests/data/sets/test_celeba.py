@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from set_files import contents, folder, picture, zipped
+from set_files import contents, picture
 
 from avae.data.sets import NAMED
 from avae.errors import UserError
+from picture_files import folder, zipped
 
 CELEBA = NAMED["celeba"]
 PARTITION = "list_eval_partition.txt"

@@ -8,11 +8,12 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from set_files import contents, md5, noise
+from set_files import contents, md5
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from avae.data.sets import NAMED
 from avae.errors import UserError
+from picture_files import noise
 
 CLASSES = {"cifar10": CIFAR10, "cifar100": CIFAR100}
 COUNT = 4  # pictures in a file

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from set_files import contents, folder, picture, zipped
+from set_files import contents, picture
 
 from avae.data.sets import NAMED
 from avae.errors import UserError
+from picture_files import folder, zipped
 
 FFHQ = NAMED["ffhq"]
 NUMBERS = (0, 7, 1000, 59_999, 60_000, 69_999)

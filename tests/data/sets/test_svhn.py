@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.io import savemat
-from set_files import contents, md5, noise
+from set_files import contents, md5
 from torchvision.datasets import SVHN
 
 from avae.data.sets import NAMED
 from avae.errors import UserError
+from picture_files import noise
 
 COUNTS = {"train": 6, "test": 5, "extra": 8}
 SPLITS = {"svhn": "train", "svhn-extra": "extra"}

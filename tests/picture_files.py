@@ -1,4 +1,4 @@
-"""Folders and archives of pictures, made for the tests of this folder."""
+"""Folders and archives of pictures, made for tests."""
 
 import io
 import tarfile
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 
-def noise(height: int, width: int, *channels: int, seed: int = 0) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, *channels), dtype=np.uint8)
+def noise(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
 def encoded(image: Image.Image | NDArray[np.uint8], form: str = "PNG", **options: object) -> bytes:
@@ -35,6 +35,7 @@ def folder(path: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def zipped(path: Path, files: Mapping[str, bytes]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
