@@ -36,7 +36,7 @@ def clock(monkeypatch):
 
 def test_the_median_after_warming_up(clock):
     set_seconds, taken = clock
-    set_seconds(9, 9, 1, 5, 2, 3, 1)
+    set_seconds(3, 3, 1, 5, 2, 3, 1)
     assert seconds_per_step(resolved(), CPU) == 2
     assert taken == 7 * ["main"]
 
@@ -55,7 +55,9 @@ def test_lazy_phases_count_by_how_often_they_are_due(clock):
     assert set(taken) == {"main", "r1", "path_length"}
 
 
-@pytest.mark.parametrize("settings", [{"micro_batches": 2}, {"precision": "bf16"}, {"evaluate_every": 4}])
+@pytest.mark.parametrize(
+    "settings", [{"micro_batches": 2}, {"precision": "bf16"}, {"evaluate_every": 4}, {"target_kl": 5.0}]
+)
 def test_steps_are_as_the_run_has_them(settings):
     assert seconds_per_step(resolved(network="stylegan2", **settings), CPU) > 0
 
