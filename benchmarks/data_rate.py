@@ -1,6 +1,6 @@
 """Pictures a second from a packed array, against torchvision's ImageFolder and DataLoader.
 
-    python benchmarks/data_rate.py [--pictures 2048] [--rounds 7] [--out FILE.json]
+    python benchmarks/data_rate.py [--pictures 2048] [--sizes 32 64 256] [--rounds 7] [--out FILE.json]
 
 Needs torchvision. Both give shuffled float batches of 64 in [-1, 1] on the processor, from the same made
 pictures, at 32, 64 and 256 px: `Feed` from a map of images.npy, with and without flips, and a DataLoader
@@ -16,7 +16,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,23 +37,31 @@ from avae.recipes.build import build_framework
 from avae.recipes.config import Config
 from avae.recipes.defaults import with_defaults
 
-SIZES = (32, 64, 256)
+STEP_SIZE = 64
 BATCH = 64
 WORKERS = 2
 CLASSES = 8
 WARM_BATCHES = 12
-STEPS = 10
 CPU = torch.device("cpu")
+SMALLEST = ["--pictures", "192", "--sizes", "64", "--rounds", "1", "--warm-batches", "1"]
+SMALLEST += ["--width", "2", "--steps", "1"]
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=2048)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64, 256])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--warm-batches", type=int, default=WARM_BATCHES)
+    parser.add_argument("--width", type=int, default=32, help="of the training step")
+    parser.add_argument("--steps", type=int, default=10, help="training steps to time")
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
-    if asked.pictures < 2 * WARM_BATCHES * BATCH:
-        parser.error(f"--pictures {asked.pictures}: bring {2 * WARM_BATCHES * BATCH} or more")
+    asked = parser.parse_args(given)
+    fewest = 2 * asked.warm_batches * BATCH
+    if asked.pictures < fewest:
+        parser.error(f"--pictures {asked.pictures}: bring {fewest} or more")
+    if STEP_SIZE not in asked.sizes:
+        parser.error(f"--sizes {asked.sizes}: bring {STEP_SIZE} too, at which a training step is timed")
     machine = {
         "cores": os.cpu_count(),
         "machine": platform.machine(),
@@ -65,14 +73,18 @@ def main() -> None:
     print(", ".join(f"{name} {value}" for name, value in machine.items()))
     result = {"machine": machine, "pictures": asked.pictures, "rates": {}}
     with tempfile.TemporaryDirectory() as folder:
-        for size in SIZES:
-            files, packed = Path(folder, f"files-{size}"), Path(folder, f"images-{size}.npy")
+        for size in asked.sizes:
+            files, packed = Path(folder, f"files-{size}"), packed_at(folder, size)
             make_files(files, size, asked.pictures)
             pack(files, packed, size, asked.pictures)
-            result["rates"][size] = rates(files, packed, asked.rounds)
-        result["step"] = share_of_a_step(Path(folder, "images-64.npy"))
+            result["rates"][size] = rates(files, packed, asked.rounds, asked.warm_batches)
+        result["step"] = share_of_a_step(packed_at(folder, STEP_SIZE), asked.width, asked.steps)
     if asked.out:
         asked.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def packed_at(folder: str, size: int) -> Path:
+    return Path(folder, f"images-{size}.npy")
 
 
 def make_files(folder: Path, size: int, count: int) -> None:
@@ -95,16 +107,16 @@ def pack(folder: Path, path: Path, size: int, count: int) -> None:
     array.flush()
 
 
-def rates(files: Path, packed: Path, rounds: int) -> dict[str, float]:
+def rates(files: Path, packed: Path, rounds: int, warm_batches: int) -> dict[str, float]:
     """Print and return pictures a second of each way, and how many times the loader's each is."""
     loader = image_loader(files)
     items = np.load(packed, mmap_mode="r")
     assert torch.allclose(loader.dataset[5][0], as_tensor(items[5:6])[0], atol=1e-6)
-    batches = len(items) // BATCH - WARM_BATCHES
+    batches = len(items) // BATCH - warm_batches
     ways: dict[str, Callable[[], float]] = {
-        "loader": lambda: rate((x for x, _ in loader), batches),
-        "packed": lambda: rate(fed(Feed(items, CPU, 0, BATCH)), 4 * batches),
-        "packed, flips": lambda: rate(fed(Feed(items, CPU, 0, BATCH, flip=True)), 4 * batches),
+        "loader": lambda: rate((x for x, _ in loader), batches, warm_batches),
+        "packed": lambda: rate(fed(Feed(items, CPU, 0, BATCH)), 4 * batches, warm_batches),
+        "packed, flips": lambda: rate(fed(Feed(items, CPU, 0, BATCH, flip=True)), 4 * batches, warm_batches),
     }
     seen: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
@@ -138,9 +150,9 @@ def fed(feed: Feed) -> Iterator[Tensor]:
         step += 1
 
 
-def rate(batches: Iterator[Tensor], count: int) -> float:
+def rate(batches: Iterator[Tensor], count: int, warm_batches: int) -> float:
     """Return pictures a second over `count` batches, after the first ones."""
-    for _ in range(WARM_BATCHES):
+    for _ in range(warm_batches):
         next(batches)
     began = time.perf_counter()
     for _ in range(count):
@@ -149,26 +161,24 @@ def rate(batches: Iterator[Tensor], count: int) -> float:
     return count * BATCH / seconds
 
 
-def share_of_a_step(packed: Path) -> dict[str, float]:
+def share_of_a_step(packed: Path, width: int, steps: int) -> dict[str, float]:
     """Print and return the seconds a training step takes, and those until it has its batch."""
-    config = Config(recipe="", data="", out="", steps=1, size=64, channels=3, width=32)
+    config = Config(recipe="", data="", out="", steps=1, size=STEP_SIZE, channels=3, width=width)
     framework = build_framework(with_defaults(config)).to(memory_format=torch.channels_last)
     optimizers = adams(framework.networks, Rates(2e-4))
     phases = [Phase("main", framework.losses, framework.networks)]
     feed = Feed(np.load(packed, mmap_mode="r"), CPU, 0, BATCH, flip=True)
     noise = {name: torch.randn(shape) for name, shape in framework.noise_shapes(BATCH).items()}
     waiting, whole = [], []
-    for step in range(STEPS + 2):
+    for step in range(steps + 2):
         began = time.perf_counter()
         x = feed.batch(step, range(BATCH))
         waiting.append(time.perf_counter() - began)
         training_step(step, phases, optimizers, lambda step, phase, x=x: [(x, noise)])
         whole.append(time.perf_counter() - began)
     data, step_time = statistics.median(waiting[2:]), statistics.median(whole[2:])
-    print(
-        f"a training step at 64 px, w=32: {step_time:.3f} s, of which its batch {data * 1000:.2f} ms", end=""
-    )
-    print(f" = {data / step_time:.3%}")
+    print(f"a training step at {STEP_SIZE} px, w={width}: {step_time:.3f} s, ", end="")
+    print(f"of which its batch {data * 1000:.2f} ms = {data / step_time:.3%}")
     return {"seconds": step_time, "batch_seconds": data, "share": data / step_time}
 
 

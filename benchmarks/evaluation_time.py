@@ -14,7 +14,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -35,8 +35,11 @@ from avae.model import load
 from avae.runs.folder import read_run
 from avae.runs.measure import subject_of
 
+FEATURES = f"{Path(__file__).parent / 'features' / 'cifar10_features.py'}:load"
+SMALLEST = ["run", "--features", FEATURES, "--count", "20", "--device", "cpu"]
 
-def main() -> None:
+
+def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--features", default="inception")
@@ -44,7 +47,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
+    asked = parser.parse_args(given)
     model = load(asked.run, device=asked.device)
     saved = read_run(asked.run)
     assert saved is not None

@@ -9,12 +9,14 @@ figure 9. It shows that all works; after so few steps nothing looks like a face 
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 SIZE = 256
+SMALLEST = ["--out", "smoke", "--steps", "2", "--batch-size", "2", "--pictures", "20", "--size", "32"]
 
 
 def face(number: int) -> Image.Image:
@@ -52,14 +54,15 @@ def make(folder: Path, count: int) -> Path:
     return place
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--size", type=int, default=SIZE, help="of the networks; faces are drawn at 256")
     parser.add_argument("--width", type=int, default=2)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--pictures", type=int, default=400)
-    asked = parser.parse_args()
+    asked = parser.parse_args(given)
     faces = make(asked.out / "pictures", asked.pictures)
     run = asked.out / "run"
 
@@ -67,7 +70,7 @@ def main() -> None:
         print("avae", *arguments, flush=True)
         subprocess.run([sys.executable, "-m", "avae", *map(str, arguments)], check=True)
 
-    flags = ["--width", asked.width, "--batch-size", asked.batch_size, "--log-every", 5]
+    flags = ["--size", asked.size, "--width", asked.width, "--batch-size", asked.batch_size, "--log-every", 5]
     train = ["train", "ffhq256", "--data", faces, "--code-dim", 64, "--xi-dim", 64, *flags, "--out", run]
     avae(*train, "--steps", asked.steps // 2, "--checkpoint-every", asked.steps // 2)
     avae(*train, "--steps", asked.steps, "--checkpoint-every", asked.steps // 2, "--resume")

@@ -14,6 +14,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,11 @@ AXES = {
     "size": (32, 64, 128),
     "processes": (1, 2),
 }
+SMALLEST = ["--axes", "batch", "--values", "2", "--rounds", "1", "--device", "cpu"]
 
 
-def main() -> None:
-    asked = arguments()
+def main(given: Sequence[str] | None = None) -> None:
+    asked = arguments(given)
     if asked.point:
         point = measured(json.loads(asked.point), asked)
         if rank() == 0:
@@ -44,7 +46,8 @@ def main() -> None:
         return
     results: dict[str, list[dict[str, Any]]] = {}
     for axis in asked.axes:
-        results[axis] = [{axis: value, **ran({**USUAL, axis: value}, asked)} for value in AXES[axis]]
+        values = asked.values or AXES[axis]
+        results[axis] = [{axis: value, **ran({**USUAL, axis: value}, asked)} for value in values]
         print(table(axis, results[axis]), flush=True)
     found = {**machine(asked), "results": results}
     asked.out.with_suffix(".json").write_text(json.dumps(found, indent=2) + "\n")
@@ -52,16 +55,17 @@ def main() -> None:
     draw(results, asked.out.with_suffix(".png"))
 
 
-def arguments() -> argparse.Namespace:
+def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--axes", nargs="+", default=list(AXES), choices=AXES)
+    parser.add_argument("--values", type=int, nargs="+", help="of each axis, instead of its own")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--compile", choices=["on", "off"], default="off")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, default=Path("growth"))
     parser.add_argument("--point", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
 def ran(point: dict[str, int], asked: argparse.Namespace) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -41,6 +41,7 @@ SIDE = 32
 HOSTILE, GOOD = 80, 20  # in each group
 MIB = 900  # of a bomb, unpacked: tars of more than a GiB, 200 times as large as packed, are refused
 LIMIT = 300  # seconds, after which a command hangs
+SMALLEST = ["--count", "8", "--archives", "2", "--mib", "1"]
 LOSSLESS = (("png", "PNG"), ("bmp", "BMP"), ("tif", "TIFF"), ("webp", "WEBP"))
 
 Snapshot = dict[str, tuple[int, int, int]]
@@ -132,12 +133,14 @@ def _litter(path: Path) -> None:
     (path / os.fsdecode(b"\xff\x1b[2J\n.png")).write_bytes(b"x")
 
 
-def archives(path: Path, count: int, chance: Random, neighbours: Neighbours) -> Iterator[Source]:
-    """Archives that are hostile themselves."""
+def archives(
+    path: Path, count: int, chance: Random, neighbours: Neighbours, most: int | None, mib: int
+) -> Iterator[Source]:
+    """Archives that are hostile themselves, at most so many of each kind."""
     good, pixels = neighbours.make(GOOD)
-    for source in whole_ones(path, good, path.parent / "away.png", MIB):
+    for source in whole_ones(path, good, path.parent / "away.png", mib)[:most]:
         yield Source("whole", source, 1, pixels)
-    for source in broken_ones(path, good, chance, count):
+    for source in broken_ones(path, good, chance, count)[:most]:
         yield Source("broken", source, 1, None)
 
 
@@ -198,13 +201,14 @@ def _told(said: str) -> bool:
     return ours.count(True) == 1 and ours[-1]
 
 
-def measure(sandbox: Path, files: int, seed: int) -> dict[str, Count]:
+def measure(sandbox: Path, asked: argparse.Namespace) -> dict[str, Count]:
     """Make the sources, pack each, and return the counts by kind."""
     for name in ("sources", "archives", "home", "tmp", "here", "packed"):
         (sandbox / name).mkdir(parents=True)
-    chance, neighbours = Random(seed), Neighbours()
-    sources = list(groups(sandbox / "sources", files, chance, neighbours))
-    sources += archives(sandbox / "archives", files // 100, chance, neighbours)
+    chance, neighbours = Random(asked.seed), Neighbours()
+    sources = list(groups(sandbox / "sources", asked.count, chance, neighbours))
+    further = sandbox / "archives", asked.count // 100, chance, neighbours, asked.archives, asked.mib
+    sources += archives(*further)
     counts = {source.kind: Count() for source in sources}
     before = snapshot(sandbox)
     for number, source in enumerate(sources):
@@ -233,20 +237,22 @@ def table(counts: dict[str, Count]) -> str:
     )
 
 
-def main() -> int:
+def main(given: Sequence[str] | None = None) -> int:
     """Parse the flags, run, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--count", type=int, default=10_000, help="of damaged pictures")
     parser.add_argument("--seed", type=int, default=0, help="of the damage")
+    parser.add_argument("--archives", type=int, help="hostile themselves, at most, of each kind; default all")
+    parser.add_argument("--mib", type=int, default=MIB, help="of an archive's bomb, unpacked")
     parser.add_argument("--keep", type=Path, help="a new folder for all of it; by default a temporary one")
-    asked = parser.parse_args()
+    asked = parser.parse_args(given)
     if asked.keep and asked.keep.exists():
         parser.error(f"{asked.keep} exists")
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
-        counts = measure((asked.keep or Path(temporary) / "sandbox").absolute(), asked.count, asked.seed)
+        counts = measure((asked.keep or Path(temporary) / "sandbox").absolute(), asked)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
     print(table(counts))
     print(f"most memory of any process {peak:,} MiB; {time.monotonic() - began:,.0f} s")

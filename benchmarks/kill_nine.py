@@ -40,6 +40,8 @@ from avae.tensorfile import load_tensors
 AVAE = Path(sys.executable).with_name("avae")
 START_SHARE = 0.2
 POLL_SECONDS = 0.002
+SMALLEST = ["--kills", "3", "--steps", "20", "--checkpoint-every", "4", "--seed", "1", "--", "--width", "2"]
+SMALLEST += ["--code-dim", "4", "--xi-dim", "2", "--batch-size", "256"]
 
 
 @dataclass
@@ -214,7 +216,7 @@ def _line(number: int, kill: Kill) -> str:
     return f"kill {number}: at step {kill.step}, goes on from {kill.checkpoint}{late}{cut}{wrong}"
 
 
-def main() -> int:
+def main(given: Sequence[str] | None = None) -> int:
     """Parse the flags, run, and print the verdict."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -225,7 +227,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--folder", type=Path, help="an empty or new one; by default a temporary one")
     parser.add_argument("flags", nargs="*", help="further flags of `avae train demo`, after --")
-    asked = parser.parse_args()
+    asked = parser.parse_args(given)
     if asked.folder and asked.folder.exists() and any(asked.folder.iterdir()):
         parser.error(f"{asked.folder} is not empty")
     with tempfile.TemporaryDirectory() as temporary:

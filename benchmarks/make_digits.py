@@ -1,5 +1,7 @@
 """Make the digits bundled with the package: python benchmarks/make_digits.py (needs scikit-learn)."""
 
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,16 @@ SOURCE = (
     "Repository, https://archive.ics.uci.edu/dataset/80; enlarged from 8x8 to 16x16 pixels"
 )
 LICENCE = "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
+SMALLEST = ["--out", "digits.npz"]
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=DESTINATION)
+    asked = parser.parse_args(given)
+    images = make()
+    np.savez_compressed(asked.out, images=images, source=np.array([SOURCE]), licence=np.array([LICENCE]))
+    print(f"{len(images)} digits: {asked.out}")
 
 
 def make() -> NDArray[np.uint8]:
@@ -29,4 +41,4 @@ def _enlarge(digit: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 if __name__ == "__main__":
-    np.savez_compressed(DESTINATION, images=make(), source=np.array([SOURCE]), licence=np.array([LICENCE]))
+    main()

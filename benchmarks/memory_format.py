@@ -1,14 +1,15 @@
 """Time of a training step with convolutions in channels-last layout against PyTorch's default.
 
-    python benchmarks/memory_format.py [--size 32] [--width 16] [--steps 20]
+    python benchmarks/memory_format.py [--size 32] [--width 16] [--batch-size 64] [--steps 20]
 
-AVAE with xi, batch 64, random images; the two are interleaved in one process and medians are printed.
+AVAE with xi on random images; the two are interleaved in one process and medians are printed.
 """
 
 import argparse
 import platform
 import statistics
 import time
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -18,15 +19,18 @@ from avae.recipes.build import build_framework
 from avae.recipes.config import Config
 from avae.recipes.defaults import with_defaults
 
+SMALLEST = ["--size", "16", "--width", "2", "--batch-size", "4", "--steps", "1"]
 
-def main() -> None:
+
+def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--steps", type=int, default=20)
-    asked = parser.parse_args()
+    asked = parser.parse_args(given)
     formats = {"default": torch.contiguous_format, "channels last": torch.channels_last}
-    steps = {name: stepper(asked.size, asked.width, layout) for name, layout in formats.items()}
+    steps = {name: stepper(asked, layout) for name, layout in formats.items()}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for i in range(asked.steps + 3):
         for name, step in steps.items():
@@ -44,14 +48,14 @@ def main() -> None:
     print(f"torch {torch.__version__}")
 
 
-def stepper(size: int, width: int, layout: torch.memory_format):
+def stepper(asked: argparse.Namespace, layout: torch.memory_format) -> Callable[[], object]:
     """Return a function that makes one training step in this layout."""
-    config = Config(recipe="", data="", out="", steps=1, size=size, channels=3, width=width)
+    config = Config(recipe="", data="", out="", steps=1, size=asked.size, channels=3, width=asked.width)
     framework = build_framework(with_defaults(config)).to(memory_format=layout)
     optimizers = adams(framework.networks, Rates(2e-4))
     phases = [Phase("main", framework.losses, framework.networks)]
-    x = (torch.rand(64, 3, size, size) * 2 - 1).to(memory_format=layout)
-    noise = {name: torch.randn(shape) for name, shape in framework.noise_shapes(64).items()}
+    x = (torch.rand(asked.batch_size, 3, asked.size, asked.size) * 2 - 1).to(memory_format=layout)
+    noise = {name: torch.randn(shape) for name, shape in framework.noise_shapes(asked.batch_size).items()}
     return lambda: training_step(0, phases, optimizers, lambda step, phase: [(x, noise)])
 
 

@@ -18,7 +18,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,11 @@ from PIL import Image
 
 SIZE = 64
 DIFFERENT = 1000
+SMALLEST = ["--counts", "20"]
 
 
-def main() -> None:
-    asked = arguments()
+def main(given: Sequence[str] | None = None) -> None:
+    asked = arguments(given)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{machine}; source {asked.source}; memory in MiB after 10, 50 and 90 % of the time, and at most")
     print("  pictures  seconds  a second     10 %   50 %   90 %  most   with all its processes")
@@ -46,13 +47,13 @@ def main() -> None:
         asked.out.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def arguments() -> argparse.Namespace:
+def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--source", choices=["tar", "lmdb"], default="tar")
     parser.add_argument("--folder", type=Path, help="where to make sets; a temporary folder by default")
     parser.add_argument("--out", type=Path, help="a .json to write")
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
 def measured(count: int, asked: argparse.Namespace) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -43,11 +43,13 @@ from avae.runs.phases import in_precision
 
 CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
 WARM_UP = 3
+SMALLEST = ["--frameworks", "vaegan", "--size", "16", "--width", "2", "--batch-size", "4", "--rounds", "1"]
+SMALLEST += ["--compile", "off", "--device", "cpu"]
 Step = Callable[[], Any]
 
 
-def main() -> None:
-    asked = arguments()
+def main(given: Sequence[str] | None = None) -> None:
+    asked = arguments(given)
     if asked.only:
         print(json.dumps(peak_memory(asked)))
         return
@@ -60,7 +62,7 @@ def main() -> None:
         asked.out.write_text(json.dumps({**machine(asked), "results": results}, indent=2) + "\n")
 
 
-def arguments() -> argparse.Namespace:
+def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     all_of_them = ["vae", "gan", "vaegan", "bigan", "avae"]
     parser.add_argument("--frameworks", nargs="+", default=all_of_them, choices=all_of_them)
@@ -77,7 +79,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
+    asked = parser.parse_args(given)
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp()  # what compiling takes the first time
     if asked.pythae:
         sys.path.append(str(asked.pythae))

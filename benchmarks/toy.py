@@ -12,6 +12,7 @@ import platform
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -29,16 +30,18 @@ VARIANTS = {
     "avae-b": ["--latent-loss", "b", "--xi-dim", "0"],
     "avae-b-xi": ["--latent-loss", "b", "--xi-dim", "1"],
 }
+SMALLEST = ["--out", "study", "--variants", "avae-b-xi", "--seeds", "1", "--steps", "2"]
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=10_000)
-    asked = parser.parse_args()
+    asked = parser.parse_args(given)
     medians = {
-        name: median([measured(name, seed, asked) for seed in range(asked.seeds)]) for name in VARIANTS
+        name: median([measured(name, seed, asked) for seed in range(asked.seeds)]) for name in asked.variants
     }
     result = {
         "command": f"python benchmarks/toy.py --seeds {asked.seeds} --steps {asked.steps}",

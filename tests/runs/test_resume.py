@@ -21,7 +21,7 @@ from command_line import as_flags
 from kill import Killed, die_before
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from kill_nine import AVAE, compare, kill_nine
+from kill_nine import AVAE, compare
 
 FEW_PASSES = {"width": 2, "code_dim": 4, "xi_dim": 2, "batch_size": 256}
 
@@ -135,12 +135,6 @@ def test_signals_of_a_real_process_save_and_exit(tmp_path, monkeypatch):
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
     weights, expected = (load_tensors(folder / "model/model.safetensors")[0] for folder in (run, alone))
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
-
-
-def test_kill_nine_of_a_real_process(tmp_path):
-    """A small form of benchmarks/kill_nine.py, which see."""
-    report = kill_nine(tmp_path, 3, steps=20, checkpoint_every=4, seed=1, flags=as_flags(FEW_PASSES))
-    assert report.passed, report
 
 
 def test_killed_between_any_two_files(few_points, tmp_path, monkeypatch):
