@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "data"))
 
 from hostile import bombs, damaged, samples
 from hostile_archives import broken_ones, whole_ones
+
 from picture_files import encoded, folder, noise, tarred, zipped
 
 AVAE = Path(sys.executable).with_name("avae")
