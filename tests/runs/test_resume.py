@@ -267,14 +267,6 @@ def test_a_run_folder_may_be_moved(cli, tiny, tmp_path, monkeypatch):
     assert read_stats(Path("here/stats.jsonl"))[-1]["step"] == 8
 
 
-def test_the_demo_can_be_resumed(cli, tmp_path):
-    asked = ("demo", "--steps", 4, "--out", tmp_path / "run")
-    assert cli(*asked).code in (0, 1)  # after 4 steps there is no telling which drawer is the sharper
-    said = cli(*asked, "--resume")
-    assert said.code in (0, 1)
-    assert "is finished" in said.err
-
-
 def test_other_pictures_at_the_same_path_are_refused(cli, tiny, pictures, tmp_path):
     data, run = tmp_path / "pictures", tmp_path / "run"
     copy(pictures, data)
