@@ -62,6 +62,7 @@ def test_a_claim_is_given_up_when_work_fails(tmp_path):
         ("elsewhere", 1, claims.STALE + 30, True),
         (HOST, os.getpid(), claims.STALE + 30, True),  # asleep for long
     ],
+    ids=["ours", "another's", "gone", "elsewhere", "old elsewhere", "stale elsewhere", "asleep"],
 )
 def test_stale_claims_are_taken_over(host, pid, age, free, tmp_path):
     run = tmp_path / "run"
