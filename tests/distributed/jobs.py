@@ -52,6 +52,13 @@ def finished(process: subprocess.Popen) -> str:
     return out + err
 
 
+def failed(process: subprocess.Popen) -> str:
+    """Wait for a job to end with an error, and return what it said."""
+    out, err = process.communicate()
+    assert process.returncode != 0, out + err
+    return out + err
+
+
 def assert_same(a: Path, b: Path) -> None:
     """Assert that two runs end in one state, to 1e-9, and logged the same losses."""
     states = [load_tensors(run / "state" / f"step-{STEPS:08d}.safetensors")[0] for run in (a, b)]

@@ -2,15 +2,15 @@
 
 import json
 import os
+import re
 import signal
-import subprocess
-import sys
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from jobs import LAUNCHER, SETTINGS, STEPS, assert_same, finished, job, process_of_rank, torchrun
+from jobs import LAUNCHER, SETTINGS, STEPS, assert_same, failed, job, process_of_rank, torchrun
 
 import avae
 from avae.engine.log import read_stats
@@ -33,29 +33,37 @@ STYLEGAN2 = {"network": "stylegan2", "width": 1, "augment": True, "flip": True}
 RUNS = {name: ("toy", SETTINGS | settings) for name, settings in FRAMEWORKS.items()}
 RUNS |= {"default": ("toy", SETTINGS), "stylegan2": ("demo", SETTINGS | STYLEGAN2)}
 
-
 SCRIPT = """
-import json, sys, avae
+import json, os, sys, time
+import avae, avae.data.cache as cache
+from avae.cli import main
+
+pack = cache.pack
+cache.pack = lambda *given: (print("packing", flush=True), time.sleep(1), pack(*given))[2]
 for recipe, settings in json.loads(sys.argv[1]):
     avae.train(recipe, **settings)
+sys.argv = ["avae", *(word.format(rank=os.environ["RANK"]) for word in json.loads(sys.argv[2]))]
+main()
 """
+"""Trains one run after another, for a job takes seconds to start, and ends with a command that is to fail."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Runs by one process, two and four: "one", "two" and "four" hold each by its name.
+    """Runs by one process, by two and by four: "one", "two" and "four" hold each by its name.
 
     Attributes:
-        said: by the job of four.
+        two, four: what these jobs said.
     """
 
     folder: Path
-    said: str
+    two: str
+    four: str
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """All runs that are compared below, by one job of two processes and one of four.
+def trained(tmp_path_factory, pictures):
+    """All that is compared below, by a job of two processes, of a launcher each, and one of four.
 
     The run "resumed" goes on from two processes to one to four. The last state of each leg is deleted, so
     that the next starts from a checkpoint on the way.
@@ -64,21 +72,41 @@ def trained(tmp_path_factory):
     resumed, settings = folder / "resumed", SETTINGS | {"ema_half_life": 100, "target_kl": 2.0}
     for name, (recipe, own) in (RUNS | {"resumed": ("toy", settings)}).items():
         avae.train(recipe, out=str(folder / "one" / name), **own)
-    two = {name: run for name, run in RUNS.items() if name != "default"}
-    _train(2, folder / "two", two | {"resumed": ("toy", settings | {"out": resumed, "checkpoint_every": 12})})
+
+    of_pictures = {"data": pictures, "cache": folder / "cache", "steps": 2, "batch_size": 8, "width": 2}
+    two = RUNS | {
+        "resumed": ("toy", settings | {"out": resumed, "checkpoint_every": 12}),
+        "pictures": ("folder", of_pictures | {"device": "cpu"}),
+    }
+    different = ["train", "toy", f"--out={folder / 'different'}", "--device=cpu", "--seed={rank}"]
+    one_of_two = [_one_of_two(), *_script(folder / "two", two, different)]
+    with job(*one_of_two) as first, job(*one_of_two) as second:
+        said_by_two = failed(first) + failed(second)
     _forget_after(resumed, 12)
     avae.train("toy", out=str(resumed), resume=True, checkpoint_every=16)
     _forget_after(resumed, 16)
+
     four = {name: RUNS[name] for name in ("default", "stylegan2")}
     four |= {"resumed": ("toy", {"out": resumed, "resume": True})}
-    return Trained(folder, _train(4, folder / "four", four))
+    endless = as_flags(SETTINGS | {"learning_rate": 1e300, "on_collapse": "rollback"})
+    hopeless = ["train", "toy", f"--out={folder / 'hopeless'}", *endless]
+    with job([*LAUNCHER, "--nproc-per-node=4"], *_script(folder / "four", four, hopeless)) as started:
+        return Trained(folder, said_by_two, failed(started))
 
 
-def _train(processes: int, folder: Path, runs: dict[str, tuple[str, dict[str, object]]]) -> str:
-    """Train one after another by one job, for each takes seconds to start; return what it said."""
+def _one_of_two() -> list[str]:
+    """Return a launcher of one process, of which two make a job."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    where = ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=test"]
+    return [*LAUNCHER[:-1], "--nnodes=2", "--nproc-per-node=1", "--local-addr=127.0.0.1", *where]
+
+
+def _script(
+    folder: Path, runs: dict[str, tuple[str, dict[str, object]]], last: list[str]
+) -> tuple[str, str, str]:
     plan = [(recipe, {"out": folder / name} | settings) for name, (recipe, settings) in runs.items()]
-    with job([*LAUNCHER, f"--nproc-per-node={processes}"], SCRIPT, json.dumps(plan, default=str)) as started:
-        return finished(started)
+    return SCRIPT, json.dumps(plan, default=str), json.dumps(last)
 
 
 def _forget_after(run: Path, step: int) -> None:
@@ -88,15 +116,18 @@ def _forget_after(run: Path, step: int) -> None:
     assert (run / "state" / f"step-{step:08d}.safetensors").exists()
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_two_processes_equal_one(framework, trained):
-    assert_same(trained.folder / "one" / framework, trained.folder / "two" / framework)
+@pytest.mark.parametrize("name", [*FRAMEWORKS, "default"])
+def test_two_processes_equal_one(name, trained):
+    assert_same(trained.folder / "one" / name, trained.folder / "two" / name)
 
 
 def test_four_processes_equal_one_and_only_rank_0_speaks(trained):
     assert_same(trained.folder / "one" / "default", trained.folder / "four" / "default")
-    assert trained.said.count("points to train and test on") == 2  # in the run "resumed", too
-    assert trained.said.count(f"step {STEPS}/{STEPS}") == 3
+    for said, points in ((trained.two, len(FRAMEWORKS) + 2), (trained.four, 3)):
+        assert said.count("points to train and test on") == points, said
+        assert said.count("16 px images to train and test on") == 1 + (said == trained.two), said
+    assert trained.two.count(f"step {STEPS}/{STEPS}") == len(FRAMEWORKS) + 3
+    assert trained.four.count(f"step {STEPS}/{STEPS}") == 3
 
 
 def test_stylegan2_with_its_regularizers_on_several_processes_equals_one(trained):
@@ -136,27 +167,21 @@ def test_a_signal_to_one_process_stops_all_and_loses_nothing(tmp_path):
     assert len(list((run / "state").glob("*.safetensors"))) == 1
 
 
-def test_all_processes_give_up_together_where_training_has_no_finite_end(tmp_path):
-    started = torchrun(2, tmp_path / "run", **SETTINGS, learning_rate=1e300, on_collapse="rollback")
-    _, err = started.communicate()
-    assert started.returncode != 0
-    assert "there is no good checkpoint" in err, err
-    assert "lost contact" not in err
+def test_all_processes_give_up_together_where_training_has_no_finite_end(trained):
+    assert "there is no good checkpoint" in trained.four, trained.four
+    assert "lost contact" not in trained.four
 
 
-def test_processes_that_were_told_different_things_are_refused(tmp_path):
+def test_processes_that_were_told_different_things_are_refused(trained):
     """What two machines with different flags would do."""
-    script = "import os, sys, avae.cli as c; sys.argv += ['--seed', os.environ['RANK']]; c.main()"
-    flags = ["train", "toy", f"--out={tmp_path / 'run'}", "--steps=5", "--device=cpu"]
-    started = subprocess.run(
-        [*LAUNCHER, "--nproc-per-node=2", "--no-python", sys.executable, "-c", script, *flags],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert started.returncode != 0
-    assert "the flags differ between the processes" in started.stderr, started.stderr
-    assert not (tmp_path / "run" / "stats.jsonl").exists()
+    assert "the flags differ between the processes" in trained.two, trained.two
+    assert not (trained.folder / "different" / "stats.jsonl").exists()
+
+
+def test_one_process_packs_pictures_and_the_others_wait(trained, pictures):
+    assert trained.two.count("packing\n") == 1, trained.two
+    assert len(re.findall(f"{pictures.name}: .* to train and test on", trained.two)) == 1, trained.two
+    assert trained.two.count("packed in ") + trained.two.count("waiting for it") == 1, trained.two
 
 
 @pytest.mark.parametrize("name", [*FRAMEWORKS, "stylegan2"])
