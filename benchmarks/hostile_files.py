@@ -30,6 +30,7 @@ from random import Random
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "data"))
 
 from hostile import bombs, damaged, samples

@@ -15,7 +15,8 @@ import pytest
 
 import avae.cli
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+TESTS = Path(__file__).parents[1]
+FOLDER = TESTS.parent / "benchmarks"
 RATE = r"[\d,.]+"
 RESULTS = {
     "data_rate": rf"64 px  packed +{RATE} pictures/s .* x {RATE}\n(.*\n)+a training step at 64 px, .*%",
@@ -79,13 +80,18 @@ def test_fingerprints_name_what_differs():
 
 
 def loaded(name: str) -> ModuleType:
-    """Import a benchmark under a name that no other module has."""
+    """Import a benchmark under a name that no other module has, and without what pytest makes importable."""
     spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = script
-    spec.loader.exec_module(script)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [path for path in sys.path if not Path(path).is_relative_to(TESTS)])
+        for module, loaded_before in list(sys.modules.items()):
+            if Path(getattr(loaded_before, "__file__", None) or "").is_relative_to(TESTS):
+                patch.delitem(sys.modules, module)
+        spec.loader.exec_module(script)
     return script
 
 
