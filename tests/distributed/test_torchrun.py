@@ -155,18 +155,6 @@ def test_a_dead_process_ends_the_job_with_a_clear_message(tmp_path):
     assert "--resume" in err
 
 
-def test_a_signal_to_one_process_stops_all_and_loses_nothing(tmp_path):
-    run = tmp_path / "run"
-    started = torchrun(2, run, steps=10_000_000, log_every=5, device="cpu", checkpoint_every=10_000)
-    while started.poll() is None and not (run / "stats.jsonl").exists():
-        time.sleep(0.1)
-    os.kill(process_of_rank(1, started.pid), signal.SIGTERM)
-    _, err = started.communicate()
-    assert "all saved; go on with --resume" in err, err
-    assert "lost contact" not in err
-    assert len(list((run / "state").glob("*.safetensors"))) == 1
-
-
 def test_all_processes_give_up_together_where_training_has_no_finite_end(trained):
     assert "there is no good checkpoint" in trained.four, trained.four
     assert "lost contact" not in trained.four
