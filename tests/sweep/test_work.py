@@ -1,37 +1,47 @@
 """Workers: they share the runs, may be stopped or killed anywhere, and outlive what fails."""
 
 import json
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+import worker
 from worker import fake_work
 
+from avae.sweep import cells, work
 from avae.sweep.claims import is_claimed, is_locked
 
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([cells.__name__, work.__name__])
 GOOD = ("avae-a", "avae-b", "vaegan")
 
 
-def begin(folder, *rows):
-    """Start a worker as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("worker.py"), folder, *rows],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Worker:
+    """A worker as a process of its own, forked from one that has imported what it needs.
 
+    Attributes:
+        err: the file of its messages.
+    """
 
-def finish(worker) -> dict:
-    out, err = worker.communicate()
-    assert worker.returncode == 0, err
-    return json.loads(out)
+    def __init__(self, folder: Path, *rows: str) -> None:
+        self.out, self.err = (folder / f"{kind}-{uuid4().hex}" for kind in ("out", "err"))
+        self.process = FORKS.Process(target=worker.main, args=(folder, rows, self.out, self.err))
+        self.process.start()
+
+    def send(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def finish(self) -> dict:
+        self.process.join()
+        assert self.process.exitcode == 0, self.err.read_text()
+        return json.loads(self.out.read_text())
 
 
 @contextmanager
@@ -128,9 +138,9 @@ def test_what_could_not_be_measured_is_tried_by_the_next_command(tmp_path):
 
 def test_workers_at_once_never_make_one_run_twice(tmp_path):
     with held(tmp_path, *(f"{row}-seed-{seed}" for row in GOOD for seed in range(2))):
-        workers = [begin(tmp_path, *GOOD) for _ in range(3)]
+        workers = [Worker(tmp_path, *GOOD) for _ in range(3)]
         wait_for(tmp_path, 3)  # all are at work
-    tallies = [finish(worker) for worker in workers]
+    tallies = [worker.finish() for worker in workers]
     assert set(Counter(journal(tmp_path)).values()) == {1}
     assert not [line for line in journal(tmp_path) if "LOCKED" in line]
     assert measured(tmp_path) == all_runs(*GOOD)
@@ -140,23 +150,23 @@ def test_workers_at_once_never_make_one_run_twice(tmp_path):
 
 def test_what_another_worker_is_at_is_left_to_it(tmp_path):
     with held(tmp_path, "avae-b-seed-0"):
-        first = begin(tmp_path, "avae-b")
+        first = Worker(tmp_path, "avae-b")
         wait_for(tmp_path, 1)
         second = fake_work(tmp_path, "avae-b")
     assert second.measured == ["cifar10/avae-b/seed-1"]
     (elsewhere,) = second.elsewhere
-    assert elsewhere.startswith(f"cifar10/avae-b/seed-0 (process {first.pid} on ")
-    assert finish(first)["measured"] == ["cifar10/avae-b/seed-0"]
+    assert elsewhere.startswith(f"cifar10/avae-b/seed-0 (process {first.process.pid} on ")
+    assert first.finish()["measured"] == ["cifar10/avae-b/seed-0"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_it_saves_and_goes_on_when_started_again(number, tmp_path):
     run = tmp_path / "out/cifar10/avae-b/seed-0"
     with held(tmp_path, "avae-b-seed-0"):
-        worker = begin(tmp_path, "avae-b")
+        ours = Worker(tmp_path, "avae-b")
         wait_for(tmp_path, 1)
-        worker.send_signal(number)
-        assert finish(worker)["signal"] == number
+        ours.send(number)
+        assert ours.finish()["signal"] == number
     assert journal(tmp_path) == ["begin train cifar10/avae-b/seed-0", "end train cifar10/avae-b/seed-0"]
     assert (run / "state/step-00000004.safetensors").exists(), "it could save"
     assert not (run / "failed.json").exists()
@@ -167,10 +177,10 @@ def test_stopped_it_saves_and_goes_on_when_started_again(number, tmp_path):
 def test_a_training_that_is_killed_while_it_stops_has_not_failed(tmp_path):
     """As when a machine's time is up before all is saved."""
     with held(tmp_path, "bigan-seed-0"):
-        worker = begin(tmp_path, "bigan")
+        ours = Worker(tmp_path, "bigan")
         wait_for(tmp_path, 1)
-        worker.send_signal(signal.SIGTERM)
-        tally = finish(worker)
+        ours.send(signal.SIGTERM)
+        tally = ours.finish()
     assert (tally["failed"], tally["signal"]) == ({}, signal.SIGTERM)
     assert not (tmp_path / "out/cifar10/bigan/seed-0/failed.json").exists()
 
@@ -179,16 +189,18 @@ def test_after_kill_nine_another_goes_on_and_never_beside_what_was_left_running(
     """The training outlives its worker for a while; it is waited for."""
     run = tmp_path / "out/cifar10/avae-b/seed-0"
     with held(tmp_path, "avae-b-seed-0"):
-        worker = begin(tmp_path, "avae-b")
+        ours = Worker(tmp_path, "avae-b")
         wait_for(tmp_path, 1)
-        worker.kill()
-        worker.communicate()
+        ours.send(signal.SIGKILL)
+        ours.process.join()
         assert is_locked(run)
         assert not is_claimed(run), "its process is gone"
-        another = begin(tmp_path, "avae-b")
-        said = another.stderr.readline()
+        another = Worker(tmp_path, "avae-b")
+        while not (another.err.exists() and another.err.read_text().count("\n")):
+            time.sleep(0.01)
+    said = another.err.read_text().splitlines()[0]
     assert "cifar10/avae-b/seed-0: another process is training there" in said
-    assert set(finish(another)["measured"]) == all_runs("avae-b") == measured(tmp_path)
+    assert set(another.finish()["measured"]) == all_runs("avae-b") == measured(tmp_path)
     assert Counter(journal(tmp_path))["begin train cifar10/avae-b/seed-0"] == 1, "it had come to its end"
     assert not [line for line in journal(tmp_path) if "LOCKED" in line]
 

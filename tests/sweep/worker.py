@@ -1,9 +1,7 @@
-"""A worker with fake_avae.py for the commands, in this process or as one of its own.
-
-Usage: worker.py FOLDER ROW...
-"""
+"""A worker with fake_avae.py for the commands, in this process or as one of its own."""
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +22,9 @@ def fake_work(folder: Path, *rows: str) -> Tally:
     )
 
 
-if __name__ == "__main__":
+def main(folder: Path, rows: tuple[str, ...], out: Path, err: Path) -> None:
+    """Work as a process of its own: write what was done, as JSON, and messages to files."""
+    for number, path in ((1, out), (2, err)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     with messages_on_stderr():
-        print(json.dumps(asdict(fake_work(Path(sys.argv[1]), *sys.argv[2:]))))
+        print(json.dumps(asdict(fake_work(folder, *rows))), flush=True)
