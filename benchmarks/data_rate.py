@@ -29,13 +29,13 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
+from avae.data.batch_loader import BatchLoader
 from avae.data.dataset import as_tensor
-from avae.data.feeding import Feed
-from avae.engine.optimizers import Rates, adams
+from avae.engine.optimizers import AdamSettings, make_optimizers
 from avae.engine.step import Phase, training_step
 from avae.recipes.build import build_framework
 from avae.recipes.config import Config
-from avae.recipes.defaults import with_defaults
+from avae.recipes.resolve import with_defaults
 
 STEP_SIZE = 64
 BATCH = 64
@@ -115,8 +115,10 @@ def rates(files: Path, packed: Path, rounds: int, warm_batches: int) -> dict[str
     batches = len(items) // BATCH - warm_batches
     ways: dict[str, Callable[[], float]] = {
         "loader": lambda: rate((x for x, _ in loader), batches, warm_batches),
-        "packed": lambda: rate(fed(Feed(items, CPU, 0, BATCH)), 4 * batches, warm_batches),
-        "packed, flips": lambda: rate(fed(Feed(items, CPU, 0, BATCH, flip=True)), 4 * batches, warm_batches),
+        "packed": lambda: rate(fed(BatchLoader(items, CPU, 0, BATCH)), 4 * batches, warm_batches),
+        "packed, flips": lambda: rate(
+            fed(BatchLoader(items, CPU, 0, BATCH, flip=True)), 4 * batches, warm_batches
+        ),
     }
     seen: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
@@ -142,7 +144,7 @@ def image_loader(folder: Path) -> DataLoader:
     )
 
 
-def fed(feed: Feed) -> Iterator[Tensor]:
+def fed(feed: BatchLoader) -> Iterator[Tensor]:
     """Yield the batches of step after step."""
     step = 0
     while True:
@@ -165,9 +167,9 @@ def share_of_a_step(packed: Path, width: int, steps: int) -> dict[str, float]:
     """Print and return the seconds a training step takes, and those until it has its batch."""
     config = Config(recipe="", data="", out="", steps=1, size=STEP_SIZE, channels=3, width=width)
     framework = build_framework(with_defaults(config)).to(memory_format=torch.channels_last)
-    optimizers = adams(framework.networks, Rates(2e-4))
+    optimizers = make_optimizers(framework.networks, AdamSettings(2e-4))
     phases = [Phase("main", framework.losses, framework.networks)]
-    feed = Feed(np.load(packed, mmap_mode="r"), CPU, 0, BATCH, flip=True)
+    feed = BatchLoader(np.load(packed, mmap_mode="r"), CPU, 0, BATCH, flip=True)
     noise = {name: torch.randn(shape) for name, shape in framework.noise_shapes(BATCH).items()}
     waiting, whole = [], []
     for step in range(steps + 2):

@@ -22,7 +22,7 @@ import torch
 from avae.profiling.estimate import estimate_run
 from avae.profiling.step_time import random_trainer, seconds_per_step, take_step
 from avae.recipes.config import Config
-from avae.recipes.defaults import ResolvedConfig, with_defaults
+from avae.recipes.resolve import ResolvedConfig, with_defaults
 
 CPU = torch.device("cpu")
 

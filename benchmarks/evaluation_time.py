@@ -25,15 +25,15 @@ import torch_fidelity
 from torch.utils.data import Dataset
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
-from avae.cli.evaluate import load_for
-from avae.data.dataset import as_images, as_tensor, spread
-from avae.evaluation.codes import code_metrics
+from avae.cli.evaluate import load_dataset_for
+from avae.data.dataset import as_images, as_tensor, evenly_spaced
+from avae.evaluate_model import evaluated_model
 from avae.evaluation.distances import frechet_distance, kernel_distance, precision_recall, statistics_of
-from avae.evaluation.features import Extractor, features_of, open_features
-from avae.evaluation.images import image_metrics
+from avae.evaluation.features import FeatureExtractor, extract_features, open_features
+from avae.evaluation.latent_metrics import code_metrics
+from avae.evaluation.reconstruction_metrics import image_metrics
 from avae.model import load
-from avae.runs.folder import read_run
-from avae.runs.measure import subject_of
+from avae.training.run_folder import read_run
 
 FEATURES = f"{Path(__file__).parent / 'features' / 'cifar10_features.py'}:load"
 SMALLEST = ["run", "--features", FEATURES, "--count", "20", "--device", "cpu"]
@@ -51,9 +51,9 @@ def main(given: Sequence[str] | None = None) -> None:
     model = load(asked.run, device=asked.device)
     saved = read_run(asked.run)
     assert saved is not None
-    data = load_for(model, saved.config.data, saved.config.cache)
+    data = load_dataset_for(model, saved.config.data, saved.config.cache)
     extractor = open_features(asked.features, asked.inception_weights, model.device)
-    real = spread(data.test, asked.count)
+    real = evenly_spaced(data.test, asked.count)
     seconds: dict[str, float] = {}
     busy: dict[str, float] = {}
 
@@ -71,7 +71,7 @@ def main(given: Sequence[str] | None = None) -> None:
     drawn = as_images(timed("samples drawn", lambda: model.sample(len(real))))
     sets = {"samples": drawn, "real images": real}
     features = {
-        name: timed(f"features of {name}", lambda images=images: features_of(extractor, parts(images)))
+        name: timed(f"features of {name}", lambda images=images: extract_features(extractor, parts(images)))
         for name, images in sets.items()
     }
     both = [features["samples"], features["real images"]]
@@ -79,7 +79,7 @@ def main(given: Sequence[str] | None = None) -> None:
     kid, _ = timed("KID", lambda: kernel_distance(*both))
     precision, recall = timed("precision and recall", lambda: precision_recall(*both))
     same_work = list(seconds)[1:]
-    subject = subject_of(model, 0)
+    subject = evaluated_model(model, 0)
     timed("reconstructions, MSE, PSNR, SSIM", lambda: list(image_metrics(subject, real)))
     timed("codes", lambda: list(code_metrics(subject, real, len(real))))
     theirs = timed("torch-fidelity", lambda: reference(extractor, sets))
@@ -131,7 +131,7 @@ class Bytes(Dataset[torch.Tensor]):
         return image.expand(3, -1, -1).contiguous()
 
 
-def reference(extractor: Extractor, sets: dict[str, Any]) -> dict[str, float]:
+def reference(extractor: FeatureExtractor, sets: dict[str, Any]) -> dict[str, float]:
     """Measure by torch-fidelity's own command, with the same features."""
 
     class Same(FeatureExtractorBase):

@@ -24,7 +24,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
 
-from avae.distributed import joined, rank, world_size
+from avae.distributed.processes import process_group, rank, world_size
 from step_time import machine, made, our_step, peak, timed
 
 USUAL = {"batch": 64, "width": 16, "size": 32, "processes": 1}
@@ -89,7 +89,7 @@ def measured(point: dict[str, int], asked: argparse.Namespace) -> dict[str, Any]
     """Time steps, samples and codes of one point, in this process."""
     asked.size, asked.width, asked.batch_size = point["size"], point["width"], point["batch"] // world_size()
     before = peak(asked.device)
-    with joined(torch.device(asked.device)):
+    with process_group(torch.device(asked.device)):
         step = our_step(asked, "avae", asked.compile == "on")
         seconds = typical(step, asked)
         memory = peak(asked.device)

@@ -32,10 +32,10 @@ from typing import Any
 
 import torch
 
-from avae.engine.checkpoint import newest, step_of
-from avae.engine.log import read_stats
+from avae.engine.checkpoint import latest_checkpoint, step_of
+from avae.engine.metrics_log import read_stats
 from avae.errors import UserError
-from avae.tensorfile import load_tensors
+from avae.safetensors_io import load_tensors
 
 AVAE = Path(sys.executable).with_name("avae")
 START_SHARE = 0.2
@@ -143,7 +143,7 @@ def _kill(command: list[str], folder: Path, target: int, delay: float, checkpoin
     process.kill()
     code = process.wait()
     problems = [] if code in (0, -9) else [f"it ended by itself, with exit code {code}"]
-    found = newest(folder / "state")
+    found = latest_checkpoint(folder / "state")
     stats = read_stats(log)
     step, checkpoint = stats[-1]["step"] if stats else 0, step_of(found) if found else 0
     if step - checkpoint > checkpoint_every:
@@ -201,7 +201,7 @@ def _tensor_differences(one: Path, other: Path) -> list[str]:
 
 
 def _newest_name(run: Path) -> str:
-    found = newest(run / "state")
+    found = latest_checkpoint(run / "state")
     return found.name if found else "no checkpoint"
 
 

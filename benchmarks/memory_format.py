@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from avae.engine.optimizers import Rates, adams
+from avae.engine.optimizers import AdamSettings, make_optimizers
 from avae.engine.step import Phase, training_step
 from avae.recipes.build import build_framework
 from avae.recipes.config import Config
-from avae.recipes.defaults import with_defaults
+from avae.recipes.resolve import with_defaults
 
 SMALLEST = ["--size", "16", "--width", "2", "--batch-size", "4", "--steps", "1"]
 
@@ -52,7 +52,7 @@ def stepper(asked: argparse.Namespace, layout: torch.memory_format) -> Callable[
     """Return a function that makes one training step in this layout."""
     config = Config(recipe="", data="", out="", steps=1, size=asked.size, channels=3, width=asked.width)
     framework = build_framework(with_defaults(config)).to(memory_format=layout)
-    optimizers = adams(framework.networks, Rates(2e-4))
+    optimizers = make_optimizers(framework.networks, AdamSettings(2e-4))
     phases = [Phase("main", framework.losses, framework.networks)]
     x = (torch.rand(asked.batch_size, 3, asked.size, asked.size) * 2 - 1).to(memory_format=layout)
     noise = {name: torch.randn(shape) for name, shape in framework.noise_shapes(asked.batch_size).items()}

@@ -32,14 +32,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from alternatives.plain_port import plain_step
 from avae.console import messages_on_stderr
-from avae.engine.compile import Compiled, traced
-from avae.engine.optimizers import Rates, adams
+from avae.engine.compile import CompiledGradients, trace_gradients
+from avae.engine.optimizers import AdamSettings, make_optimizers
 from avae.engine.step import Phase, gradients, training_step
 from avae.frameworks import Framework
 from avae.recipes.build import build_framework
 from avae.recipes.config import Config
-from avae.recipes.defaults import with_defaults
-from avae.runs.phases import in_precision
+from avae.recipes.resolve import with_defaults
+from avae.training.phases import with_autocast
 
 CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
 WARM_UP = 3
@@ -130,9 +130,9 @@ def our_step(asked: argparse.Namespace, name: str, compiled: bool) -> Step:
     framework, x, noise = made(asked, name)
     framework = framework.to(memory_format=torch.channels_last)
     x = x.to(memory_format=torch.channels_last)
-    optimizers = adams(framework.networks, Rates(2e-4))
-    phases = [Phase("main", in_precision(framework.losses, x.device, asked.precision), framework.networks)]
-    fast = Compiled(Path(tempfile.gettempdir()))
+    optimizers = make_optimizers(framework.networks, AdamSettings(2e-4))
+    phases = [Phase("main", with_autocast(framework.losses, x.device, asked.precision), framework.networks)]
+    fast = CompiledGradients(Path(tempfile.gettempdir()))
     differentiate = fast if compiled else gradients
     return lambda: training_step(
         0, phases, optimizers, lambda step, phase: [(x, noise)], differentiate=differentiate
@@ -180,10 +180,10 @@ def rates(asked: argparse.Namespace, name: str) -> dict[str, float]:
     framework, x, noise = made(asked, name)
     framework = framework.to(memory_format=torch.channels_last)
     x = x.to(memory_format=torch.channels_last)
-    phase = Phase("main", in_precision(framework.losses, x.device, asked.precision), framework.networks)
+    phase = Phase("main", with_autocast(framework.losses, x.device, asked.precision), framework.networks)
     with FlopCounterMode(display=False) as counter:
         gradients(phase, x, noise)
-    graph = traced(phase, x, noise)
+    graph = trace_gradients(phase, x, noise)
     alone: dict[str, list[Any]] = {}
     for node in graph.graph.nodes:
         if node.target in CONVOLUTIONS:

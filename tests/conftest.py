@@ -16,7 +16,7 @@ from PIL import Image
 
 import avae
 from avae.cli import main
-from avae.data.digits import digits_data
+from avae.data.sources.digits import digits_data
 from command_line import Said
 
 # Tiny networks: more threads only wait for each other, as do those of the processes that tests start.
@@ -75,7 +75,7 @@ def own_cache(tmp_path_factory) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def few_recalibration_items(monkeypatch) -> None:
     """Settle batch-norm statistics on few items: most of a tiny run's time goes there."""
-    monkeypatch.setattr("avae.runs.train.RECALIBRATION_ITEMS", 128)
+    monkeypatch.setattr("avae.training.trainer.RECALIBRATION_ITEMS", 128)
 
 
 @pytest.fixture(scope="session")
@@ -169,5 +169,5 @@ def _train(name: str, folder: Path) -> None:
 def _shrink_toy(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("avae.data.toy.TRAIN_COUNT", 3000)
     patch.setattr("avae.data.toy.TEST_COUNT", 500)
-    patch.setattr("avae.evaluation.points.REFERENCE", 2000)
-    patch.setattr("avae.evaluation.points.SAMPLES", 400)
+    patch.setattr("avae.evaluation.point_metrics.REFERENCE", 2000)
+    patch.setattr("avae.evaluation.point_metrics.SAMPLES", 400)

@@ -30,9 +30,9 @@ TRAINED = """
 import sys
 from unittest.mock import patch
 def run(*_, **__):
-    logging.getLogger("avae.runs").info("100% of [it]")
+    logging.getLogger("avae.training").info("100% of [it]")
     sys.exit()
-with patch("avae.runs.train.run", run):
+with patch("avae.training.train.run", run):
     avae.train("demo")
 """
 
@@ -42,7 +42,7 @@ with patch("avae.runs.train.run", run):
     [
         ("", "0", "100% of [it]\n"),
         ("", "1", ""),
-        ("logging.basicConfig(level='INFO')", "0", "INFO:avae.runs:100% of [it]\n"),
+        ("logging.basicConfig(level='INFO')", "0", "INFO:avae.training:100% of [it]\n"),
         ("logging.basicConfig()", "0", ""),
         ("logging.getLogger('avae').addHandler(logging.NullHandler())", "0", ""),
     ],

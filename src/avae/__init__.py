@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from avae.errors import UserError
+    from avae.evaluate_model import evaluate
     from avae.model import Model, load
-    from avae.runs.measure import evaluate
-    from avae.runs.train import train
+    from avae.training.train import train
 
 __all__ = ["Model", "UserError", "evaluate", "load", "train"]
 
 _HOMES = {
     "Model": "avae.model",
     "UserError": "avae.errors",
-    "evaluate": "avae.runs.measure",
+    "evaluate": "avae.evaluate_model",
     "load": "avae.model",
-    "train": "avae.runs.train",
+    "train": "avae.training.train",
 }
 
 

@@ -38,7 +38,7 @@ def progress_bar(title: str) -> Iterator[Progress]:
     from rich import progress as rich_progress
     from rich.console import Console
 
-    from avae.distributed import rank
+    from avae.distributed.processes import rank
 
     console = Console(stderr=True)
     columns = (
@@ -78,7 +78,7 @@ class _StderrHandler(logging.Handler):
     """Prints to sys.stderr as it is at the time: a bar puts something else there while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from avae.distributed import rank
+        from avae.distributed.processes import rank
 
         if rank() == 0:
             print(self.format(record), file=sys.stderr)

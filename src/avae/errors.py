@@ -11,7 +11,7 @@ class UserError(Exception):
     """
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ", perhaps you meant ..." for a near miss, else an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f", perhaps you meant '{near[0]}'" if near else ""

@@ -14,20 +14,20 @@ from PIL import Image
 from torch import Tensor, nn
 
 from avae.data.dataset import as_tensor
-from avae.data.pictures import open_picture
-from avae.data.preparation import Preparation
-from avae.devices import pick_device
+from avae.data.images.preprocessing import Preprocessing
+from avae.data.images.read import load_image
+from avae.distributed.device import pick_device
 from avae.errors import UserError
 from avae.files import write_json
 from avae.frameworks.base import CodeMode, Framework, Noise
 from avae.losses import MIN_CODE_SCALE
-from avae.noise import normal_rows, row_ranges
 from avae.recipes.build import build_framework
 from avae.recipes.config import Config, fields_with, validate
-from avae.recipes.defaults import ResolvedConfig, with_defaults
 from avae.recipes.facts import Fact
 from avae.recipes.networks import NETWORK_FAMILIES
-from avae.tensorfile import load_tensors, save_tensors
+from avae.recipes.resolve import ResolvedConfig, with_defaults
+from avae.rng import normal_rows, row_chunks
+from avae.safetensors_io import load_tensors, save_tensors
 
 Picture = str | Path | Image.Image
 Images = Picture | NDArray[Any] | Tensor | Sequence[Picture] | Sequence[NDArray[Any]] | Sequence[Tensor]
@@ -64,7 +64,7 @@ class Model:
         self.device = torch.device(device)
 
     @property
-    def draws_images(self) -> bool:
+    def is_image_model(self) -> bool:
         """Whether items are images rather than points."""
         return len(self.item_shape) == 3
 
@@ -74,10 +74,10 @@ class Model:
         return self.config.item_shape
 
     @property
-    def preparation(self) -> Preparation:
+    def preprocessing(self) -> Preprocessing:
         """How pictures are prepared for it: as those it was trained on."""
         channels, size, _ = self.item_shape
-        return Preparation(size, channels, self.config.crop or 1.0, self.config.fit or "crop")
+        return Preprocessing(size, channels, self.config.crop or 1.0, self.config.fit or "crop")
 
     def require_encoder(self) -> None:
         """Raise UserError for a GAN, which has none: to be asked before images are read for it."""
@@ -86,7 +86,7 @@ class Model:
     def encode(self, images: Images) -> Tensor:
         """Return the posterior means (N, d); a BiGAN's codes, which have no spread."""
         self.require_encoder()
-        return self._batched(self.items(images), lambda x, rows: self.framework.encode(x))
+        return self._batched(self.to_items(images), lambda x, rows: self.framework.encode(x))
 
     def decode(self, z: Tensor | NDArray[Any], *, realism: float | None = None, seed: int = 0) -> Tensor:
         """Draw from what `encode` returns, (N, d), so that decode(encode(x)) is reconstruct(x).
@@ -115,7 +115,7 @@ class Model:
         if code not in ("mean", "sample"):
             raise UserError(f"code={code!r}: choose 'mean' or 'sample'")
         return self._batched(
-            self.items(images),
+            self.to_items(images),
             lambda x, rows: self.framework.reconstruct(x, code, self.noise(rows, seed), realism),
         )
 
@@ -143,7 +143,7 @@ class Model:
             raise UserError("interpolate takes one image at each end")
         with torch.inference_mode():
             scale = self.framework.code_scale().cpu()
-        codes = way(ends[0], ends[1], scale, torch.linspace(0, 1, steps))
+        codes = interpolate_codes(ends[0], ends[1], scale, torch.linspace(0, 1, steps))
         noise = self.noise(range(1), seed)
         return self._batched(
             codes,
@@ -165,7 +165,7 @@ class Model:
         }
         write_json(folder / "config.json", described)
 
-    def items(self, images: Images) -> Tensor:
+    def to_items(self, images: Images) -> Tensor:
         """Turn what a user may pass into (N, *item_shape) float32, or raise UserError."""
         if isinstance(images, str | Path | Image.Image):
             images = [images]
@@ -184,7 +184,7 @@ class Model:
             )
         if not torch.isfinite(items).all():
             raise UserError("some items hold NaN or infinity: leave them out")
-        if self.draws_images and items.abs().amax() > 1:
+        if self.is_image_model and items.abs().amax() > 1:
             raise UserError(
                 f"images reach {items.abs().amax():.4g}: floats must be in [-1, 1] (or pass uint8 arrays)"
             )
@@ -214,16 +214,16 @@ class Model:
         return np.stack([self._picture(image) for image in images])
 
     def _picture(self, image: Picture) -> NDArray[np.uint8]:
-        if not self.draws_images:
+        if not self.is_image_model:
             raise UserError("this model is of points: pass an (N, F) array of floats")
-        return open_picture(image, self.preparation)
+        return load_image(image, self.preprocessing)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
-        images = array.dtype == np.uint8 and self.draws_images and array.ndim == 4
-        return as_tensor(array) if images else _numbers(array)
+        images = array.dtype == np.uint8 and self.is_image_model and array.ndim == 4
+        return as_tensor(array) if images else _to_float_tensor(array)
 
     def _codes(self, z: Tensor | NDArray[Any]) -> Tensor:
-        codes = (_numbers(z) if isinstance(z, np.ndarray) else z.detach().cpu()).float()
+        codes = (_to_float_tensor(z) if isinstance(z, np.ndarray) else z.detach().cpu()).float()
         codes = codes[None] if codes.ndim == 1 else codes
         if codes.ndim != 2 or codes.shape[1] != self.config.code_dim or not len(codes):
             raise UserError(
@@ -238,7 +238,7 @@ class Model:
         with torch.inference_mode():
             parts = [
                 function(items[rows.start : rows.stop].to(self.device), rows).float().cpu()
-                for rows in row_ranges(len(items), _BATCH)
+                for rows in row_chunks(len(items), _BATCH)
             ]
         return torch.cat(parts)
 
@@ -253,7 +253,7 @@ def _stack(items: Sequence[Any]) -> NDArray[Any] | Tensor:
     return np.stack(items)
 
 
-def _numbers(array: NDArray[Any]) -> Tensor:
+def _to_float_tensor(array: NDArray[Any]) -> Tensor:
     """Turn an array of numbers into a tensor: of float32, if they are floats of any kind."""
     if array.dtype.kind not in "biuf":
         raise UserError(f"an array of {array.dtype} does not fit: pass numbers")
@@ -263,7 +263,7 @@ def _numbers(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(native)
 
 
-def way(a: Tensor, b: Tensor, code_scale: Tensor, t: Tensor) -> Tensor:
+def interpolate_codes(a: Tensor, b: Tensor, code_scale: Tensor, t: Tensor) -> Tensor:
     """Go from mean codes a to b, each (1, d), at t (T,) in [0, 1]; returns (T, d).
 
     Calibrated codes of the dimensions that say something follow a great circle. In the others a mean code
@@ -321,20 +321,22 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
     try:
         return load_tensors(weights)[0]
     except UserError as error:
-        raise UserError(f"{error}; {_ANEW}") from None
+        raise UserError(f"{error}; {_RECOVERY_HINT}") from None
 
 
 _WEIGHTS = "model.safetensors"
-_ANEW = "fetch it anew, or delete the newest file in its run's state folder and train with --resume"
+_RECOVERY_HINT = "fetch it anew, or delete the newest file in its run's state folder and train with --resume"
 _WHOLE = ("channels", "width", "code_dim", "xi_dim")
-_ANY = Config(recipe="", data="", out="", steps=1)
+_PLACEHOLDER_CONFIG = Config(recipe="", data="", out="", steps=1)
 
 
 def _read_config(path: Path) -> tuple[ResolvedConfig, dict[str, Any]]:
     """Read what `Model.save` wrote: the architecture, and what the model was trained on."""
     try:
         described = json.loads(path.read_text())
-        config = dataclasses.replace(_ANY, recipe=described["recipe"], **described["architecture"])
+        config = dataclasses.replace(
+            _PLACEHOLDER_CONFIG, recipe=described["recipe"], **described["architecture"]
+        )
         data = dict(described["data"])
         for name in ("name", "checksum"):
             _require(data[name], str, f"data's {name}")
@@ -347,7 +349,9 @@ def _read_config(path: Path) -> tuple[ResolvedConfig, dict[str, Any]]:
             raise ValueError(f"items are of shape {resolved.item_shape}")
         return resolved, data
     except (ValueError, KeyError, TypeError, UserError) as error:
-        raise UserError(f"{path} is damaged, or of another version of avae ({error}); {_ANEW}") from None
+        raise UserError(
+            f"{path} is damaged, or of another version of avae ({error}); {_RECOVERY_HINT}"
+        ) from None
 
 
 def _require(value: object, kind: type, what: str) -> None:

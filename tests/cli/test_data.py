@@ -13,12 +13,12 @@ from PIL import Image
 import avae
 from avae.cli import data_pack
 from avae.data.dataset import as_tensor
-from avae.data.digits import digits_data
-from avae.data.packed import is_packed, open_packed, read_labels, read_meta
-from avae.data.pictures import read_pictures
-from avae.data.preparation import Preparation
+from avae.data.images.preprocessing import Preprocessing
+from avae.data.images.read import load_images
+from avae.data.packed.format import is_packed, open_packed, read_labels, read_meta
+from avae.data.sources.digits import digits_data
 from avae.model import load
-from avae.runs.folder import read_run
+from avae.training.run_folder import read_run
 from avae.visualize.grid import png, sheet
 from command_line import as_flags
 
@@ -100,7 +100,7 @@ def test_a_folder_and_its_zip_are_packed_alike(cli, pictures, tmp_path):
         sets.append(open_packed(dest))
         assert sets[-1].checksum in said.out
     assert sets[0].checksum == sets[1].checksum
-    names, images, _ = read_pictures(pictures, Preparation(16, 1))
+    names, images, _ = load_images(pictures, Preprocessing(16, 1))
     found = {image.tobytes() for image in (*sets[0].train, *sets[0].test)}
     assert found == {image.tobytes() for image in images}
     assert len(names) == 12
@@ -120,7 +120,7 @@ def test_digits_are_packed_and_looked_at(cli, tmp_path):
 def test_flags_say_how_to_prepare_and_to_hold_out(cli, colours, tmp_path):
     asked = ["--size", 20, "--channels", 1, "--crop", 0.7, "--fit", "pad"]
     assert cli("data", "pack", colours, "one", *asked).code == 0
-    assert read_meta(Path("one")).preparation == Preparation(20, 1, 0.7, "pad")
+    assert read_meta(Path("one")).preparation == Preprocessing(20, 1, 0.7, "pad")
     checksums = set()
     for seed in (0, 0, 1):
         cli("data", "pack", colours / "train", f"held-out-{seed}", "--seed", seed, "--overwrite")
@@ -184,7 +184,7 @@ def test_a_link_is_followed(there, cli, pictures, tmp_path):
 def test_a_set_made_while_one_waited_is_not_replaced(cli, pictures, tmp_path, monkeypatch):
     """Two processes with one DEST: the second waits for the first."""
     cli("data", "pack", pictures, "first")
-    real = data_pack.locked
+    real = data_pack.folder_lock
 
     @contextmanager
     def locked(dest, *arguments):
@@ -230,7 +230,7 @@ def test_the_contact_sheet_of_a_source_shows_how_it_would_be_kept(cli, colours, 
         assert words in said.out
     names = sorted(colours.glob("train/*/*")) + sorted(colours.glob("test/*/*"))
     # In the order of the rows: the training split by name, then the test split.
-    images = [read_pictures(name, Preparation(16, 3))[1][0] for name in names]
+    images = [load_images(name, Preprocessing(16, 3))[1][0] for name in names]
     assert contact_sheet(Path("sheets/a.png")) == drawn(np.stack(images))
     assert contents(colours) == before
     cli("data", "info", colours, "--out", "sheets/a.png").refused("sheets/a.png is there already")
@@ -301,7 +301,7 @@ def test_pictures_are_encoded_as_they_were_prepared_for_training(cli, tiny, colo
     prepared = {"size": 16, "crop": 0.6, "fit": "pad"}
     assert cli("train", "folder", "--data", colours, "--out", "run", *flags(tiny, **prepared)).code == 0
     model = load(Path("run"), device="cpu")
-    assert model.preparation == Preparation(16, 3, 0.6, "pad")
+    assert model.preprocessing == Preprocessing(16, 3, 0.6, "pad")
     cli("data", "pack", colours, "packed", "--size", 16, "--crop", 0.6, "--fit", "pad")
     data = open_packed(Path("packed"))
     assert model.data["checksum"] == data.checksum
@@ -310,7 +310,7 @@ def test_pictures_are_encoded_as_they_were_prepared_for_training(cli, tiny, colo
         assert len(file["names"]) == 20
         assert np.array_equal(file["codes"], model.encode(as_tensor(data.train)).numpy())
     avae.load("run", device="cpu").save("model")
-    assert load("model", device="cpu").preparation == model.preparation
+    assert load("model", device="cpu").preprocessing == model.preprocessing
 
 
 def test_a_size_that_no_network_has_is_refused_before_anything_is_packed(cli, colours, tmp_path):

@@ -183,7 +183,7 @@ def test_a_gan_decodes_codes_of_ones_own(name, cli, runs, tmp_path):
     codes, out = model.noise(range(3), 0)["z"], tmp_path / "decoded"
     np.save(tmp_path / "codes.npy", codes.numpy())
     assert cli("decode", runs[name], tmp_path / "codes.npy", "--out", out).code == 0
-    if model.draws_images:
+    if model.is_image_model:
         expected = as_images(model.decode(codes))
         for i in range(3):
             assert np.array_equal(png(out / f"{i:05d}.png"), expected[i, ..., 0])
@@ -334,7 +334,7 @@ def offline(monkeypatch):
     def download(weights, path):
         raise OSError("no network in tests")
 
-    monkeypatch.setattr("avae.evaluation.weights.download", download)
+    monkeypatch.setattr("avae.evaluation.pretrained_weights.download", download)
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from picture_files import encoded, noise
 from PIL import Image
+
+from picture_files import encoded, noise
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ABSURD = 2**32 - 1

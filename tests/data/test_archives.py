@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from picture_files import encoded, folder, link, noise, pictures, tarred, zipped
 
-from avae.data import tarball
-from avae.data.archives import load_content, open_pictures
-from avae.data.decoding import UnreadableError
+from avae.data.images import tar
+from avae.data.images.archives import open_collection, read_bytes
+from avae.data.images.item import UnreadableError
 from avae.errors import UserError
+from picture_files import encoded, folder, link, noise, pictures, tarred, zipped
 
 ODD = b"caf\xe9\x1b[31m\n.png"
 PRINTED = "caf\\xe9\\x1b[31m\\x0a.png"
@@ -28,11 +28,11 @@ FORMATS = {"pax": tarfile.PAX_FORMAT, "gnu": tarfile.GNU_FORMAT, "ustar": tarfil
 def test_reading_goes_on_from_any_position(tmp_path: Path, name: str) -> None:
     files = pictures(["c.png", "a.png", "d.png", "b.png"])
     make: Callable[..., Path] = {"x.zip": zipped, "x": folder}.get(name, tarred)
-    found = open_pictures(make(tmp_path / name, files))
+    found = open_collection(make(tmp_path / name, files))
     order = found.reading_order(found.names)
     assert order == (list(files) if make is tarred else sorted(files))
     for start in range(5):
-        read = [(name, load_content(content)) for name, content in found.read(order[start:])]
+        read = [(name, read_bytes(content)) for name, content in found.read(order[start:])]
         assert read == [(name, files[name]) for name in order[start:]]
 
 
@@ -45,7 +45,7 @@ def test_links_and_the_like_in_archives_are_told(tmp_path: Path) -> None:
         link("notes", "a.png"),
         link("notes.txt", "", tarfile.CHRTYPE),
     ]
-    found = open_pictures(tarred(tmp_path / "x.tar", pictures(["a.png"]), odd))
+    found = open_collection(tarred(tmp_path / "x.tar", pictures(["a.png"]), odd))
     assert found.names == ["a.png"]
     assert [item.name for item in found.rejected] == ["hard.png", "link.png", "pipe.png"]
     assert ["link" in item.reason for item in found.rejected] == [True, True, False]
@@ -58,7 +58,7 @@ def test_links_in_a_zip_are_told(tmp_path: Path) -> None:
             info = zipfile.ZipInfo(name)
             info.external_attr = (kind | 0o777) << 16
             archive.writestr(info, "/etc/passwd")
-    found = open_pictures(source)
+    found = open_collection(source)
     assert found.names == ["a.png"]
     assert [(item.name, "link" in item.reason) for item in found.rejected] == [
         ("link.png", True),
@@ -83,7 +83,7 @@ def test_in_folders_what_is_no_file_is_told_and_never_opened(tmp_path: Path) -> 
     try:
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind("socket.png")
-            found = open_pictures(inside)
+            found = open_collection(inside)
     finally:
         os.chdir(here)
     assert found.names == ["a.png", "file.png"]
@@ -91,7 +91,7 @@ def test_in_folders_what_is_no_file_is_told_and_never_opened(tmp_path: Path) -> 
     assert [item.name for item in found.rejected] == told
     for name in ("pipe.png", "folder.png", "gone.png"):
         with pytest.raises(UnreadableError):
-            load_content(inside / name)
+            read_bytes(inside / name)
 
 
 @pytest.mark.parametrize("name", ["pipe.png", "pipe.zip", "pipe.tar", f"{'a' * 5000}.zip", "\0.zip"])
@@ -99,12 +99,12 @@ def test_what_is_no_file_is_no_source(tmp_path: Path, name: str) -> None:
     if name.startswith("pipe"):
         os.mkfifo(tmp_path / name)
     with pytest.raises(UserError, match="no such file"):
-        open_pictures(tmp_path / name)
+        open_collection(tmp_path / name)
 
 
 def test_of_nothing_but_links_the_reason_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.png: a link"):
-        open_pictures(tarred(tmp_path / "x.tar", {}, [link("a.png", "b.png")]))
+        open_collection(tarred(tmp_path / "x.tar", {}, [link("a.png", "b.png")]))
 
 
 def odd_sources(path: Path) -> list[Path]:
@@ -129,12 +129,12 @@ def odd_sources(path: Path) -> list[Path]:
 
 def test_names_that_are_no_text_can_be_read_and_printed(tmp_path: Path) -> None:
     for source in odd_sources(tmp_path):
-        found = open_pictures(source)
+        found = open_collection(source)
         (name,) = found.names
         assert name.encode().isascii() or source.suffix == ".zip"  # which has a table of 256 letters
         assert name == (PRINTED if source.suffix != ".zip" else PRINTED.replace("\\xe9", "Θ"))
         assert json.loads(json.dumps(name, ensure_ascii=False)) == name
-        assert [load_content(content) for _, content in found.read([name])] == [encoded(noise(4, 4, 3))]
+        assert [read_bytes(content) for _, content in found.read([name])] == [encoded(noise(4, 4, 3))]
 
 
 @pytest.mark.parametrize("name", ["x.zip", "x.tar"])
@@ -144,8 +144,8 @@ def test_of_two_members_of_a_name_the_last_counts(tmp_path: Path, name: str) -> 
         zipped(tmp_path / name, {"a.png": first, "./a.png": last})
     else:
         tarred(tmp_path / name, {"a.png": first, "./a.png": last, "b.png": first}, [link("b.png", "c")])
-    found = open_pictures(tmp_path / name)
-    assert [(n, load_content(content)) for n, content in found.read(found.names)] == [("a.png", last)]
+    found = open_collection(tmp_path / name)
+    assert [(n, read_bytes(content)) for n, content in found.read(found.names)] == [("a.png", last)]
     assert [item.name for item in found.rejected] == ["b.png"] * (name == "x.tar")
 
 
@@ -155,7 +155,7 @@ def test_each_member_of_an_encrypted_zip_is_told(tmp_path: Path) -> None:
     for place in (data.index(b"PK\3\4") + 6, data.index(b"PK\1\2") + 8):
         data[place] |= 1
     source.write_bytes(data)
-    contents = dict(open_pictures(source).read(["a.png", "b.png"]))
+    contents = dict(open_collection(source).read(["a.png", "b.png"]))
     assert isinstance(contents["a.png"], UnreadableError)
     assert "password" in str(contents["a.png"])
     assert isinstance(contents["b.png"], bytes)
@@ -165,7 +165,7 @@ def test_each_member_of_an_encrypted_zip_is_told(tmp_path: Path) -> None:
 def test_archives_inside_are_passed_over(tmp_path: Path, name: str) -> None:
     inner = zipped(tmp_path / "inner.zip", pictures(["b.png"])).read_bytes()
     make: Callable[..., Path] = {"x.zip": zipped, "x": folder}.get(name, tarred)
-    found = open_pictures(make(tmp_path / name, {**pictures(["a.png"]), "inner.zip": inner}))
+    found = open_collection(make(tmp_path / name, {**pictures(["a.png"]), "inner.zip": inner}))
     assert (found.names, found.rejected) == (["a.png"], ())
 
 
@@ -184,7 +184,7 @@ def test_members_are_those_that_tarfile_finds(tmp_path: Path, form: int, mode: s
         archive.addfile(link("folder", "", tarfile.DIRTYPE))
     with tarfile.open(path) as archive:
         expected = [(i.name, i.type, i.offset_data, i.size) for i in archive.getmembers()]
-    assert [(m.name, m.kind, m.start, m.size) for m in tarball.members(path)] == expected
+    assert [(m.name, m.kind, m.start, m.size) for m in tar.members(path)] == expected
 
 
 def test_sparse_members_are_told_and_their_neighbours_read(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_sparse_members_are_told_and_their_neighbours_read(tmp_path: Path) -> No
     modern = tarfile.TarInfo("GNUSparseFile.0/b.png")
     modern.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "b.png"}
     (tmp_path / "x.tar").write_bytes(bytes(header) + more + modern.tobuf(tarfile.PAX_FORMAT) + neighbour)
-    found = open_pictures(tmp_path / "x.tar")
+    found = open_collection(tmp_path / "x.tar")
     assert found.names == ["a.png"]
     assert [item.name for item in found.rejected] == ["b.png", "holes.png"]
 
@@ -207,12 +207,12 @@ def test_a_size_told_beside_the_header_counts(tmp_path: Path) -> None:
     info = tarfile.TarInfo("a.png")
     info.pax_headers = {"size": "5"}
     (tmp_path / "x.tar").write_bytes(info.tobuf(tarfile.PAX_FORMAT) + b"hello" + bytes(507 + 1024))
-    assert [(m.name, m.size) for m in tarball.members(tmp_path / "x.tar")] == [("a.png", 5)]
+    assert [(m.name, m.size) for m in tar.members(tmp_path / "x.tar")] == [("a.png", 5)]
 
 
 def test_hidden_folders_are_not_entered(tmp_path: Path) -> None:
     folder(tmp_path, pictures(["a.png", ".cache/b.png", "b/__MACOSX/c.png", "b/..png"]))
-    assert open_pictures(tmp_path).names == ["a.png"]
+    assert open_collection(tmp_path).names == ["a.png"]
 
 
 def test_a_zip_with_the_directory_of_another_is_damaged(tmp_path: Path) -> None:
@@ -222,4 +222,4 @@ def test_a_zip_with_the_directory_of_another_is_damaged(tmp_path: Path) -> None:
     for size, place in ((2**32 - 2, 0), (0, 2**32 - 2), (46, 7)):
         source.write_bytes(data[: end + 12] + struct.pack("<II", size, place) + data[end + 20 :])
         with pytest.raises(UserError):
-            open_pictures(source)
+            open_collection(source)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avae.data.digits import digits_data
-from avae.data.sources import load_data
+from avae.data.load import load_data
+from avae.data.sources.digits import digits_data
 from avae.data.toy import toy_data, toy_points
 
 MAKER = Path(__file__).parents[2] / "benchmarks" / "make_digits.py"
@@ -47,7 +47,7 @@ def test_toy_points_are_a_function_of_seed_and_stream() -> None:
 def test_toy_data_has_its_counts() -> None:
     data = toy_data()
     assert (data.name, data.train.shape, data.test.shape) == ("toy", (1_000_000, 2), (50_000, 2))
-    assert not data.holds_images
+    assert not data.is_image_data
     assert data.checksum == load_data("toy", 32, 3).checksum != load_data("toy", None, None, seed=1).checksum
 
 
@@ -55,7 +55,7 @@ def test_digits_split_once_and_for_all() -> None:
     data = digits_data()
     assert (data.name, data.train.shape, data.test.shape) == ("digits", (1497, 16, 16, 1), (300, 16, 16, 1))
     assert data.train.dtype == np.uint8
-    assert data.holds_images
+    assert data.is_image_data
     assert data.checksum == digits_data().checksum
     assert data.train.max() == 255
     with np.load(str(files("avae.data") / "digits.npz")) as bundle:

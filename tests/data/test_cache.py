@@ -12,10 +12,10 @@ import pytest
 from filelock import FileLock
 
 from avae.data import cache as caching
-from avae.data.cache import cache_folder, locked
-from avae.data.dataset import DataSet
-from avae.data.locating import Located
-from avae.data.sources import load_data
+from avae.data.cache import cache_folder, folder_lock
+from avae.data.dataset import Dataset
+from avae.data.load import load_data
+from avae.data.sources.resolve import ResolvedSource
 from avae.errors import UserError
 from picture_files import encoded, folder, noise, pictures
 
@@ -31,9 +31,9 @@ def source(tmp_path: Path) -> Path:
 def opened(monkeypatch) -> list[Path]:
     """Collect what is opened to be packed, or to be looked at."""
     seen: list[Path] = []
-    real = Located.open
+    real = ResolvedSource.open
     monkeypatch.setattr(
-        Located, "open", lambda self, *arguments: seen.append(self.files[0]) or real(self, *arguments)
+        ResolvedSource, "open", lambda self, *arguments: seen.append(self.files[0]) or real(self, *arguments)
     )
     return seen
 
@@ -42,7 +42,7 @@ def packed_sets(cache: Path) -> list[str]:
     return sorted(path.parent.name for path in cache.glob("packed/*/*/images.npy"))
 
 
-def same(one: DataSet, other: DataSet) -> bool:
+def same(one: Dataset, other: Dataset) -> bool:
     pixels = np.array_equal(one.train, other.train) and np.array_equal(one.test, other.test)
     return pixels and (one.name, one.checksum, one.preparation, one.rejected) == (
         other.name,
@@ -163,8 +163,8 @@ def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
 
 SCRIPT = """
 import logging, sys
-from avae.data.locating import Located
-from avae.data.sources import load_data
+from avae.data.sources.resolve import Located
+from avae.data.load import load_data
 
 opened, real = [], Located.open
 
@@ -207,13 +207,13 @@ def test_of_two_processes_one_packs_and_the_other_waits(source: Path, tmp_path: 
 def test_a_lock_that_nobody_holds_hinders_nobody(tmp_path: Path, messages) -> None:
     """As a killed process leaves it."""
     for _ in range(2):
-        with locked(tmp_path / "made", tmp_path / "cache"):
+        with folder_lock(tmp_path / "made", tmp_path / "cache"):
             assert messages() == []
     assert list((tmp_path / "cache" / "locks").iterdir()), "the file stays, and the test means something"
 
 
 def test_who_waits_is_told(tmp_path: Path, messages, monkeypatch) -> None:
-    with locked(tmp_path / "made", tmp_path / "cache"):
+    with folder_lock(tmp_path / "made", tmp_path / "cache"):
         (lock,) = (tmp_path / "cache" / "locks").iterdir()
     held = FileLock(lock, thread_local=False)
     held.acquire()
@@ -223,7 +223,7 @@ def test_who_waits_is_told(tmp_path: Path, messages, monkeypatch) -> None:
             held.release()
 
     monkeypatch.setattr(logging.getLogger("avae"), "handlers", [Release()])
-    with locked(tmp_path / "made", tmp_path / "cache"):
+    with folder_lock(tmp_path / "made", tmp_path / "cache"):
         assert messages() == [f"another process is making {tmp_path / 'made'}: waiting for it"]
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picture_files import noise
 
 from avae.data.dataset import as_images, as_tensor, checksum
-from avae.noise import normal_rows
+from avae.rng import normal_rows
+from picture_files import noise
 
 
 def test_images_survive_the_round_trip() -> None:

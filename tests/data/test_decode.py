@@ -10,15 +10,15 @@ import pytest
 from hostile import png
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picture_files import encoded, noise
 from PIL import Image
 
-from avae.data import decoding
-from avae.data.decoding import UnreadableError, decode
-from avae.data.pictures import open_picture
-from avae.data.preparation import Fit, Preparation
-from avae.data.prepared import prepare
+from avae.data.images import decode as decode_module
+from avae.data.images.decode import decode, preprocess
+from avae.data.images.item import UnreadableError
+from avae.data.images.preprocessing import Fit, Preprocessing
+from avae.data.images.read import load_image
 from avae.errors import UserError
+from picture_files import encoded, noise
 
 MODES = {
     "PNG": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
@@ -46,7 +46,7 @@ def files(draw: st.DrawFn) -> bytes:
 @settings(max_examples=100, deadline=None)
 @given(data=files(), size=st.integers(1, 40), channels=st.sampled_from([1, 3]))
 def test_every_mode_and_format_has_the_declared_shape(data: bytes, size: int, channels: int) -> None:
-    image = decode(data, Preparation(size, channels))
+    image = decode(data, Preprocessing(size, channels))
     assert image.shape == (size, size, channels)
     assert image.dtype == np.uint8
 
@@ -58,7 +58,7 @@ def test_every_mode_and_format_has_the_declared_shape(data: bytes, size: int, ch
 )
 def test_arbitrary_bytes_are_refused_as_declared(data: bytes, start: bytes) -> None:
     with warnings.catch_warnings(action="ignore"), pytest.raises(UnreadableError):
-        decode(start + data, Preparation(8, 3))
+        decode(start + data, Preprocessing(8, 3))
 
 
 @settings(max_examples=150, deadline=None)
@@ -71,7 +71,7 @@ def test_damaged_files_decode_or_are_refused(
         damaged[int(place * (len(damaged) - 1))] = value
     try:
         with warnings.catch_warnings(action="ignore"):
-            image = decode(bytes(damaged), Preparation(8, 3))
+            image = decode(bytes(damaged), Preprocessing(8, 3))
     except UnreadableError as error:
         reason = str(error)
     else:
@@ -85,40 +85,40 @@ def test_damaged_files_decode_or_are_refused(
 def test_half_a_file_is_refused(form: str) -> None:
     data = encoded(of_mode("RGB", 40, 40), form)
     with pytest.raises(UnreadableError):
-        decode(data[: len(data) // 2], Preparation(8, 3))
+        decode(data[: len(data) // 2], Preprocessing(8, 3))
 
 
 def test_an_empty_file_and_a_text_are_refused() -> None:
     with pytest.raises(UnreadableError, match="empty"):
-        decode(b"", Preparation(8, 3))
+        decode(b"", Preprocessing(8, 3))
     with pytest.raises(UnreadableError, match="not a PNG"):
-        decode(b"<html>404</html>", Preparation(8, 3))
+        decode(b"<html>404</html>", Preprocessing(8, 3))
 
 
 @pytest.mark.parametrize(("side", "channels"), [(32, 3), (16, 1)])
 def test_a_picture_of_the_size_comes_back_as_it_is(side: int, channels: int) -> None:
     image = noise(side, side, channels)
-    assert np.array_equal(decode(encoded(image.squeeze()), Preparation(side, channels)), image)
+    assert np.array_equal(decode(encoded(image.squeeze()), Preprocessing(side, channels)), image)
 
 
 def test_the_central_square_is_kept() -> None:
     image, turned = noise(20, 51, 3), noise(51, 20, 3)
-    assert np.array_equal(decode(encoded(image), Preparation(20, 3)), image[:, 15:35])
-    assert np.array_equal(decode(encoded(turned), Preparation(20, 3)), turned[15:35])
+    assert np.array_equal(decode(encoded(image), Preprocessing(20, 3)), image[:, 15:35])
+    assert np.array_equal(decode(encoded(turned), Preprocessing(20, 3)), turned[15:35])
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
 def test_reducing_averages_instead_of_skipping(form: str) -> None:
     stripes = np.zeros((512, 512, 3), dtype=np.uint8)
     stripes[:, ::2] = 200
-    assert np.all(np.abs(decode(encoded(stripes, form), Preparation(16, 3)).astype(int) - 100) <= 3)
+    assert np.all(np.abs(decode(encoded(stripes, form), Preprocessing(16, 3)).astype(int) - 100) <= 3)
 
 
 @pytest.mark.parametrize("width", [1024, 1600])
 def test_reducing_a_large_jpeg_in_its_decoder_changes_little(width: int) -> None:
     smooth = Image.fromarray(noise(9, 9, 3)).resize((width, width), Image.Resampling.BICUBIC)
-    whole = decode(encoded(smooth), Preparation(32, 3)).astype(int)
-    assert np.abs(decode(encoded(smooth, "JPEG", quality=95), Preparation(32, 3)) - whole).max() <= 6
+    whole = decode(encoded(smooth), Preprocessing(32, 3)).astype(int)
+    assert np.abs(decode(encoded(smooth, "JPEG", quality=95), Preprocessing(32, 3)) - whole).max() <= 6
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -140,7 +140,7 @@ def test_the_picture_is_set_upright(orientation: int, form: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = Image.fromarray(np.ascontiguousarray(turn(upright)))
-    image = decode(encoded(stored, form, exif=exif), Preparation(32, 3)).astype(int)
+    image = decode(encoded(stored, form, exif=exif), Preprocessing(32, 3)).astype(int)
     for y, x in ((4, 4), (4, 28), (28, 4), (28, 28)):
         assert np.abs(image[y, x] - upright[y, x]).max() < 20
 
@@ -149,20 +149,20 @@ def test_the_picture_is_set_upright(orientation: int, form: str) -> None:
 def test_broken_metadata_spoils_no_pixels() -> None:
     image = noise(16, 16, 3)
     assert np.array_equal(
-        decode(encoded(image, exif=b"Exif\0\0II*\0\xff\xff\xff\xff"), Preparation(16, 3)), image
+        decode(encoded(image, exif=b"Exif\0\0II*\0\xff\xff\xff\xff"), Preprocessing(16, 3)), image
     )
 
 
 def test_sixteen_bits_keep_their_range() -> None:
     levels = np.array([[0, 257 * 100], [128 * 257, 65535]], dtype=np.uint16)
     for form in ("PNG", "TIFF"):
-        image = decode(encoded(Image.fromarray(levels), form), Preparation(2, 1))
+        image = decode(encoded(Image.fromarray(levels), form), Preprocessing(2, 1))
         assert image[..., 0].tolist() == [[0, 100], [128, 255]]
 
 
 def test_floating_point_pixels_are_refused() -> None:
     with pytest.raises(UnreadableError, match="floating-point"):
-        decode(encoded(Image.new("F", (4, 4), 0.5), "TIFF"), Preparation(4, 1))
+        decode(encoded(Image.new("F", (4, 4), 0.5), "TIFF"), Preprocessing(4, 1))
 
 
 def as_ever(data: bytes, size: int, channels: int) -> np.ndarray:
@@ -182,13 +182,13 @@ def test_by_default_pixels_are_those_of_pillow_bit_for_bit(
     form: str, width: int, height: int, channels: int
 ) -> None:
     data = encoded(of_mode("RGB", width, height), form)
-    assert np.array_equal(decode(data, Preparation(16, channels)), as_ever(data, 16, channels))
+    assert np.array_equal(decode(data, Preprocessing(16, channels)), as_ever(data, 16, channels))
 
 
 def test_the_share_to_keep_is_central_and_comes_before_the_square() -> None:
     image = noise(218, 178, 3)
     kept = image[38:180, 18:160]  # 174 of the 218, 142 of the 178, then the square of these
-    assert np.array_equal(decode(encoded(image), Preparation(142, 3, crop=0.8)), kept)
+    assert np.array_equal(decode(encoded(image), Preprocessing(142, 3, crop=0.8)), kept)
 
 
 def test_the_share_is_of_the_upright_picture() -> None:
@@ -196,7 +196,7 @@ def test_the_share_is_of_the_upright_picture() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     stored = encoded(Image.fromarray(np.ascontiguousarray(np.rot90(image, 1))), exif=exif)
-    assert np.array_equal(decode(stored, Preparation(10, 3, crop=0.5)), image[5:15, 15:25])
+    assert np.array_equal(decode(stored, Preprocessing(10, 3, crop=0.5)), image[5:15, 15:25])
 
 
 @pytest.mark.parametrize(("crop", "side"), [(1.0, 190), (0.5, 380), (0.3, 760)])
@@ -204,32 +204,32 @@ def test_a_large_jpeg_leaves_four_pixels_for_one_of_the_part_kept(
     monkeypatch: pytest.MonkeyPatch, crop: float, side: int
 ) -> None:
     sides = []
-    monkeypatch.setattr(decoding, "fit", lambda image, to: sides.append(min(image.size)))
-    decode(encoded(noise(1520, 1600), "JPEG"), Preparation(32, 3, crop))
+    monkeypatch.setattr(decode_module, "crop_and_resize", lambda image, to: sides.append(min(image.size)))
+    decode(encoded(noise(1520, 1600), "JPEG"), Preprocessing(32, 3, crop))
     assert sides == [side]
     assert crop * side >= 4 * 32
 
 
 def test_padding_keeps_the_whole_picture_between_black_borders() -> None:
     image = np.full((10, 30, 3), 200, dtype=np.uint8)
-    padded = decode(encoded(image), Preparation(15, 3, fit="pad"))
+    padded = decode(encoded(image), Preprocessing(15, 3, fit="pad"))
     assert (padded[5:10] == 200).all()
     assert not padded[:5].any()
     assert not padded[10:].any()
-    tall = decode(encoded(image[..., 0].T), Preparation(15, 1, fit="pad"))
+    tall = decode(encoded(image[..., 0].T), Preprocessing(15, 1, fit="pad"))
     assert (tall[:, 5:10] == 200).all()
     assert not tall[:, :5].any()
 
 
 def test_a_transparent_picture_is_white_within_its_borders() -> None:
-    padded = decode(encoded(Image.new("RGBA", (4, 8))), Preparation(8, 3, fit="pad"))
+    padded = decode(encoded(Image.new("RGBA", (4, 8))), Preprocessing(8, 3, fit="pad"))
     assert padded[0, :, 0].tolist() == [0, 0, 255, 255, 255, 255, 0, 0]
 
 
 def test_squashing_keeps_the_whole_picture_in_other_proportions() -> None:
     image = np.zeros((16, 64, 3), dtype=np.uint8)
     image[:, 32:] = 255
-    squashed = decode(encoded(image), Preparation(16, 3, fit="squash"))
+    squashed = decode(encoded(image), Preprocessing(16, 3, fit="squash"))
     assert not squashed[:, :4].any()
     assert (squashed[:, 12:] == 255).all()
 
@@ -238,7 +238,7 @@ def test_squashing_keeps_the_whole_picture_in_other_proportions() -> None:
 @pytest.mark.parametrize(("height", "width"), [(1, 50_000), (50_000, 1), (1, 1), (3, 2000)])
 @pytest.mark.parametrize("crop", [1.0, 0.01])
 def test_any_proportions_fit(fit: Fit, height: int, width: int, crop: float) -> None:
-    image = decode(encoded(np.full((height, width), 99, dtype=np.uint8)), Preparation(8, 3, crop, fit))
+    image = decode(encoded(np.full((height, width), 99, dtype=np.uint8)), Preprocessing(8, 3, crop, fit))
     assert image.shape == (8, 8, 3)
     assert (image == 99).any()
     assert fit == "pad" or (image == 99).all()
@@ -252,27 +252,29 @@ def test_any_proportions_fit(fit: Fit, height: int, width: int, crop: float) -> 
     fit=st.sampled_from(get_args(Fit)),
 )
 def test_every_preparation_has_the_declared_shape(data: bytes, size: int, crop: float, fit: Fit) -> None:
-    assert decode(data, Preparation(size, 1, crop, fit)).shape == (size, size, 1)
+    assert decode(data, Preprocessing(size, 1, crop, fit)).shape == (size, size, 1)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pixels_of_the_size_come_back_as_they_are(channels: int) -> None:
     pixels = noise(8, 8, channels)
-    assert np.shares_memory(prepare(pixels, Preparation(8, channels)), pixels)
-    assert np.array_equal(prepare(noise(8, 8), Preparation(8, 1))[..., 0], noise(8, 8))
+    assert np.shares_memory(preprocess(pixels, Preprocessing(8, channels)), pixels)
+    assert np.array_equal(preprocess(noise(8, 8), Preprocessing(8, 1))[..., 0], noise(8, 8))
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (20, 30, 1), (20, 30, 3), (20, 30, 4)])
-@pytest.mark.parametrize("to", [Preparation(8, 3), Preparation(8, 1, 0.5, "pad"), Preparation(20, 3, 0.9)])
+@pytest.mark.parametrize(
+    "to", [Preprocessing(8, 3), Preprocessing(8, 1, 0.5, "pad"), Preprocessing(20, 3, 0.9)]
+)
 def test_all_that_a_picture_may_come_as_gives_the_same(
-    tmp_path: Path, shape: tuple[int, ...], to: Preparation
+    tmp_path: Path, shape: tuple[int, ...], to: Preprocessing
 ) -> None:
     pixels = noise(*shape)
     image = Image.fromarray(pixels.squeeze())
     (tmp_path / "a.png").write_bytes(encoded(image))
     expected = decode(encoded(image), to)
     for content in (pixels, image, encoded(image), tmp_path / "a.png"):
-        assert np.array_equal(prepare(content, to), expected)
+        assert np.array_equal(preprocess(content, to), expected)
 
 
 @pytest.mark.parametrize(
@@ -291,37 +293,37 @@ def test_all_that_a_picture_may_come_as_gives_the_same(
 )
 def test_what_is_no_picture_is_refused(content: Any) -> None:
     with pytest.raises(UnreadableError):
-        prepare(content, Preparation(8, 3))
+        preprocess(content, Preprocessing(8, 3))
 
 
 def test_cmyk_becomes_the_colour_it_prints() -> None:
     data = encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG")
     assert b"Adobe" in data  # by which its values are known to be inverted
-    assert np.abs(decode(data, Preparation(16, 3)).astype(int) - (255, 0, 0)).max() < 12
+    assert np.abs(decode(data, Preprocessing(16, 3)).astype(int) - (255, 0, 0)).max() < 12
 
 
 def test_a_cmyk_tiff_becomes_the_colour_it_prints() -> None:
-    pixels = decode(encoded(Image.new("CMYK", (4, 4), (0, 255, 255, 0)), "TIFF"), Preparation(4, 3))
+    pixels = decode(encoded(Image.new("CMYK", (4, 4), (0, 255, 255, 0)), "TIFF"), Preprocessing(4, 3))
     assert pixels[0, 0].tolist() == [255, 0, 0]
 
 
 def test_sixteen_bits_of_colour_become_eight() -> None:
     levels = np.array([[[0, 257 * 100, 65535]]], dtype=">u2")
-    image = decode(png(1, 1, levels.tobytes(), bits=16), Preparation(1, 3))
+    image = decode(png(1, 1, levels.tobytes(), bits=16), Preprocessing(1, 3))
     assert image[0, 0].tolist() == [0, 100, 255]
 
 
 @pytest.mark.parametrize(("form", "options"), [("JPEG", {"progressive": True}), ("WEBP", {"quality": 95})])
 def test_lossy_pictures_look_as_they_did(form: str, options: dict[str, Any]) -> None:
     smooth = Image.fromarray(noise(4, 4, 3)).resize((64, 64), Image.Resampling.BICUBIC)
-    image = decode(encoded(smooth, form, **options), Preparation(16, 3)).astype(int)
-    assert np.abs(image - decode(encoded(smooth), Preparation(16, 3))).max() < 25
+    image = decode(encoded(smooth, form, **options), Preprocessing(16, 3)).astype(int)
+    assert np.abs(image - decode(encoded(smooth), Preprocessing(16, 3))).max() < 25
 
 
 def test_grey_with_transparency_shows_white() -> None:
     image = Image.new("LA", (2, 1), (10, 255))
     image.putpixel((1, 0), (10, 0))
-    assert decode(encoded(image), Preparation(2, 1, fit="squash"))[0, :, 0].tolist() == [10, 255]
+    assert decode(encoded(image), Preprocessing(2, 1, fit="squash"))[0, :, 0].tolist() == [10, 255]
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF"])
@@ -329,7 +331,7 @@ def test_transparency_shows_white(form: str) -> None:
     image = Image.new("RGBA", (16, 16), (200, 0, 0, 0))
     image.paste((200, 0, 0, 255), (0, 0, 8, 16))
     pixels = decode(
-        encoded(image, form, **({"lossless": True} if form == "WEBP" else {})), Preparation(16, 3)
+        encoded(image, form, **({"lossless": True} if form == "WEBP" else {})), Preprocessing(16, 3)
     )
     assert pixels[8, 2].tolist() == [200, 0, 0]
     assert pixels[8, 13].tolist() == [255, 255, 255]
@@ -339,7 +341,7 @@ def test_a_transparent_palette_shows_white() -> None:
     image = Image.new("P", (8, 8), 1)
     image.putpalette([0, 0, 0, 10, 20, 30])
     image.paste(0, (0, 0, 4, 8))
-    pixels = decode(encoded(image, transparency=0), Preparation(8, 3))
+    pixels = decode(encoded(image, transparency=0), Preprocessing(8, 3))
     assert pixels[0, 0].tolist() == [255, 255, 255]
     assert pixels[0, 7].tolist() == [10, 20, 30]
 
@@ -349,7 +351,7 @@ def test_the_first_frame_counts(form: str) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "lime")]
     options: dict[str, Any] = {"lossless": True} if form == "WEBP" else {}
     data = encoded(frames[0], form, save_all=True, append_images=frames[1:], **options)
-    assert decode(data, Preparation(8, 3))[0, 0].tolist() == [255, 0, 0]
+    assert decode(data, Preprocessing(8, 3))[0, 0].tolist() == [255, 0, 0]
 
 
 def test_a_transparent_gif_shows_white() -> None:
@@ -359,7 +361,7 @@ def test_a_transparent_gif_shows_white() -> None:
     more = [Image.new("P", (8, 8), number) for number in (0, 1)]
     for frames in ([], more):
         options: dict[str, Any] = {"save_all": True, "append_images": frames} if frames else {}
-        pixels = decode(encoded(image, "GIF", transparency=0, **options), Preparation(8, 3))
+        pixels = decode(encoded(image, "GIF", transparency=0, **options), Preprocessing(8, 3))
         assert (pixels[0, 0].tolist(), pixels[0, 7].tolist()) == ([255, 255, 255], [10, 20, 30])
 
 
@@ -367,7 +369,7 @@ def test_a_transparent_gif_shows_white() -> None:
 def test_a_bomb_is_refused_without_a_warning(side: int) -> None:
     limit = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings(action="error"), pytest.raises(UnreadableError, match=f"{side}x{side}"):
-        decode(png(side, side, b"\0" * 100), Preparation(8, 3))
+        decode(png(side, side, b"\0" * 100), Preprocessing(8, 3))
     assert limit == Image.MAX_IMAGE_PIXELS
 
 
@@ -376,15 +378,15 @@ def test_open_picture_takes_files_and_images(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(encoded(pixels))
     for picture in (path, str(path), Image.fromarray(pixels)):
-        assert np.array_equal(open_picture(picture, Preparation(16, 3)), pixels)
+        assert np.array_equal(load_image(picture, Preprocessing(16, 3)), pixels)
 
 
 def test_open_picture_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(encoded(noise(16, 16, 3))[:100])
     for name in ("bad.png", "missing.png", ""):
         with pytest.raises(UserError) as caught:
-            open_picture(tmp_path / name, Preparation(16, 3))
+            load_image(tmp_path / name, Preprocessing(16, 3))
         assert str(tmp_path / name) in str(caught.value)
         assert "\n" not in str(caught.value)
     with Image.open(tmp_path / "bad.png") as image, pytest.raises(UserError, match="PIL image"):
-        open_picture(image, Preparation(16, 3))
+        load_image(image, Preprocessing(16, 3))

@@ -12,22 +12,23 @@ from hostile import EXIF_BLOCK, bombs, damaged, jpeg_of_scans, jpeg_with, sample
 from hostile_archives import METHODS, broken_ones, lying_zip, odd_headers, sized, tar_with, whole_ones
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from avae.data.images import tar
+from avae.data.images.archives import open_collection, read_bytes
+from avae.data.images.decode import decode, probe
+from avae.data.images.item import UnreadableError
+from avae.data.images.preprocessing import Preprocessing
+from avae.errors import UserError
 from picture_files import pictures
 
-from avae.data import tarball
-from avae.data.archives import load_content, open_pictures
-from avae.data.decoding import UnreadableError, decode, probe
-from avae.data.preparation import Preparation
-from avae.errors import UserError
-
 SAMPLES = samples()
-TO = Preparation(8, 3)
+TO = Preprocessing(8, 3)
 PEAK = """
 import resource, sys
 from pathlib import Path
-from avae.data.archives import load_content, open_pictures
-from avae.data.decoding import UnreadableError, decode
-from avae.data.preparation import Preparation
+from avae.data.images.archives import load_content, open_pictures
+from avae.data.images.decode import UnreadableError, decode
+from avae.data.images.preprocessing import Preparation
 from avae.errors import UserError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in map(Path, sys.argv[1:]):
@@ -49,7 +50,7 @@ def peak(*paths: Path) -> int:
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def outcome(data: bytes, to: Preparation = TO) -> str:
+def outcome(data: bytes, to: Preprocessing = TO) -> str:
     """What comes of a picture, nothing but its shape or a reason: the latter."""
     reason = ""
     with warnings.catch_warnings(action="ignore"):
@@ -64,10 +65,10 @@ def outcome(data: bytes, to: Preparation = TO) -> str:
 
 def contents(path: Path) -> dict[str, bytes]:
     """What can be read of a source."""
-    pictures, found = open_pictures(path), {}
+    pictures, found = open_collection(path), {}
     for name, content in pictures.read(pictures.names):
         if not isinstance(content, UnreadableError):
-            found[name] = load_content(content)
+            found[name] = read_bytes(content)
     return found
 
 
@@ -93,7 +94,7 @@ def test_pictures_written_over_are_read_or_refused(
     for place, new in changes:
         place %= len(out)
         out[place : place + len(new)] = new
-    outcome(bytes(out), Preparation(size, 1, 0.7, fit))
+    outcome(bytes(out), Preprocessing(size, 1, 0.7, fit))
     with warnings.catch_warnings(action="ignore"), suppress(UnreadableError):
         assert probe(bytes(out))[0] > 0
 
@@ -139,14 +140,14 @@ def test_a_zip_that_lies_about_sizes_takes_no_memory(tmp_path: Path) -> None:
 def test_a_tar_of_impossible_headers_is_damaged(tmp_path: Path, name: str, ending: str) -> None:
     source = tar_with(tmp_path / f"x{ending}", pictures(["a.png"]), odd_headers()[name])
     with pytest.raises(UserError, match="damaged archive"):
-        open_pictures(source)
+        open_collection(source)
 
 
 def test_a_tar_whose_names_inflate_takes_no_memory(tmp_path: Path) -> None:
     first = sized("././@LongLink", 400 * 2**20, b"L")
     source = tar_with(tmp_path / "x.tgz", pictures(["a.png"]), first, zeros=400)
     with pytest.raises(UserError, match="damaged archive"):
-        open_pictures(source)
+        open_collection(source)
     assert peak(source) < 50
 
 
@@ -158,9 +159,9 @@ def test_a_tar_that_inflates_without_end_is_refused(
     source = tar_with(tmp_path / "x.tgz", pictures(["a.png"]), first, zeros=64)
     if announced:
         assert list(contents(source)) == ["a.png"]
-    monkeypatch.setattr(tarball, "MIN_LIMIT", 2**20)
+    monkeypatch.setattr(tar, "MIN_LIMIT", 2**20)
     with pytest.raises(UserError, match="200 times"):
-        open_pictures(source)
+        open_collection(source)
 
 
 def test_whole_archives_give_every_good_picture(tmp_path: Path) -> None:

@@ -10,16 +10,15 @@ from pathlib import Path
 import loky
 import numpy as np
 import pytest
-from picture_files import encoded, folder, noise, pictures
 from PIL import Image
 
-from avae.data import workers
-from avae.data.decoding import UnreadableError
-from avae.data.preparation import Preparation
-from avae.data.source import Item, Rejected
-from avae.data.workers import CRASHED, Prepared, prepare_all
+from avae.data.images import workers
+from avae.data.images.item import Item, RejectedImage, UnreadableError
+from avae.data.images.preprocessing import Preprocessing
+from avae.data.images.workers import CRASHED, PreprocessedBatch, preprocess_parallel
+from picture_files import encoded, folder, noise, pictures
 
-TO = Preparation(16, 3)
+TO = Preprocessing(16, 3)
 
 
 class Deadly:
@@ -32,7 +31,7 @@ class Deadly:
 @pytest.fixture
 def together(monkeypatch) -> None:
     """Start the processes after the first batch."""
-    monkeypatch.setattr(workers, "_ALONE_SECONDS", 0)
+    monkeypatch.setattr(workers, "_SERIAL_SECONDS", 0)
 
 
 def items(path: Path, count: int) -> Iterator[Item]:
@@ -52,7 +51,7 @@ def items(path: Path, count: int) -> Iterator[Item]:
         yield Item(row * 3, f"number {row}", kinds[row % len(kinds)])
 
 
-def joined(parts: Iterator[Prepared]) -> tuple[int, list[int], bytes, dict[int, Rejected]]:
+def joined(parts: Iterator[PreprocessedBatch]) -> tuple[int, list[int], bytes, dict[int, RejectedImage]]:
     """Return all that came, in the order in which it did."""
     count, rows, pixels, rejected = 0, [], b"", {}
     for some in parts:
@@ -81,13 +80,13 @@ def children() -> set[str]:
 
 
 def test_many_processes_come_to_what_one_does(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(workers, "_ALONE_SECONDS", float("inf"))
-    alone = joined(prepare_all(items(tmp_path, 1000), TO))
-    monkeypatch.setattr(workers, "_ALONE_SECONDS", 0)
+    monkeypatch.setattr(workers, "_SERIAL_SECONDS", float("inf"))
+    alone = joined(preprocess_parallel(items(tmp_path, 1000), TO))
+    monkeypatch.setattr(workers, "_SERIAL_SECONDS", 0)
     started: list[int] = []
-    processes = workers._processes
-    monkeypatch.setattr(workers, "_processes", lambda count: started.append(count) or processes(count))
-    assert joined(prepare_all(items(tmp_path, 1000), TO)) == alone
+    processes = workers._process_pool
+    monkeypatch.setattr(workers, "_process_pool", lambda count: started.append(count) or processes(count))
+    assert joined(preprocess_parallel(items(tmp_path, 1000), TO)) == alone
     assert started == [loky.cpu_count()]
     assert alone[0] == 1000
     assert alone[1] == sorted(alone[1])
@@ -95,10 +94,10 @@ def test_many_processes_come_to_what_one_does(tmp_path: Path, monkeypatch) -> No
 
 
 def test_few_pictures_start_no_process(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(workers, "_processes", lambda count: pytest.fail("it did"))
-    monkeypatch.setattr(workers, "_ALONE_SECONDS", float("inf"))
-    assert joined(prepare_all(items(tmp_path, 64), TO))[0] == 64
-    assert joined(prepare_all(iter(()), TO))[0] == 0
+    monkeypatch.setattr(workers, "_process_pool", lambda count: pytest.fail("it did"))
+    monkeypatch.setattr(workers, "_SERIAL_SECONDS", float("inf"))
+    assert joined(preprocess_parallel(items(tmp_path, 64), TO))[0] == 64
+    assert joined(preprocess_parallel(iter(()), TO))[0] == 0
 
 
 def test_what_makes_a_process_crash_is_left_out_and_its_neighbours_are_kept(together, monkeypatch) -> None:
@@ -106,22 +105,22 @@ def test_what_makes_a_process_crash_is_left_out_and_its_neighbours_are_kept(toge
     good = [noise(16, 16, 3, seed=row) for row in range(30)]
     deadly = {9, 29}
     items = [Item(row, f"{row}", Deadly() if row in deadly else good[row]) for row in range(30)]
-    count, rows, pixels, rejected = joined(prepare_all(items, TO))
+    count, rows, pixels, rejected = joined(preprocess_parallel(items, TO))
     assert count == 30
     assert rows == [row for row in range(30) if row not in deadly]
     assert pixels == b"".join(good[row].tobytes() for row in rows)
-    assert rejected == {row: Rejected(f"{row}", CRASHED) for row in deadly}
+    assert rejected == {row: RejectedImage(f"{row}", CRASHED) for row in deadly}
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked for in /proc")
 def test_processes_are_gone_afterwards(together, tmp_path: Path) -> None:
-    parts = prepare_all(items(tmp_path, 1000), TO)
+    parts = preprocess_parallel(items(tmp_path, 1000), TO)
     next(parts)
     next(parts)
     assert children()
     parts.close()
     assert not children()
-    for _ in prepare_all(items(tmp_path, 300), TO):
+    for _ in preprocess_parallel(items(tmp_path, 300), TO):
         pass
     assert not children()
 
@@ -134,7 +133,7 @@ def test_processes_are_gone_after_an_error(together, tmp_path: Path) -> None:
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="gone"):
-        joined(prepare_all(broken(), TO))
+        joined(preprocess_parallel(broken(), TO))
     assert not children()
 
 
@@ -149,13 +148,13 @@ def test_what_waits_is_bounded_in_bytes(kind) -> None:
             handed_out += 1
             yield Item(row, "", kind(noise(700, 1000, 3)))
 
-    first = next(prepare_all(large(), TO))
+    first = next(preprocess_parallel(large(), TO))
     assert first.count == handed_out == 2
 
 
 DEAF = """
 import signal
-from avae.data.workers import _processes
+from avae.data.images.workers import _processes
 
 with _processes(2) as pool:
     print(*pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result())
@@ -173,11 +172,11 @@ def test_ctrl_c_is_not_for_the_processes() -> None:
 
 SCRIPT = """
 import sys
-import avae.data.workers
-from avae.data.sources import load_data
+import avae.data.images.workers
+from avae.data.load import load_data
 
 print("started")
-avae.data.workers._ALONE_SECONDS = 0
+avae.data.images.workers._SERIAL_SECONDS = 0
 data = load_data(sys.argv[1], 16, 3)
 print(len(data.train), len(data.test))
 """

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from avae.engine.log import read_stats
-from avae.tensorfile import load_tensors
+from avae.engine.metrics_log import read_stats
+from avae.safetensors_io import load_tensors
 from command_line import as_flags
 
 LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone"]

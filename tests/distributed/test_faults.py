@@ -9,8 +9,8 @@ import pytest
 from jobs import LAUNCHER, SETTINGS, assert_same, finished, job, process_of_rank
 
 import avae
-from avae import liveness
-from avae.tensorfile import load_tensors
+from avae.distributed import heartbeat
+from avae.safetensors_io import load_tensors
 from command_line import as_flags
 
 AVAE = "import avae.cli; avae.cli.main()"
@@ -33,7 +33,7 @@ def checkpoints(run: Path) -> list[Path]:
 def stopped(tmp_path_factory):
     """Stop rank 1 of a job. torchrun takes 30 s to end it; the other tests of this file run meanwhile."""
     run = tmp_path_factory.mktemp("stopped") / "run"
-    script = f"import avae.liveness as l; l.BEAT, l.SILENCE = 0.2, 15; {AVAE}"
+    script = f"import avae.distributed.heartbeat as l; l.BEAT, l.SILENCE = 0.2, 15; {AVAE}"
     with job(TWO, script, "train", "toy", f"--out={run}", *ENDLESS, "--checkpoint-every=10") as started:
         wait_for(started, lambda: checkpoints(run))
         os.kill(process_of_rank(1, started.pid), signal.SIGSTOP)
@@ -41,11 +41,11 @@ def stopped(tmp_path_factory):
 
 
 def test_a_process_has_time_to_fall_silent_and_torchrun_to_end_it_within_a_minute():
-    assert liveness.BEAT * liveness.SILENCE + 30 < 60
+    assert heartbeat.HEARTBEAT_SECONDS * heartbeat.MAX_MISSED + 30 < 60
 
 
 def test_who_loses_the_launcher_ends_and_says_so(tmp_path):
-    script = f"import avae.liveness as l; l.BEAT, l.SILENCE = 0.2, 15; {AVAE}"
+    script = f"import avae.distributed.heartbeat as l; l.BEAT, l.SILENCE = 0.2, 15; {AVAE}"
     run = tmp_path / "run"
     with job(TWO, script, "train", "toy", f"--out={run}", *ENDLESS, "--checkpoint-every=10") as started:
         wait_for(started, lambda: checkpoints(run))
@@ -58,8 +58,8 @@ def test_who_is_busy_for_longer_than_others_may_be_silent_is_not_taken_for_dead(
     """As rank 0, when it measures; and rank 1 comes to the end late."""
     script = f"""
 import time
-import avae.liveness, avae.runs.train as t
-avae.liveness.BEAT, avae.liveness.SILENCE = 0.2, 15
+import avae.distributed.heartbeat, avae.training.train as t
+avae.distributed.heartbeat.HEARTBEAT_SECONDS, avae.distributed.heartbeat.MAX_MISSED = 0.2, 15
 t.Training.evaluate = lambda self, step: (time.sleep(4 * (t.rank() == 0)), t.barrier())
 fit = t.fit
 t.fit = lambda spec, start: (fit(spec, start), time.sleep(4 * (t.rank() == 1)))[0]
@@ -78,8 +78,8 @@ def test_a_job_restarts_itself_after_a_kill_and_ends_as_one_left_alone(tmp_path)
     avae.train("toy", out=str(tmp_path / "alone"), **settings)
     script = f"""
 import os, signal
-import avae.distributed as t
-from avae.runs.draws import Draws
+import avae.distributed.processes as t
+from avae.training.batches import Draws
 batches, first = Draws.micro_batches, os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
 def deadly(self, step, phase):
     if step == 12 and t.rank() == 1 and first:

@@ -13,7 +13,7 @@ import pytest
 from jobs import LAUNCHER, SETTINGS, STEPS, assert_same, failed, job, process_of_rank, torchrun
 
 import avae
-from avae.engine.log import read_stats
+from avae.engine.metrics_log import read_stats
 from command_line import as_flags
 
 FRAMEWORKS = {

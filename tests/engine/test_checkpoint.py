@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from avae.engine.checkpoint import Checkpoints
-from avae.engine.optimizers import OptimizerState, Rates, adams
+from avae.engine.checkpoint import CheckpointManager
+from avae.engine.optimizers import AdamSettings, OptimizerState, make_optimizers
 from avae.errors import UserError
-from avae.tensorfile import load_tensors, save_tensors
+from avae.safetensors_io import load_tensors, save_tensors
 
 
 class Scaled(nn.Module):
@@ -24,11 +24,11 @@ class Made:
 
     def __init__(self, folder):
         self.networks = {"trained": Scaled(), "never_stepped": Scaled()}
-        self.optimizers = adams(self.networks, Rates(0.1))
+        self.optimizers = make_optimizers(self.networks, AdamSettings(0.1))
         objects = {f"network.{name}": network for name, network in self.networks.items()}
         for name, optimizer in self.optimizers.items():
             objects[f"optimizer.{name}"] = OptimizerState(self.networks[name], optimizer)
-        self.checkpoints, self.folder = Checkpoints(folder, objects), folder
+        self.checkpoints, self.folder = CheckpointManager(folder, objects), folder
 
     def step(self):
         network = self.networks["trained"]

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from avae.engine.checkpoint import Checkpoints
-from avae.engine.ema import averages
-from avae.engine.log import Means, read_stats
-from avae.engine.loop import LoopSpec, Schedule, fit
+from avae.engine.checkpoint import CheckpointManager
+from avae.engine.loop import LoopSpec, Schedule, train_loop
+from avae.engine.metrics_log import RunningMeans, read_stats
+from avae.engine.optimizers import make_ema
 from avae.engine.step import Phase, gradients, training_step
 
 
@@ -37,8 +37,8 @@ def _spec(tmp_path, network, saved, log_every=2, learning_rate=lambda step: 0.5*
         learning_rate=learning_rate,
         save=lambda step, healthy: saved.append((step, network.w.item())),
         evaluate=lambda step: None,
-        checkpoints=Checkpoints(tmp_path / "state", {}),
-        means=Means(),
+        checkpoints=CheckpointManager(tmp_path / "state", {}),
+        means=RunningMeans(),
         schedule=Schedule(steps=6, batch_size=1, log_every=log_every, checkpoint_every=4),
         on_collapse="stop",
         folder=tmp_path,
@@ -48,22 +48,22 @@ def _spec(tmp_path, network, saved, log_every=2, learning_rate=lambda step: 0.5*
 
 def test_each_step_uses_its_own_learning_rate_and_checkpoints_fall_due(tmp_path):
     saved = []
-    outcome = fit(_spec(tmp_path, OneWeight(), saved), 0)
+    outcome = train_loop(_spec(tmp_path, OneWeight(), saved), 0)
     assert outcome.step == 6
     assert saved == [(4, -(2 - 0.5**3)), (6, -(2 - 0.5**5))]
 
 
 def test_starting_late_goes_on_with_the_later_rates(tmp_path):
     saved = []
-    fit(_spec(tmp_path, OneWeight(), saved), 4)
+    train_loop(_spec(tmp_path, OneWeight(), saved), 4)
     assert saved == [(6, -(0.5**4 + 0.5**5))]
 
 
 def test_the_average_has_the_half_life_asked_for(tmp_path):
     """avg <- a avg + (1 - a) w with a = 2^(-batch / half-life), w moving by one at every step."""
     network = OneWeight()
-    average = averages({"net": network}, ["net"], half_life=2, batch_size=1)
-    fit(_spec(tmp_path, network, [], averages=average, learning_rate=lambda step: 1.0), 0)
+    average = make_ema({"net": network}, ["net"], half_life=2, batch_size=1)
+    train_loop(_spec(tmp_path, network, [], averages=average, learning_rate=lambda step: 1.0), 0)
     a, expected = 0.5**0.5, -1.0
     for w in range(2, 7):
         expected = a * expected + (1 - a) * -w
@@ -71,8 +71,8 @@ def test_the_average_has_the_half_life_asked_for(tmp_path):
 
 
 def test_plain_lines_tell_step_time_left_and_terms(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("avae.engine.log.PLAIN_SECONDS", 0.0)
-    fit(_spec(tmp_path, OneWeight(), []), 0)
+    monkeypatch.setattr("avae.engine.progress.PLAIN_SECONDS", 0.0)
+    train_loop(_spec(tmp_path, OneWeight(), []), 0)
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(",")[0] for line in lines] == [f"one weight: step {n}/6" for n in (2, 4, 6)]
     assert "left" in lines[0]
@@ -83,12 +83,12 @@ def test_plain_lines_tell_step_time_left_and_terms(tmp_path, capsys, monkeypatch
 def test_the_first_step_which_may_compile_does_not_count_as_slow(tmp_path, monkeypatch):
     """Nor is there a speed after it alone."""
     now = [0.0]
-    monkeypatch.setattr("avae.engine.log.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("avae.engine.metrics_log.time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def slow_at_first(*arguments):
         now[0] += 0.5 if now[0] else 100
         return gradients(*arguments)
 
-    fit(_spec(tmp_path, OneWeight(), [], differentiate=slow_at_first, log_every=1), 0)
+    train_loop(_spec(tmp_path, OneWeight(), [], differentiate=slow_at_first, log_every=1), 0)
     speeds = [line["images_per_second"] for line in read_stats(tmp_path / "stats.jsonl")]
     assert speeds == [0, 2, 2, 2, 2, 2]

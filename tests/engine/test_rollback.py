@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from avae.engine.checkpoint import Checkpoints
-from avae.engine.ema import averages
-from avae.engine.log import Means, read_stats
-from avae.engine.loop import LoopSpec, Schedule, fit
-from avae.engine.optimizers import OptimizerState, Rates, adams
-from avae.engine.sentinel import CollapseError, Sign
+from avae.engine.checkpoint import CheckpointManager
+from avae.engine.collapse import CollapseError, CollapseRule
+from avae.engine.loop import LoopSpec, Schedule, train_loop
+from avae.engine.metrics_log import RunningMeans, read_stats
+from avae.engine.optimizers import AdamSettings, OptimizerState, make_ema, make_optimizers
 from avae.engine.step import Phase, training_step
-from avae.tensorfile import load_tensors
+from avae.safetensors_io import load_tensors
 from kill import Killed, die_before
 
 
@@ -37,26 +36,26 @@ class Game:
         self.folder, self.network = folder, OneWeight()
         self.batches = batches or (lambda step, phase: [batch(False)])
         networks = {"net": self.network}
-        optimizers, average = adams(networks, Rates(1.0)), averages(networks, ["net"], 4, 1)
-        means = Means()
+        optimizers, average = make_optimizers(networks, AdamSettings(1.0)), make_ema(networks, ["net"], 4, 1)
+        means = RunningMeans()
         objects = {
             "network.net": self.network,
             "average.net": average["net"],
             "optimizer.net": OptimizerState(self.network, optimizers["net"]),
             "means": means,
         }
-        self.checkpoints = Checkpoints(folder / "state", objects)
+        self.checkpoints = CheckpointManager(folder / "state", objects)
         step = partial(
             training_step,
             phases=[Phase("main", self.losses, networks)],
             optimizers=optimizers,
             batches=lambda step, phase: self.batches(step, phase),
-            learning_rate=lambda step: self.checkpoints.rate,
+            learning_rate=lambda step: self.checkpoints.learning_rate_scale,
             averages=average,
         )
         self.spec = LoopSpec(
             step=step,
-            learning_rate=lambda step: self.checkpoints.rate,
+            learning_rate=lambda step: self.checkpoints.learning_rate_scale,
             save=self.checkpoints.save,
             evaluate=lambda step: None,
             checkpoints=self.checkpoints,
@@ -71,7 +70,7 @@ class Game:
         return {"net": -self.network.w * x.sum()}, {"critic": (9.4 - self.network.w).clamp(min=0)}
 
     def run(self):
-        return fit(self.spec, self.checkpoints.restore())
+        return train_loop(self.spec, self.checkpoints.restore())
 
     @property
     def stats(self):
@@ -97,7 +96,9 @@ class Game:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr("avae.engine.sentinel.SIGNS", (Sign("critic", "critic loss", 4, least=0.01),))
+    monkeypatch.setattr(
+        "avae.engine.collapse.COLLAPSE_RULES", (CollapseRule("critic", "critic loss", 4, least=0.01),)
+    )
 
 
 def test_by_default_it_stops_and_names_step_checkpoint_and_remedies(tmp_path):
@@ -117,7 +118,7 @@ def test_by_default_it_stops_and_names_step_checkpoint_and_remedies(tmp_path):
 
 
 def test_ignored_it_goes_on_and_says_so(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("avae.engine.log.PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr("avae.engine.progress.PLAIN_SECONDS", 0.0)
     game = Game(tmp_path, on_collapse="ignore")
     assert game.run().step == 19
     assert game.network.w.item() == pytest.approx(19)
@@ -151,7 +152,7 @@ def test_optimizers_and_averages_go_back_too(tmp_path):
     with pytest.raises(CollapseError) as stopped:
         game.run()
     assert int(game.checkpoints._tensors()["optimizer.net.w.step"]) == 14
-    assert game.checkpoints.go_back(stopped.value) == 8
+    assert game.checkpoints.roll_back(stopped.value) == 8
     held, saved = game.checkpoints._tensors(), load_tensors(tmp_path / "state/step-00000008.safetensors")[0]
     assert int(held["optimizer.net.w.step"]) == int(held["average.net.n_averaged"]) == 8
     assert held.keys() == saved.keys()

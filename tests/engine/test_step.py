@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from avae.engine.optimizers import Rates, adams, set_learning_rate
-from avae.engine.step import Phase, apply, gradients, mean_gradients, training_step
+from avae.engine.optimizers import AdamSettings, make_optimizers, set_learning_rate
+from avae.engine.step import Phase, apply_gradients, gradients, mean_gradients, training_step
 from avae.frameworks import AVAE
 from avae.networks.dcgan import Down, Up
 from avae.networks.gaussian import GaussianEncoder
@@ -73,7 +73,7 @@ def test_a_parameter_without_gradient_is_an_error_in_main_and_left_alone_elsewhe
     with pytest.raises(RuntimeError, match="to not have been used"):
         gradients(Phase("main", losses, networks), torch.zeros(1, 2), {})
     bias = networks["a"].bias.detach().clone()
-    optimizers = adams(networks, Rates(0.1))
+    optimizers = make_optimizers(networks, AdamSettings(0.1))
     phases = [Phase("other", losses, networks)]
     training_step(0, phases, optimizers, lambda step, phase: [(torch.zeros(1, 2), {})])
     assert torch.equal(networks["a"].bias, bias)
@@ -98,9 +98,9 @@ def test_a_gradient_of_another_layout_moves_each_weight_by_its_own():
     networks = {"a": nn.ParameterList([weight])}
     signs = torch.tensor([[1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])
     for grad in (signs, signs.t().contiguous().t(), signs[:, :1].expand(3, 2)):
-        optimizers = adams(networks, Rates(0.1))
+        optimizers = make_optimizers(networks, AdamSettings(0.1))
         before = networks["a"][0].detach().clone()
-        apply({"a": (grad,)}, networks, optimizers)
+        apply_gradients({"a": (grad,)}, networks, optimizers)
         # Adam's first step is the learning rate against the sign.
         torch.testing.assert_close(networks["a"][0] - before, -0.1 * grad)
 
@@ -116,7 +116,7 @@ def test_phases_run_when_they_are_due(networks):
         return run
 
     phases = [Phase("main", losses("main"), networks), Phase("lazy", losses("lazy"), networks, every=3)]
-    optimizers = adams(networks, Rates(0.1))
+    optimizers = make_optimizers(networks, AdamSettings(0.1))
     for step in range(4):
         terms = training_step(step, phases, optimizers, lambda step, phase: [(torch.zeros(1, 2), {})])
     assert ran == ["main", "lazy", "main", "main", "main", "lazy"]
@@ -124,7 +124,7 @@ def test_phases_run_when_they_are_due(networks):
 
 
 def test_learning_rates_keep_their_multiplier(networks):
-    optimizers = adams(networks, Rates(0.1, multipliers={"bias": 5.0}))
+    optimizers = make_optimizers(networks, AdamSettings(0.1, multipliers={"bias": 5.0}))
     set_learning_rate(optimizers, 0.5)
     rates = sorted(group["lr"] for group in optimizers["a"].param_groups)
     assert rates == pytest.approx([0.05, 0.25])

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from avae.evaluation.features import Extractor
-from avae.evaluation.weights import checksum_of
+from avae.evaluation.features import FeatureExtractor
+from avae.evaluation.pretrained_weights import state_dict_checksum
 
 
 class Projection(nn.Module):
@@ -23,10 +23,12 @@ class Projection(nn.Module):
         return images.flatten(1) @ self.weights
 
 
-def projection(**how: int) -> Extractor:
+def projection(**how: int) -> FeatureExtractor:
     """Open a projection as features."""
     module = Projection(**how)
-    return Extractor("projection", checksum_of(module.state_dict()), module, torch.device("cpu"))
+    return FeatureExtractor(
+        "projection", state_dict_checksum(module.state_dict()), module, torch.device("cpu")
+    )
 
 
 def random_weights(network: nn.Module, seed: int = 0) -> dict[str, Tensor]:

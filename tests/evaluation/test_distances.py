@@ -7,16 +7,16 @@ import pytest
 import torch
 from made_features import projection
 
-from avae.data.digits import digits_data
+from avae.data.sources.digits import digits_data
 from avae.evaluation.distances import (
-    Moments,
-    Statistics,
+    FeatureMoments,
+    RunningMoments,
     frechet_distance,
     kernel_distance,
     precision_recall,
     statistics_of,
 )
-from avae.evaluation.features import features_of
+from avae.evaluation.features import extract_features
 
 RANDOM = np.random.default_rng(0)
 
@@ -38,15 +38,15 @@ def test_a_known_shift_and_scaling_give_the_analytic_frechet_distance():
 
 def test_scales_that_differ_by_dimension():
     """Diagonal Gaussians: sum of (m - m')^2 + (s - s')^2."""
-    a = Statistics(np.zeros(3), np.diag([1.0, 4.0, 0.0]), 10)
-    b = Statistics(np.array([1.0, 0, 2]), np.diag([9.0, 1.0, 4.0]), 10)
+    a = FeatureMoments(np.zeros(3), np.diag([1.0, 4.0, 0.0]), 10)
+    b = FeatureMoments(np.array([1.0, 0, 2]), np.diag([9.0, 1.0, 4.0]), 10)
     assert frechet_distance(a, b) == pytest.approx((1 + 4) + (4 + 1 + 4))
 
 
 def test_two_halves_of_one_set_are_as_far_apart_as_chance_has_it():
     """As two samples of a Gaussian with the set's own moments are, in the mean; far less than another set."""
     images = torch.from_numpy(digits_data().train).permute(0, 3, 1, 2) / 127.5 - 1
-    features = features_of(projection(), [images])
+    features = extract_features(projection(), [images])
     order = RANDOM.permutation(len(features))
     half = len(features) // 2
     halves = [statistics_of(features[part]) for part in (order[:half], order[half:])]
@@ -58,14 +58,14 @@ def test_two_halves_of_one_set_are_as_far_apart_as_chance_has_it():
     ]
     found = frechet_distance(*halves)
     assert 0.4 * np.mean(chance) < found < 2.5 * np.mean(chance)
-    upside_down = statistics_of(features_of(projection(), [images.flip(2)]))
+    upside_down = statistics_of(extract_features(projection(), [images.flip(2)]))
     assert frechet_distance(whole, upside_down) > 5 * found
 
 
 def test_order_and_division_make_no_difference():
     x = gaussian(1000) * 5 + 100
     expected = np.cov(x, rowvar=False)
-    moments = Moments()
+    moments = RunningMoments()
     for part in np.array_split(RANDOM.permutation(x), [1, 7, 300]):
         moments.add(part)
     found = moments.statistics()

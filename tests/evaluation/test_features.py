@@ -14,8 +14,8 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from avae.console import Progress
 from avae.errors import UserError
 from avae.evaluation.distances import frechet_distance, kernel_distance, statistics_of
-from avae.evaluation.features import features_of, open_features
-from avae.evaluation.weights import MissingWeightsError, checksum_of
+from avae.evaluation.features import extract_features, open_features
+from avae.evaluation.pretrained_weights import MissingWeightsError, state_dict_checksum
 
 FEW = 4
 
@@ -63,7 +63,7 @@ def test_fid_and_kid_in_inception_features_are_those_of_torch_fidelity(inception
         verbose=False,
     )
     extractor = open_features("inception", inception, "cpu")
-    ours = [features_of(extractor, [images / 127.5 - 1]) for images in (noise, smooth)]
+    ours = [extract_features(extractor, [images / 127.5 - 1]) for images in (noise, smooth)]
     assert ours[0].shape == (FEW, 2048)
     fid = frechet_distance(*map(statistics_of, ours))
     assert fid > 0
@@ -121,7 +121,7 @@ def test_weights_that_cannot_be_had_are_named_with_where_to_put_them(tmp_path, m
     def offline(weights, path):
         raise OSError("no network")
 
-    monkeypatch.setattr("avae.evaluation.weights.download", offline)
+    monkeypatch.setattr("avae.evaluation.pretrained_weights.download", offline)
     with pytest.raises(MissingWeightsError) as missing:
         open_features("inception", None, "cpu", tmp_path)
     for words in ("no network", "https://", str(tmp_path / "weights"), "--inception-weights FILE"):
@@ -180,10 +180,10 @@ def own(tmp_path):
 def test_features_of_ones_own(own, monkeypatch):
     extractor = open_features(f"{own}:Means", None, "cpu")
     assert extractor.name == "own:Means"
-    assert extractor.checksum == checksum_of({"scale": torch.tensor(2.0)})
+    assert extractor.checksum == state_dict_checksum({"scale": torch.tensor(2.0)})
     images = torch.zeros(2, 3, 8, 8)
     images[1, 2] = 1
-    assert features_of(extractor, [images]) == pytest.approx(
+    assert extract_features(extractor, [images]) == pytest.approx(
         np.array([[0.0, 0, 0], [0, 0, 2]]), abs=2 * 1.01 / 127.5
     )
     monkeypatch.syspath_prepend(own.parent)
@@ -216,7 +216,7 @@ def test_a_spec_that_names_no_module_is_refused(spec, words, own):
 )
 def test_a_module_that_gives_no_features_is_refused(attribute, words, own):
     with pytest.raises(UserError, match=words):
-        features_of(open_features(f"{own}:{attribute}", None, "cpu"), [torch.zeros(2, 3, 8, 8)])
+        extract_features(open_features(f"{own}:{attribute}", None, "cpu"), [torch.zeros(2, 3, 8, 8)])
 
 
 def test_what_a_module_keeps_beside_tensors_is_no_weight(own):
@@ -227,12 +227,12 @@ def test_what_a_module_keeps_beside_tensors_is_no_weight(own):
 def test_how_images_are_divided_makes_no_difference():
     images = torch.rand(300, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     extractor = projection()
-    whole = features_of(extractor, [images])
+    whole = extract_features(extractor, [images])
     assert whole.dtype == np.float64
     for size in (1, 7, 64, 150):
         done: list[int] = []
         progress = Progress(lambda count, total, done=done: done.append(count))
-        assert np.array_equal(features_of(extractor, images.split(size), progress), whole)
+        assert np.array_equal(extract_features(extractor, images.split(size), progress), whole)
         assert done[-1] == 300
     assert max(extractor.module.seen) == 64
 
@@ -240,11 +240,11 @@ def test_how_images_are_divided_makes_no_difference():
 def test_images_are_rounded_to_8_bits_and_grey_ones_repeated():
     levels = torch.randint(0, 256, (5, 1, 16, 16), generator=torch.Generator().manual_seed(0))
     images = levels / 127.5 - 1
-    expected = features_of(projection(), [images.expand(-1, 3, -1, -1)])
-    assert np.array_equal(features_of(projection(), [images]), expected)
-    assert np.array_equal(features_of(projection(), [images + 0.4 / 127.5]), expected)
-    assert not np.array_equal(features_of(projection(), [images + 0.6 / 127.5]), expected)
+    expected = extract_features(projection(), [images.expand(-1, 3, -1, -1)])
+    assert np.array_equal(extract_features(projection(), [images]), expected)
+    assert np.array_equal(extract_features(projection(), [images + 0.4 / 127.5]), expected)
+    assert not np.array_equal(extract_features(projection(), [images + 0.6 / 127.5]), expected)
     beyond = torch.full((1, 3, 16, 16), 1.5)
     assert np.array_equal(
-        features_of(projection(), [beyond]), features_of(projection(), [beyond.clamp(max=1)])
+        extract_features(projection(), [beyond]), extract_features(projection(), [beyond.clamp(max=1)])
     )

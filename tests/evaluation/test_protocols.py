@@ -11,11 +11,11 @@ from made_features import projection
 import avae
 from avae.console import Progress
 from avae.data.dataset import as_tensor
-from avae.data.digits import digits_data
+from avae.data.sources.digits import digits_data
 from avae.errors import UserError
+from avae.evaluate_model import evaluate, evaluated_model
 from avae.evaluation.protocol import PROTOCOLS
-from avae.noise import row_ranges
-from avae.runs.measure import evaluate, subject_of
+from avae.rng import row_chunks
 
 DATA = digits_data()
 MANY = 100
@@ -43,7 +43,7 @@ def cache(tmp_path_factory, monkeypatch):
 def test_paper_normalises_by_batches_of_64_the_last_of_which_reaches_back(runs):
     model = load(runs, "vae")
     x = as_tensor(DATA.test[:MANY])
-    subject = subject_of(model, 0, PROTOCOLS["paper"])
+    subject = evaluated_model(model, 0, PROTOCOLS["paper"])
     assert list(subject.reconstruct) == ["decoder_sampled"]
     with torch.inference_mode():
         found = subject.reconstruct["decoder_sampled"](x, range(MANY))
@@ -59,7 +59,7 @@ def test_paper_normalises_by_batches_of_64_the_last_of_which_reaches_back(runs):
 
 def test_standard_gives_an_image_one_code_whatever_comes_with_it(runs):
     model = load(runs, "vae")
-    subject = subject_of(model, 0)
+    subject = evaluated_model(model, 0)
     x = as_tensor(DATA.test[:MANY])
     with torch.inference_mode():
         torch.testing.assert_close(subject.encode(x)[3:9], subject.encode(x[3:9]), rtol=0, atol=1e-5)
@@ -101,7 +101,7 @@ def test_paper_shuffles_what_folders_hold_class_by_class(runs):
     model = load(runs, "vae")
     order = DATA.test.mean((1, 2, 3)).argsort()
     by_brightness = replace(DATA, test=DATA.test[order])
-    items = subject_of(model, 0, PROTOCOLS["paper"]).reconstruct["decoder_sampled"]
+    items = evaluated_model(model, 0, PROTOCOLS["paper"]).reconstruct["decoder_sampled"]
     with torch.inference_mode():
         x = as_tensor(by_brightness.test)
         unshuffled = float((items(x, range(len(x))) - x).square().mean())
@@ -115,7 +115,7 @@ def test_figures_do_not_depend_on_how_rows_are_divided(runs, monkeypatch):
     expected = figures(model)
     for room in ("images", "samples", "codes"):
         monkeypatch.setattr(
-            f"avae.evaluation.{room}.row_ranges", lambda count, **how: row_ranges(count, 7, **how)
+            f"avae.evaluation.{room}.row_ranges", lambda count, **how: row_chunks(count, 7, **how)
         )
     found = figures(model)
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
@@ -126,7 +126,7 @@ def test_paper_does_not_depend_on_how_rows_are_divided_into_whole_batches(runs, 
     expected = figures(model, samples=200, protocol="paper")
     for room in ("images", "samples", "codes"):
         monkeypatch.setattr(
-            f"avae.evaluation.{room}.row_ranges", lambda count, **how: row_ranges(count, 64, **how)
+            f"avae.evaluation.{room}.row_ranges", lambda count, **how: row_chunks(count, 64, **how)
         )
     found = figures(model, samples=200, protocol="paper")
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
@@ -220,7 +220,7 @@ def test_progress_ends_where_it_should(runs):
 
 @pytest.mark.parametrize("count", [1, 5, 63, 64, 100, 255, 256, 300, 511, 512, 1000])
 def test_rows_are_divided_into_ranges_that_fill_a_batch(count):
-    ranges = list(row_ranges(count, merge_rest=True))
+    ranges = list(row_chunks(count, merge_rest=True))
     assert [row for rows in ranges for row in rows] == list(range(count))
     assert all(len(rows) >= min(count, 256) for rows in ranges)
     assert max(map(len, ranges)) < 512

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from avae.evaluation.codes import code_metrics
-from avae.evaluation.images import image_metrics
-from avae.evaluation.points import point_metrics
-from avae.evaluation.protocol import PROTOCOLS, result
-from avae.evaluation.samples import sample_metrics
-from avae.evaluation.subject import Subject
+from avae.evaluation.evaluated_model import EvaluatedModel
+from avae.evaluation.latent_metrics import code_metrics
+from avae.evaluation.point_metrics import point_metrics
+from avae.evaluation.protocol import PROTOCOLS, build_result
+from avae.evaluation.reconstruction_metrics import image_metrics
+from avae.evaluation.sample_metrics import sample_metrics
 from avae.evaluation.unavailable import Unavailable
-from avae.noise import normal_rows
+from avae.rng import normal_rows
 
 D = 2
 BLIND, NO_SIGMA = Unavailable("it is blind"), Unavailable("no sigma")
@@ -22,7 +22,7 @@ BLIND, NO_SIGMA = Unavailable("it is blind"), Unavailable("no sigma")
 
 def _subject(sigma, **reconstruct):
     """A model that draws its codes as they are."""
-    return Subject(
+    return EvaluatedModel(
         reconstruct=reconstruct,
         default=next(iter(reconstruct)),
         encode=lambda x: x,
@@ -60,7 +60,7 @@ def test_images_with_what_was_not_to_be_had():
 
 
 def test_points_without_reconstructions_still_have_samples(monkeypatch):
-    monkeypatch.setattr("avae.evaluation.points.SAMPLES", 300)
+    monkeypatch.setattr("avae.evaluation.point_metrics.SAMPLES", 300)
     points = np.random.default_rng(0).normal(size=(400, D)).astype(np.float32)
     found = dict(point_metrics(_subject(NO_SIGMA, blind=BLIND), points, points[:50], points))
     reasons = {name for name, value in found.items() if isinstance(value, Unavailable)}
@@ -98,7 +98,7 @@ def test_codes_without_an_encoder():
 
 def test_in_a_result_they_are_null_and_the_reasons_stand_beside():
     figures = [("a", 1.5), ("b", BLIND), ("c", math.inf), ("d", math.nan), ("e", 0.0)]
-    found = result(PROTOCOLS["standard"], figures, {"seed": 3})
+    found = build_result(PROTOCOLS["standard"], figures, {"seed": 3})
     assert found["metrics"] == {"a": 1.5, "b": None, "c": None, "d": None, "e": 0.0}
     assert found["reasons"] == {"b": "it is blind", "c": "it is inf", "d": "it is nan"}
     assert found["seed"] == 3

@@ -10,11 +10,11 @@ from PIL import Image
 from torch.testing import assert_close
 
 import avae
-from avae.data.dataset import as_images, as_tensor, spread
-from avae.figures.panels import CELL, GAP
-from avae.figures.toy import REACH, manifolds
-from avae.figures.trained import open_runs, short_names
-from avae.runs.reading import load_for
+from avae.data.dataset import as_images, as_tensor, evenly_spaced
+from avae.figures.figure6_toy import REACH, manifolds
+from avae.figures.image_grid import CELL, GAP
+from avae.figures.loaded_runs import open_runs, short_names
+from avae.load_data import load_dataset_for
 from avae.visualize.grid import mosaic
 
 ENCODERS = ["vae", "vaegan", "bigan", "avae"]
@@ -79,7 +79,7 @@ def test_the_manifolds_of_figure_6_are_the_networks_of_the_same_codes(runs, with
     with torch.no_grad():
         framework.encoder.log_sigma.fill_(-0.7)
         scale = (1 - torch.tensor(-1.4).exp()).sqrt()
-        data = load_for(run.model, "toy")
+        data = load_dataset_for(run.model, "toy")
         shown = manifolds(run, data.test, seed=0)
         codes = torch.from_numpy(shown.codes)[:, None]
         assert (shown.codes[0], shown.codes[-1]) == (-REACH, REACH)
@@ -108,7 +108,7 @@ def test_figure_7_shows_each_runs_own_reconstructions(cli, runs, tmp_path):
     for title in ("| VAE,", "| VAE/GAN,", "| BiGAN,", "| AVAE ξ b,"):
         assert title in caption
     models = [avae.load(run, device="cpu") for run in named]
-    test = spread(load_for(models[0], "digits").test, 5)
+    test = evenly_spaced(load_dataset_for(models[0], "digits").test, 5)
     rows = [test, *(as_images(model.reconstruct(as_tensor(test), seed=2)) for model in models)]
     assert holds(tmp_path / "figure-7.png", mosaic(rows, CELL, GAP))
 
@@ -121,7 +121,7 @@ def test_figure_7_of_ones_own_pictures(cli, runs, pictures, tmp_path):
     assert said.code == 0, said
     assert files[0].name in written(tmp_path, "figure-7")
     model = avae.load(run, device="cpu")
-    x = model.items([str(file) for file in files])
+    x = model.to_items([str(file) for file in files])
     assert holds(
         tmp_path / "figure-7.png", mosaic([as_images(x), as_images(model.reconstruct(x))], CELL, GAP)
     )
@@ -143,7 +143,7 @@ def test_figure_9_shows_original_decoder_generator(xi, cli, runs, without_xi, tm
     assert cli("figure", 9, run, "--images", 3, "--seed", 1, "--out", tmp_path).code == 0
     assert "Seed of the figure: 1" in written(tmp_path, "figure-9", run)
     model = avae.load(run, device="cpu")
-    test = spread(load_for(model, "digits").test, 3)
+    test = evenly_spaced(load_dataset_for(model, "digits").test, 3)
     columns = [test, *(as_images(model.reconstruct(as_tensor(test), realism=t, seed=1)) for t in (0, 1))]
     rows = [np.stack(row) for row in zip(*columns, strict=True)]
     assert holds(tmp_path / "figure-9.png", mosaic(rows, 160, GAP))
@@ -266,7 +266,7 @@ def test_more_pictures_than_a_figure_can_show(cli, runs, pictures, tmp_path, mon
     cli("figure", 8, runs["digits-vae"], "--images", 101, "--out", tmp_path).refused(
         "--images", "100 at most"
     )
-    monkeypatch.setattr("avae.cli.figure.MOST", 11)
+    monkeypatch.setattr("avae.cli.figure.MAX_IMAGES", 11)
     said = cli("figure", 7, runs["digits-vae"], "--pictures", pictures, "--out", tmp_path)
     said.refused("--pictures: 12 pictures", "11 at most")
 

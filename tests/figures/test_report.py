@@ -7,11 +7,11 @@ import re
 import pytest
 
 import avae
+from avae.evaluate_model import evaluate
+from avae.figures.html_tables import metrics_table, results_of, settings_table
 from avae.figures.report import write_report
-from avae.figures.tables import metrics_table, results_of, settings_table
 from avae.files import write_json
-from avae.runs.measure import evaluate
-from avae.runs.reading import load_for
+from avae.load_data import load_dataset_for
 
 
 def prose(page):
@@ -25,7 +25,7 @@ def report(copied, runs, once):
     def make(name, *others, run=None, split="test"):
         run = copied(run or runs[name], f"{name}-{split}")
         model = avae.load(run, device="cpu")
-        data = load_for(model, name.split("-")[0])
+        data = load_dataset_for(model, name.split("-")[0])
         (run / "evaluation").mkdir(exist_ok=True)
         for path, content in others:
             (run / "evaluation" / path).write_text(content)

@@ -9,10 +9,10 @@ from test_figures import written
 
 import avae
 from avae.console import SILENT, Progress
-from avae.data.dataset import as_tensor, spread
+from avae.data.dataset import as_tensor, evenly_spaced
+from avae.figures.loaded_runs import open_runs
 from avae.figures.tradeoff import REALISM, Curve, Point, curve_of, tradeoff_figure
-from avae.figures.trained import open_runs
-from avae.runs.reading import load_for
+from avae.load_data import load_dataset_for
 
 
 def test_its_ends_are_what_evaluate_measures(cli, runs, without_xi, features, tmp_path):
@@ -45,7 +45,7 @@ def test_its_ends_are_what_evaluate_measures(cli, runs, without_xi, features, tm
 def test_mixing_is_linear_so_its_error_is_a_parabola(runs):
     """MSE of (1 - t) D + t G is quadratic in t: three points tell the others."""
     run = open_runs([runs["digits-avae"]], "cpu")[0]
-    images = spread(load_for(run.model, "digits").test, 30)
+    images = evenly_spaced(load_dataset_for(run.model, "digits").test, 30)
     counted = []
     curve = curve_of(
         run,
@@ -65,7 +65,7 @@ def test_mixing_is_linear_so_its_error_is_a_parabola(runs):
 def test_what_is_measured_is_what_the_model_reconstructs(runs):
     """Also where there are more images than are drawn at a time."""
     run = open_runs([runs["digits-avae"]], "cpu")[0]
-    images = load_for(run.model, "digits").train[:300]
+    images = load_dataset_for(run.model, "digits").train[:300]
     seen = []
     curve_of(run, images, 4, lambda drawn: float(len(seen.append(torch.cat(list(drawn))) or "")), SILENT)
     model = avae.load(runs["digits-avae"], device="cpu")

@@ -6,8 +6,8 @@ import torch
 
 from avae.frameworks import AVAE, GAN, VAE, VAEGAN, BiGAN, Framework
 from avae.frameworks.augmentation import DiffAugment
-from avae.frameworks.codes import Codes, PictureCodes, PriorCodes
-from avae.frameworks.weighting import Balanced, Equation, Softmax, Weighting
+from avae.frameworks.code_sources import CodeSource, DataCodes, PriorCodes
+from avae.frameworks.latent_weighting import ConstantWeight, GradientCap, LatentWeighting, SoftmaxWeight
 from avae.losses import code_scale_a, code_scale_b, latent_loss_a, latent_loss_b
 from avae.networks.dcgan import Down, Up
 from avae.networks.gaussian import GaussianEncoder
@@ -16,12 +16,12 @@ from avae.networks.mlp import MLP
 from avae.networks.stylegan2 import Critic, Encoder, Generator
 
 LATENT = {"a": (latent_loss_a, code_scale_a), "b": (latent_loss_b, code_scale_b)}
-WEIGHTINGS: dict[str, Weighting] = {
-    "balanced": Balanced(0.5),
-    "equation": Equation(0.1),
-    "softmax": Softmax(),
+WEIGHTINGS: dict[str, LatentWeighting] = {
+    "balanced": GradientCap(0.5),
+    "equation": ConstantWeight(0.1),
+    "softmax": SoftmaxWeight(),
 }
-CODES: dict[str, Codes] = {"prior": PriorCodes(), "pictures": PictureCodes()}
+CODES: dict[str, CodeSource] = {"prior": PriorCodes(), "pictures": DataCodes()}
 D, XI = 3, 2
 
 AVAES = [

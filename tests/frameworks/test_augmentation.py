@@ -90,7 +90,7 @@ def test_the_encoder_sees_items_as_they_are_and_the_critic_does_not(name):
     real = framework.augmentation(x, noise["augment_real"])
     assert any(torch.equal(given, real) for given in seen["critic"])
     assert not any(torch.equal(given, x) for given in seen["critic"])
-    if framework.encodes:
+    if framework.has_encoder:
         assert torch.equal(seen["encoder"][0], x)
         drawn = [given for given in seen["encoder"] if not torch.equal(given, x)]
         assert not any(torch.equal(a, b) for a in drawn for b in seen["critic"])

@@ -5,7 +5,7 @@ import torch
 from made import XI, items_and_noise, make
 
 from avae.frameworks.avae import MIN_CODE_SCALE, MIN_NATS
-from avae.frameworks.weighting import Balanced, Equation, Softmax
+from avae.frameworks.latent_weighting import ConstantWeight, GradientCap, SoftmaxWeight
 
 
 def test_the_cap_is_rho_times_the_critics_norm_at_each_image():
@@ -15,7 +15,7 @@ def test_the_cap_is_rho_times_the_critics_norm_at_each_image():
     for_encoder[1] *= 1e6
     for_critic[2] = 0  # nothing to balance against
     for_encoder[3] = 0
-    to_critic, to_encoder = Balanced(0.3).split(x)
+    to_critic, to_encoder = GradientCap(0.3).route_gradients(x)
     (grad,) = torch.autograd.grad([(to_critic * for_critic).sum() + (to_encoder * for_encoder).sum()], x)
     added = (grad - for_critic).flatten(1)
     norms = for_critic.flatten(1).norm(dim=1)
@@ -30,7 +30,7 @@ def test_the_cap_leaves_a_lone_gradient_alone():
     x = torch.randn(4, 3, requires_grad=True)
     weight = torch.randn(4, 3)
     for branch in (0, 1):
-        (grad,) = torch.autograd.grad((Balanced(1e-9).split(x)[branch] * weight).sum(), x)
+        (grad,) = torch.autograd.grad((GradientCap(1e-9).route_gradients(x)[branch] * weight).sum(), x)
         torch.testing.assert_close(grad, weight)
 
 
@@ -39,12 +39,12 @@ def test_softmax_weighting_is_the_released_codes():
     sigma = torch.tensor([0.1, 0.5, 1.2], dtype=torch.float64)
     difference = torch.randn(64, 3, dtype=torch.float64)
     released = 0.5 * (torch.softmax(-2 * sigma.log(), 0) * difference**2).sum()
-    ours = Softmax().factor(sigma) * (0.5 * (difference / sigma) ** 2).sum(1).mean()
+    ours = SoftmaxWeight().factor(sigma) * (0.5 * (difference / sigma) ** 2).sum(1).mean()
     torch.testing.assert_close(ours, released)
 
 
 def test_equation_weighting_is_a_constant():
-    assert Equation(0.25).factor(torch.tensor([0.1, 0.2])) == 0.25
+    assert ConstantWeight(0.25).factor(torch.tensor([0.1, 0.2])) == 0.25
 
 
 def test_a_calibrated_code_meets_its_own_target():

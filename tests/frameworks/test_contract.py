@@ -10,9 +10,9 @@ from avae.engine.step import Phase, gradients
 from avae.errors import UserError
 
 every = pytest.mark.parametrize("name", MADE)
-every_encoder = pytest.mark.parametrize("name", [name for name in MADE if make(name).encodes])
-every_other = pytest.mark.parametrize("name", [name for name in MADE if not make(name).encodes])
-one_drawer = pytest.mark.parametrize("name", [name for name in MADE if len(make(name).drawers) == 1])
+every_encoder = pytest.mark.parametrize("name", [name for name in MADE if make(name).has_encoder])
+every_other = pytest.mark.parametrize("name", [name for name in MADE if not make(name).has_encoder])
+one_drawer = pytest.mark.parametrize("name", [name for name in MADE if len(make(name).image_networks) == 1])
 
 
 @every
@@ -59,9 +59,9 @@ def test_shapes_and_ranges(name):
     framework = make(name).eval()
     x, noise = items_and_noise(framework, name)
     drawn = [framework.sample(noise)]
-    for realism in (None, *framework.drawers.values()):
+    for realism in (None, *framework.image_networks.values()):
         drawn += [framework.decode(noise["z"], noise, realism)]
-        if framework.encodes:
+        if framework.has_encoder:
             drawn += [framework.reconstruct(x, code, noise, realism) for code in ("mean", "sample")]
     for items in drawn:
         assert items.shape == x.shape
@@ -69,15 +69,15 @@ def test_shapes_and_ranges(name):
         assert "images" not in name or items.abs().max() <= 1
     vectors = [framework.code_scale(), framework.sigma()] if framework.sigma() is not None else []
     assert all(vector.shape == (D,) for vector in vectors or [framework.code_scale()])
-    assert not framework.encodes or framework.encode(x).shape == (5, D)
+    assert not framework.has_encoder or framework.encode(x).shape == (5, D)
 
 
 @every
 def test_the_networks_that_draw_and_that_are_averaged_are_its_own(name):
     framework = make(name)
-    assert framework.drawers.keys() <= framework.networks.keys()
-    assert set(framework.averaged) <= framework.drawers.keys()
-    assert framework.encodes == ("encoder" in framework.networks)
+    assert framework.image_networks.keys() <= framework.networks.keys()
+    assert set(framework.ema_networks) <= framework.image_networks.keys()
+    assert framework.has_encoder == ("encoder" in framework.networks)
 
 
 @every_other
@@ -100,7 +100,7 @@ def test_realism_needs_two_drawers(name, realism):
     x, noise = items_and_noise(framework, name)
     with pytest.raises(UserError, match=f"realism={realism}"):
         framework.decode(noise["z"], noise, realism)
-    if framework.encodes:
+    if framework.has_encoder:
         with pytest.raises(UserError, match=f"realism={realism}"):
             framework.reconstruct(x, "mean", noise, realism)
 
@@ -109,7 +109,7 @@ def test_realism_needs_two_drawers(name, realism):
 def test_decoding_the_code_is_reconstructing(name):
     framework = make(name).eval()
     x, noise = items_and_noise(framework, name)
-    for realism in framework.drawers.values():
+    for realism in framework.image_networks.values():
         torch.testing.assert_close(
             framework.decode(framework.encode(x), noise, realism),
             framework.reconstruct(x, "mean", noise, realism),
@@ -126,7 +126,7 @@ def test_results_do_not_depend_on_the_batch(name):
     def everything(rows: slice) -> list:
         items, own = x[rows], {key: value[rows] for key, value in noise.items()}
         drawn = [framework.sample(own), framework.decode(own["z"], own)]
-        if not framework.encodes:
+        if not framework.has_encoder:
             return drawn
         reconstructed = [framework.reconstruct(items, code, own) for code in ("mean", "sample")]
         return [*drawn, framework.encode(items), *reconstructed]

@@ -7,8 +7,8 @@ import torch
 from made import MADE, items_and_noise, make
 from torch import nn
 
-from avae.engine.compile import tensors_of, traced
-from avae.engine.optimizers import Rates, adams
+from avae.engine.compile import tensors_of, trace_gradients
+from avae.engine.optimizers import AdamSettings, make_optimizers
 from avae.engine.step import Phase, gradients
 from avae.frameworks import GAN
 from avae.frameworks.adversarial import Adversarial
@@ -125,7 +125,7 @@ def test_the_trace_is_the_eager_phase(kind, name):
     networks = copy.deepcopy(framework.networks)
     coefficients = framework.double().coefficients.values()
     phase = Phase(regularizer.name, regularizer.losses, framework.networks, coefficients=tuple(coefficients))
-    graph = traced(phase, x, noise)
+    graph = trace_gradients(phase, x, noise)
     for coefficient in coefficients:
         coefficient.state.fill_(0.4)
     with torch.no_grad():
@@ -151,7 +151,9 @@ def test_the_running_mean_moves_when_its_term_is_there():
 
 def test_adam_forgets_and_goes_as_far_as_without_the_further_steps():
     networks = {"critic": nn.Linear(1, 1), "encoder": nn.Linear(1, 1)}
-    optimizers = adams(networks, Rates(1e-3, (0.5, 0.99), {"bias": 3.0}, lazy={"critic": 16}))
+    optimizers = make_optimizers(
+        networks, AdamSettings(1e-3, (0.5, 0.99), {"bias": 3.0}, lazy={"critic": 16})
+    )
     critic, encoder = optimizers["critic"], optimizers["encoder"]
     assert encoder.defaults["betas"] == (0.5, 0.99)
     # 17 steps of it for 16.

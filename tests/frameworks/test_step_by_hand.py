@@ -5,7 +5,7 @@ import torch
 from made import MADE, items_and_noise, make
 from torch.nn.functional import softplus
 
-from avae.engine.optimizers import Rates, adams
+from avae.engine.optimizers import AdamSettings, make_optimizers
 from avae.engine.step import Phase, training_step
 
 
@@ -14,7 +14,7 @@ def test_one_step_equals_one_by_hand(name):
     framework = make(name)
     x, noise = items_and_noise(framework, name)
     expected = _adams_first_step(BY_HAND[name.split("-")[0]](make(name), name, x, noise))
-    optimizers = adams(framework.networks, Rates(1e-3, multipliers={"log_sigma": 7.0}))
+    optimizers = make_optimizers(framework.networks, AdamSettings(1e-3, multipliers={"log_sigma": 7.0}))
     phases = [Phase("main", framework.losses, framework.networks)]
     training_step(0, phases, optimizers, lambda step, phase: [(x, noise)])
     found = dict(framework.named_parameters())

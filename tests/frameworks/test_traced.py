@@ -8,9 +8,9 @@ import torch
 from made import MADE, items_and_noise, make
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from avae.engine.compile import tensors_of, traced
+from avae.engine.compile import tensors_of, trace_gradients
 from avae.engine.step import Phase, gradients
-from avae.runs.phases import in_precision
+from avae.training.phases import with_autocast
 
 CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
 
@@ -37,11 +37,11 @@ def test_under_autocast_the_trace_is_the_eager_step_too():
     framework = make("avae-images-b-xi-balanced").float()
     x, noise = items_and_noise(framework, "avae-images-b-xi-balanced")
     x, noise = x.float(), {name: tensor.float() for name, tensor in noise.items()}
-    phase = Phase("main", in_precision(framework.losses, x.device, "bf16"), framework.networks)
+    phase = Phase("main", with_autocast(framework.losses, x.device, "bf16"), framework.networks)
     before = copy.deepcopy(framework.state_dict())
     grads, terms = gradients(phase, x, noise)
     framework.load_state_dict(before)
-    graph = traced(phase, x, noise)
+    graph = trace_gradients(phase, x, noise)
     with torch.no_grad():
         fast, fast_terms = graph(tensors_of(phase), x, noise)
     convolutions = [n for n in graph.graph.nodes if n.target in CONVOLUTIONS]
@@ -63,7 +63,7 @@ def test_the_trace_is_the_eager_step(name):
     with Kernels() as kernels:
         grads, terms = gradients(Phase("main", framework.losses, framework.networks), x, noise)
     phase = Phase("main", other.losses, other.networks, coefficients=tuple(other.coefficients.values()))
-    graph = traced(phase, x, noise)
+    graph = trace_gradients(phase, x, noise)
     nodes = [n for n in graph.graph.nodes if n.op == "call_function" and n.target in CONVOLUTIONS]
     assert [kind(n.target, n.args) for n in nodes] == kernels.called
     with torch.no_grad():

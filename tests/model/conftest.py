@@ -3,7 +3,7 @@
 import pytest
 
 import avae
-from avae.data.digits import digits_data
+from avae.data.sources.digits import digits_data
 from avae.model import Model
 
 

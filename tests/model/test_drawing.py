@@ -18,7 +18,7 @@ def test_batch_size_changes_nothing(name, runs, monkeypatch):
 
     def everything():
         drawn = [model.sample(10), model.decode(CODES[:10, : model.config.code_dim])]
-        if not model.framework.encodes:
+        if not model.framework.has_encoder:
             return drawn
         reconstructed = [model.reconstruct(items), model.reconstruct(items, code="sample", seed=3)]
         return [*drawn, *reconstructed, model.encode(items)]
@@ -90,7 +90,7 @@ def test_realism_needs_two_networks(name, realism, runs):
     model = avae.load(runs[name], device="cpu")
     items, codes = items_for(model, 2), CODES[:2, : model.config.code_dim]
     calls = [lambda: model.decode(codes, realism=realism)]
-    if model.framework.encodes:
+    if model.framework.has_encoder:
         calls += [lambda: model.reconstruct(items, realism=realism)]
         calls += [lambda: model.interpolate(items[0], items[1], realism=realism)]
     for call in calls:

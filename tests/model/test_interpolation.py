@@ -7,7 +7,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 import avae
-from avae.model import way
+from avae.model import interpolate_codes
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -35,7 +35,7 @@ def test_the_way_is_a_great_circle_of_the_dimensions_that_say_something():
     """Equal steps of angle and of length; an empty dimension, near 0/0, goes straight and turns no other."""
     scale = torch.tensor([0.8, 0.5, 1e-4])
     a, b = torch.tensor([[0.8, 0.0, 0.02]]), torch.tensor([[0.0, 1.0, -0.04]])
-    found = way(a, b, scale, torch.tensor([0.0, 1 / 3, 0.5, 1.0]))
+    found = interpolate_codes(a, b, scale, torch.tensor([0.0, 1 / 3, 0.5, 1.0]))
     half = 1.5 * 2**-0.5  # calibrated, a is 1 long and b is 2, at a right angle
     third = 4 / 3 * torch.tensor([3**0.5 / 2, 0.5])
     expected = torch.tensor([[1, 0], [third[0], third[1]], [half, half], [0, 2]]) * scale[:2]
@@ -46,7 +46,7 @@ def test_the_way_is_a_great_circle_of_the_dimensions_that_say_something():
 def test_a_way_from_zero_or_without_any_dimension_that_says_something_goes_straight():
     a, b, t = torch.zeros(1, 2), torch.tensor([[0.3, -0.4]]), torch.tensor([0.0, 0.25, 1.0])
     for scale in (torch.ones(2), torch.zeros(2)):
-        assert_close(way(a, b, scale, t), t[:, None] * b)
+        assert_close(interpolate_codes(a, b, scale, t), t[:, None] * b)
 
 
 def test_an_empty_dimension_turns_no_interpolation(model, images, monkeypatch):

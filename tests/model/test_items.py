@@ -89,9 +89,9 @@ def test_what_does_not_fit_is_refused(wrong, says, model):
 def test_points_are_taken_as_they_are(runs):
     model = avae.load(runs["toy-avae"], device="cpu")
     points = torch.tensor([[3.0, -2.0], [0.0, 9.0]])
-    assert torch.equal(model.items(points.numpy()), points)
-    assert torch.equal(model.items(points[0]), points[:1])
-    assert torch.equal(model.items(list(points)), points)
+    assert torch.equal(model.to_items(points.numpy()), points)
+    assert torch.equal(model.to_items(points[0]), points[:1])
+    assert torch.equal(model.to_items(list(points)), points)
     with pytest.raises(avae.UserError, match=r"\(N, 2\)"):
         model.encode(torch.zeros(4, 3))
     with pytest.raises(avae.UserError, match="model is of points"):

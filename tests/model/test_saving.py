@@ -19,7 +19,7 @@ def test_a_saved_model_comes_back_exactly(name, runs, tmp_path):
     assert state.keys() == expected.keys()
     assert all(torch.equal(state[name], expected[name]) for name in expected)
     assert torch.equal(again.sample(3, seed=1), model.sample(3, seed=1))
-    if model.framework.encodes:
+    if model.framework.has_encoder:
         items = items_for(model, 3)
         assert torch.equal(again.reconstruct(items), model.reconstruct(items))
     assert again.data == model.data

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 import avae
 from avae.networks.dcgan import Down, Up
 from avae.networks.gaussian import GaussianEncoder
-from avae.tensorfile import load_tensors
+from avae.safetensors_io import load_tensors
 
 
 class Linear(nn.Module):

@@ -10,8 +10,8 @@ from avae.engine.step import Phase
 from avae.profiling.cost import CostCounter, fake_tensors, phase_cost
 from avae.recipes.build import build_framework
 from avae.recipes.config import Config
-from avae.recipes.defaults import with_defaults
-from avae.runs.phases import in_precision
+from avae.recipes.resolve import with_defaults
+from avae.training.phases import with_autocast
 
 
 def squared(network):
@@ -98,7 +98,7 @@ def _costs(network, precision, context):
         phases = Phase("main", framework.losses, framework.networks), penalty(framework.critic)
         return [
             phase_cost(
-                Phase(phase.name, in_precision(phase.losses, x.device, precision), phase.networks),
+                Phase(phase.name, with_autocast(phase.losses, x.device, precision), phase.networks),
                 x,
                 noise,
             )

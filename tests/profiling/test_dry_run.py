@@ -6,7 +6,7 @@ import pytest
 
 from avae.profiling import device_memory, dry_run
 from avae.profiling.dry_run import resolve_without_data
-from avae.recipes.catalogue import recipe
+from avae.recipes.registry import get_recipe
 
 TINY = ("--steps", 8, "--batch-size", 16, "--width", 2, "--code-dim", 4, "--device", "cpu", "--dry-run")
 
@@ -56,8 +56,8 @@ def test_reads_pictures_where_it_is_not(cli, tmp_path, pictures):
 
 def test_recipes_with_a_size_need_no_data():
     for name in ("cifar10", "celeba", "ffhq256"):
-        resolved = resolve_without_data(recipe(name))
-        assert (resolved.size, resolved.channels) == (recipe(name).size, 3)
+        resolved = resolve_without_data(get_recipe(name))
+        assert (resolved.size, resolved.channels) == (get_recipe(name).size, 3)
 
 
 def test_time_is_of_all_steps(cli, tmp_path):

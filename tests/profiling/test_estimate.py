@@ -8,7 +8,7 @@ import pytest
 from avae.profiling.device_memory import gpu_room, smallest_fitting
 from avae.profiling.estimate import estimate_run
 from avae.recipes.config import Config
-from avae.recipes.defaults import with_defaults
+from avae.recipes.resolve import with_defaults
 
 
 def estimated(network="stylegan2", **settings):
@@ -60,7 +60,7 @@ def test_1024_pixels_in_little_memory():
         "import resource; from avae.recipes.config import Config;"
         "from avae.profiling.estimate import estimate_run;"
         "grown = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
-        "from avae.recipes.defaults import with_defaults;"
+        "from avae.recipes.resolve import with_defaults;"
         "small = lambda size, width: estimate_run(with_defaults(Config('', '', '', 1, batch_size=8,"
         " size=size, channels=3, width=width, network='stylegan2', r1=0.0, path_length=0.0)));"
         "small(16, 2); before = grown(); large = small(1024, 64);"

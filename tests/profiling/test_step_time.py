@@ -8,7 +8,7 @@ import torch
 from avae.profiling import step_time
 from avae.profiling.step_time import seconds_per_step
 from avae.recipes.config import Config
-from avae.recipes.defaults import with_defaults
+from avae.recipes.resolve import with_defaults
 
 CPU = torch.device("cpu")
 

@@ -8,19 +8,19 @@ import pytest
 
 from avae.errors import UserError
 from avae.recipes.build import build_framework
-from avae.recipes.catalogue import recipe
 from avae.recipes.config import learning_rate_factor
-from avae.recipes.defaults import with_defaults
-from avae.recipes.paper import ROWS, SETS, cell
+from avae.recipes.paper import PAPER_DATASETS, ROWS, table1_config
+from avae.recipes.registry import get_recipe
+from avae.recipes.resolve import with_defaults
 
 OWN = {"framework", "latent_loss", "xi_dim", "beta"}
 """What rows differ in."""
 
 
-@pytest.mark.parametrize("column", SETS)
+@pytest.mark.parametrize("column", PAPER_DATASETS)
 @pytest.mark.parametrize("row", ROWS)
 def test_every_cell_has_the_papers_course_of_learning(column, row):
-    config = with_defaults(dataclasses.replace(cell(column, row), channels=3))
+    config = with_defaults(dataclasses.replace(table1_config(column, row), channels=3))
     assert (config.steps, config.batch_size, config.width, config.code_dim) == (50_000, 64, 128, 100)
     assert (config.learning_rate, config.adam_beta1, config.adam_beta2) == (2e-4, 0.5, 0.999)
     assert (config.r1, config.path_length, config.ema_half_life) == (0, 0, 0)
@@ -29,26 +29,32 @@ def test_every_cell_has_the_papers_course_of_learning(column, row):
     assert config.recipe == column
 
 
-@pytest.mark.parametrize("column", SETS)
+@pytest.mark.parametrize("column", PAPER_DATASETS)
 def test_rows_differ_only_in_what_is_their_own(column):
-    usual = dataclasses.asdict(recipe(column))
+    usual = dataclasses.asdict(get_recipe(column))
     for row in ROWS:
-        config = dataclasses.asdict(cell(column, row))
+        config = dataclasses.asdict(table1_config(column, row))
         assert {name for name in usual if usual[name] != config[name]} <= OWN
 
 
 def test_beta_is_vaegans_by_set_and_1_for_all_others():
     betas = {"bedroom": 4, "celeba": 5, "cifar10": 10, "cifar100": 10, "svhn": 20}
-    assert {column: cell(column, "vaegan").beta for column in SETS} == betas
-    assert {cell(column, row).beta for column in SETS for row in ROWS if row != "vaegan"} == {1}
-    assert cell("folder", "vaegan").beta == 1
+    assert {column: table1_config(column, "vaegan").beta for column in PAPER_DATASETS} == betas
+    assert {
+        table1_config(column, row).beta for column in PAPER_DATASETS for row in ROWS if row != "vaegan"
+    } == {1}
+    assert table1_config("folder", "vaegan").beta == 1
 
 
 def test_a_row_is_what_its_name_says():
-    assert {row: cell("cifar10", row).framework for row in ROWS} == {
+    assert {row: table1_config("cifar10", row).framework for row in ROWS} == {
         row: row.partition("-")[0] for row in ROWS
     }
-    rows = {row: (cell("svhn", row).latent_loss, cell("svhn", row).xi_dim) for row in ROWS if "-" in row}
+    rows = {
+        row: (table1_config("svhn", row).latent_loss, table1_config("svhn", row).xi_dim)
+        for row in ROWS
+        if "-" in row
+    }
     assert rows == {
         "avae-xi-a": ("a", 100),
         "avae-a": ("a", 0),
@@ -58,35 +64,37 @@ def test_a_row_is_what_its_name_says():
 
 
 def test_settings_are_all_rows_and_xi_follows_the_code():
-    assert cell("cifar10", "avae-xi-b", code_dim=7, width=3).xi_dim == 7
-    assert cell("cifar10", "avae-b", code_dim=7).xi_dim == 0
-    assert cell("cifar10", "vaegan", beta=3.0).beta == 10, "a row's own is not to be changed"
-    assert {cell("cifar10", row, width=3).width for row in ROWS} == {3}
+    assert table1_config("cifar10", "avae-xi-b", code_dim=7, width=3).xi_dim == 7
+    assert table1_config("cifar10", "avae-b", code_dim=7).xi_dim == 0
+    assert table1_config("cifar10", "vaegan", beta=3.0).beta == 10, "a row's own is not to be changed"
+    assert {table1_config("cifar10", row, width=3).width for row in ROWS} == {3}
 
 
 @pytest.mark.parametrize("row", ROWS)
 def test_every_row_can_be_built(row):
-    config = with_defaults(dataclasses.replace(cell("cifar10", row, width=1, code_dim=2), channels=3))
+    config = with_defaults(
+        dataclasses.replace(table1_config("cifar10", row, width=1, code_dim=2), channels=3)
+    )
     assert build_framework(config).networks.keys() >= {"generator" if row == "gan" else "encoder"}
 
 
 def test_pictures_of_ones_own_have_cells_too():
-    config = cell("folder", "avae-b")
+    config = table1_config("folder", "avae-b")
     assert (config.recipe, config.size, config.steps, config.width) == ("folder", None, 50_000, 128)
 
 
 def test_other_rows_and_columns_are_refused():
     with pytest.raises(UserError, match=r"no row 'avae-c'.*perhaps you meant 'avae-"):
-        cell("cifar10", "avae-c")
+        table1_config("cifar10", "avae-c")
     with pytest.raises(UserError, match=r"no column 'cifar'.*perhaps you meant 'cifar10"):
-        cell("cifar", "vae")
+        table1_config("cifar", "vae")
 
 
 def test_the_published_table_is_whole():
     """All that Table 1 prints: MSE and LPIPS of six rows and FID of seven, on five sets."""
-    path = Path(__file__).parents[2] / "src/avae/sweep/published.json"
+    path = Path(__file__).parents[2] / "src/avae/table1/published.json"
     rows = json.loads(path.read_text())["rows"]
     assert set(rows) == set(ROWS) - {"avae-xi-b"}
     assert sum(len(sets) for metrics in rows.values() for sets in metrics.values()) == (6 + 6 + 7) * 5
-    assert all(set(sets) == set(SETS) for metrics in rows.values() for sets in metrics.values())
+    assert all(set(sets) == set(PAPER_DATASETS) for metrics in rows.values() for sets in metrics.values())
     assert rows["gan"].keys() == {"fid"}

@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from avae.console import messages_on_stderr
-from avae.errors import UserError, suggestion
+from avae.errors import UserError, did_you_mean
 
 VERBS = {
     "demo": "train on bundled digits and write a report, in minutes",
@@ -37,7 +37,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(INTERRUPTED)
     except OSError as error:
-        _fail(_explained(error))
+        _fail(_os_error_message(error))
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
@@ -53,7 +53,7 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"avae {version('avae')}")
         return 0
     if verb not in VERBS:
-        raise UserError(f"no verb '{verb}'{suggestion(verb, VERBS)}; see avae --help")
+        raise UserError(f"no verb '{verb}'{did_you_mean(verb, VERBS)}; see avae --help")
     with messages_on_stderr():
         code: int = import_module(f"avae.cli.{verb}").run(arguments[1:])
     return code
@@ -77,7 +77,7 @@ def _help() -> str:
     return "\n".join(lines)
 
 
-def _explained(error: OSError) -> str:
+def _os_error_message(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     if error.errno == errno.ENOSPC:
         return f"no space left on the disk{where}: free some and try again (a run goes on with --resume)"

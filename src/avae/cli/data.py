@@ -1,6 +1,6 @@
 """avae data pack | info"""
 
-from avae.errors import UserError, suggestion
+from avae.errors import UserError, did_you_mean
 
 HELP = """\
 usage: avae data pack SOURCE DEST [flags]    pack a data set into one array
@@ -21,11 +21,11 @@ def run(arguments: list[str]) -> int:
         print(HELP)
         return 0
     # Here, for they import torch, which help does not need.
-    from avae.cli.data_info import info
-    from avae.cli.data_pack import pack_set
+    from avae.cli.data_info import describe
+    from avae.cli.data_pack import pack_source
 
-    verbs = {"pack": pack_set, "info": info}
+    verbs = {"pack": pack_source, "info": describe}
     if verb not in verbs:
-        raise UserError(f"no verb 'data {verb}'{suggestion(verb, verbs)}; see avae data --help")
+        raise UserError(f"no verb 'data {verb}'{did_you_mean(verb, verbs)}; see avae data --help")
     verbs[verb](flags)
     return 0

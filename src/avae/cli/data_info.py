@@ -15,13 +15,14 @@ from rich.table import Table
 from avae.cli.options import Downloads
 from avae.cli.parsing import parse
 from avae.console import progress_bar
-from avae.data.cache import cache_folder, downloads, prepared_as, unpacked
-from avae.data.dataset import spread
-from avae.data.locating import Located, locate
-from avae.data.packed import is_packed, open_packed, read_labels, read_meta
-from avae.data.preparation import Asked, Preparation
-from avae.data.source import Item, Rejected, Source
-from avae.data.workers import prepare_batch
+from avae.data.cache import cache_folder, download_folder, extraction_folder, resolve_preprocessing
+from avae.data.dataset import evenly_spaced
+from avae.data.images.item import Item, RejectedImage
+from avae.data.images.preprocessing import Preprocessing, PreprocessingOverrides
+from avae.data.images.workers import prepare_batch
+from avae.data.packed.format import is_packed, open_packed, read_labels, read_meta
+from avae.data.sources.resolve import ResolvedSource, resolve_source
+from avae.data.sources.source import ImageSource
 from avae.errors import UserError
 from avae.files import require_unused
 from avae.visualize.grid import save_png, sheet
@@ -51,20 +52,20 @@ class Info:
     """Write over the contact sheet."""
 
 
-def info(arguments: list[str]) -> None:
+def describe(arguments: list[str]) -> None:
     """Describe a data set."""
-    asked = parse(Info, "avae data info", arguments)
-    if is_packed(Path(asked.path)):
-        rows = packed_rows(Path(asked.path))
-        images = spread(open_packed(Path(asked.path)).train, SHOWN)
+    options = parse(Info, "avae data info", arguments)
+    if is_packed(Path(options.path)):
+        rows = packed_rows(Path(options.path))
+        images = evenly_spaced(open_packed(Path(options.path)).train, SHOWN)
     else:
-        with progress_bar(f"reading {asked.path}"):
-            rows, images = _look_at(asked.path, cache_folder(asked.cache))
+        with progress_bar(f"reading {options.path}"):
+            rows, images = _describe_source(options.path, cache_folder(options.cache))
     show(rows)
     if not len(images):
-        raise UserError(f"{asked.path}: none of the pictures looked at can be read, see above")
-    out = asked.out or Path(f"{rows['name']}-contact-sheet.png")
-    require_unused(out, asked.overwrite)
+        raise UserError(f"{options.path}: none of the pictures looked at can be read, see above")
+    out = options.out or Path(f"{rows['name']}-contact-sheet.png")
+    require_unused(out, options.overwrite)
     save_png(sheet(images), out)
     print(f"contact sheet: {out}")
 
@@ -86,22 +87,22 @@ def packed_rows(path: Path) -> Rows:
         "packed in": str(path),
         "made from": meta.source,
         "pictures": _counts(meta.split.train, meta.split.test, meta.rejected),
-        "kept as": f"{_ways(meta.preparation)}, filter {meta.filter}, {megabytes:,.1f} MiB",
+        "kept as": f"{_describe_preprocessing(meta.preparation)}, filter {meta.filter}, {megabytes:,.1f} MiB",
         "checksum": meta.checksum,
         **_classes(meta.classes, read_labels(path)),
     }
 
 
-def _look_at(path: str, cache: Path) -> tuple[Rows, NDArray[np.uint8]]:
+def _describe_source(path: str, cache: Path) -> tuple[Rows, NDArray[np.uint8]]:
     """Describe a source, and read a few of its pictures."""
-    located = locate(path, downloads(cache))
-    source = located.open(unpacked(cache), 0)
-    to = prepared_as(Asked(), located, source.survey)
+    located = resolve_source(path, download_folder(cache))
+    source = located.open(extraction_folder(cache), 0)
+    to = resolve_preprocessing(PreprocessingOverrides(), located, source.suggest_size)
     sample = prepare_batch(to, list(_sample(source)))
-    return _source_rows(located, source, to) | _bad(sample.rejected.values()), sample.images
+    return _source_rows(located, source, to) | _unreadable_row(sample.rejected.values()), sample.images
 
 
-def _source_rows(located: Located, source: Source, to: Preparation) -> Rows:
+def _source_rows(located: ResolvedSource, source: ImageSource, to: Preprocessing) -> Rows:
     split = "as published" if located.named else "by folder"
     if source.held_out:
         split = "a tenth held out, by seed"
@@ -109,22 +110,22 @@ def _source_rows(located: Located, source: Source, to: Preparation) -> Rows:
         "name": source.name,
         "lies in": ", ".join(map(str, located.files)),
         "pictures": f"{_counts(source.train, source.test, len(source.rejected))} ({split})",
-        "would be kept as": _ways(to),
+        "would be kept as": _describe_preprocessing(to),
         **_classes(source.classes, source.labels),
     }
 
 
-def _bad(rejected: Iterable[Rejected]) -> Rows:
+def _unreadable_row(rejected: Iterable[RejectedImage]) -> Rows:
     found = list(rejected)
     if not found:
         return {}
     return {"unreadable": f"{len(found)} of the {SHOWN} looked at; {found[0].name}: {found[0].reason}"}
 
 
-def _sample(source: Source) -> Iterator[Item]:
+def _sample(source: ImageSource) -> Iterator[Item]:
     """Yield a few items from places spread over the reading order."""
     count = source.train + source.test
-    places = min(_PLACES, count) if source.seeks else 1
+    places = min(_PLACES, count) if source.random_access else 1
     each = SHOWN // places
     starts = [place * count // places for place in range(places)]
     for start, following in zip(starts, [*starts[1:], count], strict=True):
@@ -136,7 +137,7 @@ def _counts(train: int, test: int, rejected: int) -> str:
     return f"{train:,} to train on, {test:,} to test on{left_out}"
 
 
-def _ways(to: Preparation) -> str:
+def _describe_preprocessing(to: Preprocessing) -> str:
     colours = "grey" if to.channels == 1 else "colour"
     crop = f", the central {to.crop:.0%}" if to.crop != 1 else ""
     return f"{to.size} px, {colours}{crop}, fit {to.fit}"

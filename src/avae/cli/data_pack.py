@@ -11,11 +11,17 @@ from avae.cli.data_info import packed_rows, show
 from avae.cli.options import Downloads
 from avae.cli.parsing import parse
 from avae.console import progress_bar
-from avae.data.cache import cache_folder, downloads, locked, prepared_as, unpacked
-from avae.data.locating import locate
-from avae.data.packed import PARTS, is_packed
-from avae.data.packing import Order, pack
-from avae.data.preparation import Asked
+from avae.data.cache import (
+    cache_folder,
+    download_folder,
+    extraction_folder,
+    folder_lock,
+    resolve_preprocessing,
+)
+from avae.data.images.preprocessing import PreprocessingOverrides
+from avae.data.packed.format import FILE_NAMES, is_packed
+from avae.data.packed.pack import PackJob, pack
+from avae.data.sources.resolve import resolve_source
 from avae.errors import UserError
 from avae.files import is_occupied, require_unused
 
@@ -47,22 +53,28 @@ class Pack:
     """Replace the packed set in DEST."""
 
 
-def pack_set(arguments: list[str]) -> None:
+def pack_source(arguments: list[str]) -> None:
     """Pack a data set."""
-    asked = parse(Pack, "avae data pack", arguments)
-    dest = Path(os.path.realpath(os.path.expanduser(asked.dest)))  # of a link to another disk, that disk
-    if is_packed(Path(asked.source)):
-        raise UserError(f"{asked.source}: it is packed already; give it to --data as it is")
-    _check_dest(dest, asked.overwrite)
-    cache = cache_folder(asked.cache)
-    located = locate(asked.source, downloads(cache))
-    with locked(dest, cache), progress_bar(f"packing {asked.source}") as progress:
-        _check_dest(dest, asked.overwrite)  # again: it may have been waited for
+    options = parse(Pack, "avae data pack", arguments)
+    dest = Path(os.path.realpath(os.path.expanduser(options.dest)))  # of a link to another disk, that disk
+    if is_packed(Path(options.source)):
+        raise UserError(f"{options.source}: it is packed already; give it to --data as it is")
+    _check_dest(dest, options.overwrite)
+    cache = cache_folder(options.cache)
+    located = resolve_source(options.source, download_folder(cache))
+    with folder_lock(dest, cache), progress_bar(f"packing {options.source}") as progress:
+        _check_dest(dest, options.overwrite)  # again: it may have been waited for
         state = located.fingerprint()
-        source = located.open(unpacked(cache), asked.seed)
-        wanted = Asked(asked.size, asked.channels, asked.crop, asked.fit)
+        source = located.open(extraction_folder(cache), options.seed)
+        wanted = PreprocessingOverrides(options.size, options.channels, options.crop, options.fit)
         pack(
-            Order(source, prepared_as(wanted, located, source.survey), located.described, state, dest),
+            PackJob(
+                source,
+                resolve_preprocessing(wanted, located, source.suggest_size),
+                located.identifier,
+                state,
+                dest,
+            ),
             progress,
         )
     show(packed_rows(dest))
@@ -75,7 +87,7 @@ def _check_dest(dest: Path, overwrite: bool) -> None:
     if not is_packed(dest):
         raise UserError(f"{dest} is something other than a packed set: name another folder")
     require_unused(dest, overwrite, "name another folder, or pass --overwrite")
-    others = sorted({path.name for path in dest.iterdir()} - PARTS)
+    others = sorted({path.name for path in dest.iterdir()} - FILE_NAMES)
     if others:
         raise UserError(
             f"{dest} holds {others[0]}, which is no part of a packed set: move that, or name another folder"

@@ -9,7 +9,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from avae.cli.items import numbered, read_array, write_items
+from avae.cli.io import numbered_names, read_array, write_items
 from avae.cli.options import Device, Overwrite, Realism, Run
 from avae.cli.parsing import parse
 from avae.errors import UserError
@@ -38,12 +38,12 @@ class Decode:
 
 def run(arguments: list[str]) -> int:
     """Decode codes."""
-    asked = parse(Decode, "avae decode", arguments)
-    model = load(asked.run, device=asked.device)
-    out = asked.out or asked.run / "decoded"
-    require_unused(out, asked.overwrite)
-    names, codes = read_codes(asked.codes)
-    write_items(model, names, model.decode(codes, realism=asked.realism, seed=asked.seed), out)
+    options = parse(Decode, "avae decode", arguments)
+    model = load(options.run, device=options.device)
+    out = options.out or options.run / "decoded"
+    require_unused(out, options.overwrite)
+    names, codes = read_codes(options.codes)
+    write_items(model, names, model.decode(codes, realism=options.realism, seed=options.seed), out)
     print(f"{len(names)} decoded in {out}")
     return 0
 
@@ -52,7 +52,7 @@ def read_codes(path: Path) -> tuple[list[str], NDArray[np.generic]]:
     """Read codes and their names from .npz, or codes alone from .npy."""
     if path.suffix == ".npy":
         codes = np.atleast_2d(read_array(path))
-        return numbered(len(codes)), codes
+        return numbered_names(len(codes)), codes
     try:
         with np.load(path, allow_pickle=False) as file:
             names, codes = [str(name) for name in file["names"]], file["codes"]

@@ -5,18 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avae.cli.evaluate import keep, show
+from avae.cli.evaluate import print_metrics, write_result_and_report
 from avae.cli.options import Device
 from avae.cli.parsing import parse
-from avae.distributed import world_size
+from avae.distributed.processes import world_size
 from avae.errors import UserError
+from avae.evaluate_model import evaluate
+from avae.load_data import load_dataset_for
 from avae.model import load
-from avae.recipes.catalogue import changed
-from avae.recipes.demo import demo
-from avae.runs.folder import resume_config
-from avae.runs.measure import evaluate
-from avae.runs.reading import load_for
-from avae.runs.train import run as train
+from avae.recipes.registry import demo, with_overrides
+from avae.training.run_folder import resume_config
+from avae.training.train import run as train
 
 FAILED = 1
 
@@ -43,28 +42,28 @@ class Demo:
 
 def run(arguments: list[str]) -> int:
     """Run the demo; 1 if the generator's reconstructions are no sharper than the decoder's."""
-    asked = parse(Demo, "avae demo", arguments)
+    options = parse(Demo, "avae demo", arguments)
     if world_size() > 1:
         raise UserError("the demo is for one process: under torchrun, train demo and then evaluate")
-    config = dataclasses.replace(demo(), out=str(asked.out))
-    if asked.resume:
+    config = dataclasses.replace(demo(), out=str(options.out))
+    if options.resume:
         config = resume_config(config)
         if config.framework != demo().framework:
             raise UserError(
-                f"--framework of the run in {asked.out} is {config.framework}, and the demo is about "
+                f"--framework of the run in {options.out} is {config.framework}, and the demo is about "
                 f"{demo().framework}: go on with avae train demo --resume, or pass --out"
             )
-        left_out = Demo(asked.out, config.steps, config.seed, config.device)
-        asked = parse(Demo, "avae demo", arguments, left_out)
-    config = changed(config, {"steps": asked.steps, "seed": asked.seed, "device": asked.device})
-    outcome = train(config, resume=asked.resume, overwrite=asked.overwrite)
-    if outcome.signal is not None:
-        return 128 + outcome.signal
-    model = load(asked.out, device=asked.device)
-    data = load_for(model, config.data)
+        left_out = Demo(options.out, config.steps, config.seed, config.device)
+        options = parse(Demo, "avae demo", arguments, left_out)
+    config = with_overrides(config, {"steps": options.steps, "seed": options.seed, "device": options.device})
+    trained = train(config, resume=options.resume, overwrite=options.overwrite)
+    if trained.signal is not None:
+        return 128 + trained.signal
+    model = load(options.out, device=options.device)
+    data = load_dataset_for(model, config.data)
     result = evaluate(model, data)
-    show(result)
-    keep(model, data, result, asked.out)
+    print_metrics(result)
+    write_result_and_report(model, data, result, options.out)
     return verdict(result)
 
 
@@ -72,9 +71,9 @@ def verdict(result: dict[str, Any]) -> int:
     """Say whether the demo shows what it is there to show."""
     metrics = result["metrics"]
     generator, decoder = metrics["sharpness_generator_calibrated"], metrics["sharpness_decoder"]
-    said = f"sharpness of reconstructions, originals at 1: generator {generator:.2f}, decoder {decoder:.2f}"
+    output = f"sharpness of reconstructions, originals at 1: generator {generator:.2f}, decoder {decoder:.2f}"
     if generator > decoder:
-        print(f"{said}: it works")
+        print(f"{output}: it works")
         return 0
-    print(f"{said}: the demo FAILED, for the generator should be the sharper")
+    print(f"{output}: the demo FAILED, for the generator should be the sharper")
     return FAILED

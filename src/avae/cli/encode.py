@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avae.cli.items import read_items
+from avae.cli.io import read_items
 from avae.cli.options import Device, Pictures, Run
 from avae.cli.parsing import parse
 from avae.errors import UserError
@@ -32,16 +32,16 @@ class Encode:
 
 def run(arguments: list[str]) -> int:
     """Encode pictures."""
-    asked = parse(Encode, "avae encode", arguments)
-    model = load(asked.run, device=asked.device)
+    options = parse(Encode, "avae encode", arguments)
+    model = load(options.run, device=options.device)
     model.require_encoder()
-    if asked.out is not None and asked.out.suffix != ".npz":
+    if options.out is not None and options.out.suffix != ".npz":
         raise UserError(
-            f"--out {asked.out}: codes are written as .npz, so name it {asked.out.with_suffix('.npz')}"
+            f"--out {options.out}: codes are written as .npz, so name it {options.out.with_suffix('.npz')}"
         )
-    out = asked.out or asked.run / "codes.npz"
-    require_unused(out, asked.overwrite)
-    names, items = read_items(model, asked.pictures)
+    out = options.out or options.run / "codes.npz"
+    require_unused(out, options.overwrite)
+    names, items = read_items(model, options.pictures)
     file = io.BytesIO()
     np.savez(file, codes=model.encode(items).numpy(), names=np.array(names))
     write_atomically(out, file.getvalue())

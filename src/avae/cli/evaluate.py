@@ -11,24 +11,18 @@ from avae.cli.options import Device, Run
 from avae.cli.parsing import parse
 from avae.console import progress_bar
 from avae.data.cache import cache_folder
-from avae.data.dataset import DataSet
-from avae.distributed import rank
-from avae.engine.checkpoint import newest, step_of
+from avae.data.dataset import Dataset
+from avae.distributed.processes import rank
+from avae.engine.checkpoint import latest_checkpoint, step_of
 from avae.errors import UserError
-from avae.evaluation.features import Extractor
+from avae.evaluate_model import NO_FEATURES, SAMPLES, evaluate, try_open_features, try_open_lpips
+from avae.evaluation.features import FeatureExtractor
 from avae.evaluation.unavailable import Unavailable
 from avae.figures.report import write_report
 from avae.files import write_json
+from avae.load_data import load_dataset_for
 from avae.model import Model, load
-from avae.runs.folder import read_run
-from avae.runs.measure import (
-    NO_FEATURES,
-    SAMPLES,
-    evaluate,
-    features_or_why_not,
-    lpips_or_why_not,
-)
-from avae.runs.reading import load_for
+from avae.training.run_folder import read_run
 
 
 @dataclass(frozen=True)
@@ -69,54 +63,54 @@ class Evaluate:
 
 def run(arguments: list[str]) -> int:
     """Evaluate a model."""
-    asked = parse(Evaluate, "avae evaluate", arguments)
-    if asked.samples < 1:
-        raise UserError(f"--samples {asked.samples}: measure 1 or more")
-    if asked.out is not None and asked.out.is_dir():
-        raise UserError(f"--out {asked.out} is a folder: name a .json to write")
+    options = parse(Evaluate, "avae evaluate", arguments)
+    if options.samples < 1:
+        raise UserError(f"--samples {options.samples}: measure 1 or more")
+    if options.out is not None and options.out.is_dir():
+        raise UserError(f"--out {options.out} is a folder: name a .json to write")
     if rank() > 0:
         return 0  # the work of one process: figures do not depend on how many there are
-    model = load(asked.run, device=asked.device)
-    saved = read_run(asked.run)
-    source = asked.data or (saved.config.data if saved else None)
+    model = load(options.run, device=options.device)
+    saved = read_run(options.run)
+    source = options.data or (saved.config.data if saved else None)
     if source is None:
-        raise UserError(f"{asked.run} does not say where its data are: pass --data")
-    if asked.out is None and saved is None:
-        raise UserError(f"{asked.run} is a model, not a run: name the .json to write with --out")
-    cache = asked.cache or (saved.config.cache if saved else None)
-    data = load_for(model, source, cache)
+        raise UserError(f"{options.run} does not say where its data are: pass --data")
+    if options.out is None and saved is None:
+        raise UserError(f"{options.run} is a model, not a run: name the .json to write with --out")
+    cache = options.cache or (saved.config.cache if saved else None)
+    data = load_dataset_for(model, source, cache)
     other = model.data["checksum"] != data.checksum
-    if other and asked.out is None:
+    if other and options.out is None:
         raise UserError(
-            f"--data {source} is not what {asked.run} was trained on ({model.data['name']}, "
+            f"--data {source} is not what {options.run} was trained on ({model.data['name']}, "
             f"{model.data['checksum'][:19]}): name the .json to write with --out"
         )
-    outcome = measured(asked, model, data, cache_folder(cache))
+    result = run_evaluation(options, model, data, cache_folder(cache))
     if other:
         print(f"note: trained on {model.data['name']} {model.data['checksum'][:19]}, measured on other data")
-    show(outcome)
-    if asked.out is None:
-        keep(model, data, outcome, asked.run)
+    print_metrics(result)
+    if options.out is None:
+        write_result_and_report(model, data, result, options.run)
     else:
-        write_json(asked.out, outcome)
-        print(f"figures: {asked.out}")
+        write_json(options.out, result)
+        print(f"figures: {options.out}")
     return 0
 
 
-def measured(asked: Evaluate, model: Model, data: DataSet, cache: Path) -> dict[str, Any]:
+def run_evaluation(options: Evaluate, model: Model, data: Dataset, cache: Path) -> dict[str, Any]:
     """Open what is measured with, and measure."""
-    extractor: Extractor | Unavailable = NO_FEATURES
-    if model.draws_images:
-        extractor = features_or_why_not(asked.features, asked.inception_weights, model.device, cache)
-    lpips = lpips_or_why_not(model, asked.lpips_weights, model.device, cache)
+    extractor: FeatureExtractor | Unavailable = NO_FEATURES
+    if model.is_image_model:
+        extractor = try_open_features(options.features, options.inception_weights, model.device, cache)
+    lpips = try_open_lpips(model, options.lpips_weights, model.device, cache)
     with progress_bar("measuring") as progress:
         return evaluate(
             model,
             data,
-            protocol=asked.protocol,
-            split=asked.split,
-            samples=asked.samples,
-            seed=asked.seed,
+            protocol=options.protocol,
+            split=options.split,
+            samples=options.samples,
+            seed=options.seed,
             extractor=extractor,
             lpips=lpips,
             cache=cache,
@@ -124,16 +118,16 @@ def measured(asked: Evaluate, model: Model, data: DataSet, cache: Path) -> dict[
         )
 
 
-def keep(model: Model, data: DataSet, outcome: dict[str, Any], run: Path) -> None:
+def write_result_and_report(model: Model, data: Dataset, result: dict[str, Any], run: Path) -> None:
     """Write a result, with the step of the run's last checkpoint, and a report into its run folder."""
-    last = newest(run / "state")
-    outcome = {"step": step_of(last) if last else None, **outcome}
-    result = run / "evaluation" / f"{outcome['protocol']}.json"
-    write_json(result, outcome)
-    print(f"figures: {result}\nreport:  {write_report(model, data, outcome, run)}")
+    last = latest_checkpoint(run / "state")
+    result = {"step": step_of(last) if last else None, **result}
+    path = run / "evaluation" / f"{result['protocol']}.json"
+    write_json(path, result)
+    print(f"figures: {path}\nreport:  {write_report(model, data, result, run)}")
 
 
-def show(outcome: dict[str, Any]) -> None:
+def print_metrics(outcome: dict[str, Any]) -> None:
     """Print the figures, and once for all that have none, why."""
     table = Table("metric", "value", box=None)
     missing: dict[str, list[str]] = {}

@@ -12,35 +12,35 @@ import tyro
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avae.cli.items import read_items
+from avae.cli.io import read_items
 from avae.cli.options import Device
 from avae.cli.parsing import parse
 from avae.console import progress_bar
 from avae.data.cache import cache_folder
-from avae.data.dataset import DataSet, as_images, spread
-from avae.errors import UserError, suggestion
+from avae.data.dataset import Dataset, as_images, evenly_spaced
+from avae.errors import UserError, did_you_mean
 from avae.evaluation.distances import frechet_distance, statistics_of
-from avae.evaluation.features import features_of, open_features
-from avae.evaluation.real import real_summary
-from avae.figures.edge import CAPTION as EDGE
-from avae.figures.edge import SHOWN, edge_figure
-from avae.figures.rows import CAPTION as ROWS
-from avae.figures.rows import check_both, rows_figure
-from avae.figures.side_by_side import (
+from avae.evaluation.features import extract_features, open_features
+from avae.evaluation.reference_statistics import reference_summary
+from avae.figures.export import KINDS, caption, require_figure_unused, write_figure
+from avae.figures.figure1_edge import CAPTION as EDGE
+from avae.figures.figure1_edge import SHOWN, edge_figure
+from avae.figures.figure6_toy import CAPTION as TOY
+from avae.figures.figure6_toy import split_by_xi, toy_figure
+from avae.figures.figure7_8_comparison import (
     RECONSTRUCTIONS,
     SAMPLES,
     check_encoders,
     reconstructions_figure,
     samples_figure,
 )
-from avae.figures.toy import CAPTION as TOY
-from avae.figures.toy import pair, toy_figure
+from avae.figures.figure9_decoder_generator import CAPTION as ROWS
+from avae.figures.figure9_decoder_generator import require_decoder_and_generator, rows_figure
+from avae.figures.loaded_runs import LoadedRun, check_data, open_runs, require_comparable
 from avae.figures.tradeoff import CAPTION as TRADEOFF
-from avae.figures.tradeoff import about_points, check_runs, curve_of, tradeoff_figure
-from avae.figures.trained import Trained, check_alike, check_data, open_runs
-from avae.figures.writing import KINDS, caption, check_free, write_figure
+from avae.figures.tradeoff import check_runs, curve_of, tradeoff_figure, tradeoff_metadata
 from avae.files import write_json
-from avae.runs.reading import load_for
+from avae.load_data import load_dataset_for
 
 HELP = """\
 usage: avae figure 1|6|7|8|9|tradeoff [RUN ...] [flags]
@@ -59,12 +59,12 @@ example: avae figure 7 runs/vae runs/vaegan runs/avae --out figures
 avae figure 7 --help, and so on, list the flags of each."""
 
 
-MOST = 100
+MAX_IMAGES = 100
 """Pictures of a figure, of each run."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class FigureOptions:
     """What every figure takes."""
 
     out: Path = Path("figures")
@@ -74,7 +74,7 @@ class Written:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edge(Written):
+class Edge(FigureOptions):
     """Draw Fig. 1: why a decoder trained by mean squared error blurs an edge. It takes no run.
 
     Example: avae figure 1 --out figures
@@ -82,7 +82,7 @@ class Edge(Written):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfRuns(Written):
+class RunFigureOptions(FigureOptions):
     """What every figure of runs takes."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -97,7 +97,7 @@ class OfRuns(Written):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Toy(OfRuns):
+class Toy(RunFigureOptions):
     """Draw Fig. 6: the toy example's data, and the manifolds of decoder and generator.
 
     Example: avae figure 6 runs/toy-without runs/toy   (avae train toy --xi-dim 0 --out runs/toy-without)
@@ -105,7 +105,7 @@ class Toy(OfRuns):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reconstructions(OfRuns):
+class Reconstructions(RunFigureOptions):
     """Draw Fig. 7: the same pictures, reconstructed by each run; a row each.
 
     Example: avae figure 7 runs/vae runs/vaegan runs/bigan runs/avae --images 10
@@ -118,7 +118,7 @@ class Reconstructions(OfRuns):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Samples(OfRuns):
+class Samples(RunFigureOptions):
     """Draw Fig. 8: samples of each run, all of one seed and none chosen.
 
     Example: avae figure 8 runs/vae runs/gan runs/avae --images 20
@@ -139,7 +139,7 @@ class Rows(Reconstructions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tradeoff(OfRuns):
+class Tradeoff(RunFigureOptions):
     """Draw rFID against MSE as realism goes from 0 to 1; the points are written as JSON, too.
 
     Example: avae figure tradeoff runs/avae-a runs/avae-b --samples 10000
@@ -153,85 +153,85 @@ class Tradeoff(OfRuns):
     """The file of Inception's weights, if not to be downloaded."""
 
 
-def edge(flags: list[str]) -> Path:
+def figure1(flags: list[str]) -> Path:
     """Draw Fig. 1."""
-    asked = parse(Edge, "avae figure 1", flags)
-    check_free(asked.out, "figure-1", asked.overwrite)
+    options = parse(Edge, "avae figure 1", flags)
+    require_figure_unused(options.out, "figure-1", options.overwrite)
     text = caption("Figure 1: why the best decoder in MSE blurs", EDGE.format(shown=SHOWN))
-    return write_figure(edge_figure(), text, asked.out, "figure-1")
+    return write_figure(edge_figure(), text, options.out, "figure-1")
 
 
-def toy(flags: list[str]) -> Path:
+def figure6(flags: list[str]) -> Path:
     """Draw Fig. 6."""
-    asked = parse(Toy, "avae figure 6", flags)
-    check_free(asked.out, "figure-6", asked.overwrite)
-    runs = open_runs(asked.runs, asked.device)
-    without, with_xi = pair(runs)
-    figure = toy_figure(runs, _data(asked, runs), asked.seed)
+    options = parse(Toy, "avae figure 6", flags)
+    require_figure_unused(options.out, "figure-6", options.overwrite)
+    runs = open_runs(options.runs, options.device)
+    without, with_xi = split_by_xi(runs)
+    figure = toy_figure(runs, _data(options, runs), options.seed)
     labels = {f"above, {without.title}": without, f"below, {with_xi.title}": with_xi}
-    text = caption("Figure 6: the toy example", TOY, labels, asked.seed)
-    return write_figure(figure, text, asked.out, "figure-6")
+    text = caption("Figure 6: the toy example", TOY, labels, options.seed)
+    return write_figure(figure, text, options.out, "figure-6")
 
 
-def reconstructions(flags: list[str]) -> Path:
+def figure7(flags: list[str]) -> Path:
     """Draw Fig. 7."""
-    asked = parse(Reconstructions, "avae figure 7", flags)
-    check_free(asked.out, "figure-7", asked.overwrite)
-    runs = open_runs(asked.runs, asked.device)
+    options = parse(Reconstructions, "avae figure 7", flags)
+    require_figure_unused(options.out, "figure-7", options.overwrite)
+    runs = open_runs(options.runs, options.device)
     check_encoders(runs)
-    check_alike(runs)
-    pictures, source = _pictures(asked, runs)
-    figure = reconstructions_figure(runs, pictures, asked.seed)
+    require_comparable(runs)
+    pictures, source = _pictures(options, runs)
+    figure = reconstructions_figure(runs, pictures, options.seed)
     shown = RECONSTRUCTIONS.format(source=source)
-    text = caption("Figure 7: reconstructions", shown, _labelled(runs), asked.seed)
-    return write_figure(figure, text, asked.out, "figure-7")
+    text = caption("Figure 7: reconstructions", shown, _by_label(runs), options.seed)
+    return write_figure(figure, text, options.out, "figure-7")
 
 
-def samples(flags: list[str]) -> Path:
+def figure8(flags: list[str]) -> Path:
     """Draw Fig. 8."""
-    asked = parse(Samples, "avae figure 8", flags)
-    _check_count("--images", asked.images, most=MOST)
-    check_free(asked.out, "figure-8", asked.overwrite)
-    runs = open_runs(asked.runs, asked.device)
-    figure = samples_figure(runs, asked.images, asked.seed)
-    text = caption("Figure 8: samples", SAMPLES, _labelled(runs), asked.seed)
-    return write_figure(figure, text, asked.out, "figure-8")
+    options = parse(Samples, "avae figure 8", flags)
+    _check_count("--images", options.images, most=MAX_IMAGES)
+    require_figure_unused(options.out, "figure-8", options.overwrite)
+    runs = open_runs(options.runs, options.device)
+    figure = samples_figure(runs, options.images, options.seed)
+    text = caption("Figure 8: samples", SAMPLES, _by_label(runs), options.seed)
+    return write_figure(figure, text, options.out, "figure-8")
 
 
-def rows(flags: list[str]) -> Path:
+def figure9(flags: list[str]) -> Path:
     """Draw Fig. 9."""
-    asked = parse(Rows, "avae figure 9", flags)
-    check_free(asked.out, "figure-9", asked.overwrite)
-    runs = open_runs(asked.runs, asked.device)
+    options = parse(Rows, "avae figure 9", flags)
+    require_figure_unused(options.out, "figure-9", options.overwrite)
+    runs = open_runs(options.runs, options.device)
     if len(runs) > 1:
         raise UserError(f"{len(runs)} runs are named: figure 9 shows one")
-    check_both(runs[0])
-    pictures, source = _pictures(asked, runs)
-    figure = rows_figure(runs[0], pictures, asked.seed)
+    require_decoder_and_generator(runs[0])
+    pictures, source = _pictures(options, runs)
+    figure = rows_figure(runs[0], pictures, options.seed)
     shown = ROWS.format(source=source)
-    text = caption("Figure 9: original, decoder, generator", shown, _labelled(runs), asked.seed)
-    return write_figure(figure, text, asked.out, "figure-9")
+    text = caption("Figure 9: original, decoder, generator", shown, _by_label(runs), options.seed)
+    return write_figure(figure, text, options.out, "figure-9")
 
 
 def tradeoff(flags: list[str]) -> Path:
     """Draw rFID against MSE."""
-    asked = parse(Tradeoff, "avae figure tradeoff", flags)
-    _check_count("--samples", asked.samples, least=2)  # for a covariance
-    check_free(asked.out, "tradeoff", asked.overwrite, (*KINDS, ".json"))
-    runs = open_runs(asked.runs, asked.device)
+    options = parse(Tradeoff, "avae figure tradeoff", flags)
+    _check_count("--samples", options.samples, least=2)  # for a covariance
+    require_figure_unused(options.out, "tradeoff", options.overwrite, (*KINDS, ".json"))
+    runs = open_runs(options.runs, options.device)
     check_runs(runs)
-    cache = cache_folder(_cache(asked, runs))
-    extractor = open_features(asked.features, asked.inception_weights, runs[0].model.device, cache)
-    data = _data(asked, runs)
-    images = spread(data.test, asked.samples)
+    cache = cache_folder(_cache(options, runs))
+    extractor = open_features(options.features, options.inception_weights, runs[0].model.device, cache)
+    data = _data(options, runs)
+    images = evenly_spaced(data.test, options.samples)
     with progress_bar(f"features of {data.name}") as progress:
-        real = real_summary(data, "train", extractor, cache, progress).statistics
+        real = reference_summary(data, "train", extractor, cache, progress).statistics
 
     def rfid(drawn: Iterable[Tensor]) -> float:
-        distance = frechet_distance(statistics_of(features_of(extractor, drawn)), real)
+        distance = frechet_distance(statistics_of(extract_features(extractor, drawn)), real)
         if not math.isfinite(distance):
             raise UserError(
-                f"--features {asked.features}: the distance of {len(images)} test pictures is {distance}; "
+                f"--features {options.features}: the distance of {len(images)} test pictures is {distance}; "
                 "measure with others, or more"
             )
         return distance
@@ -239,21 +239,21 @@ def tradeoff(flags: list[str]) -> Path:
     curves = {}
     for trained in runs:
         with progress_bar(f"measuring {trained.name}") as progress:
-            curves[trained.label] = curve_of(trained, images, asked.seed, rfid, progress)
+            curves[trained.label] = curve_of(trained, images, options.seed, rfid, progress)
     shown = TRADEOFF.format(count=len(images), features=extractor.name)
-    text = caption("rFID against MSE", shown, _labelled(runs), asked.seed)
-    points = {trained.name: trained.facts() | curves[trained.label].as_json() for trained in runs}
-    about = about_points(data, extractor.name, extractor.checksum, len(images), asked.seed)
-    write_json(asked.out / "tradeoff.json", about | {"runs": points})
-    return write_figure(tradeoff_figure(curves, extractor.name), text, asked.out, "tradeoff")
+    text = caption("rFID against MSE", shown, _by_label(runs), options.seed)
+    points = {trained.name: trained.caption_fields() | curves[trained.label].as_json() for trained in runs}
+    about = tradeoff_metadata(data, extractor.name, extractor.checksum, len(images), options.seed)
+    write_json(options.out / "tradeoff.json", about | {"runs": points})
+    return write_figure(tradeoff_figure(curves, extractor.name), text, options.out, "tradeoff")
 
 
 FIGURES: dict[str, Callable[[list[str]], Path]] = {
-    "1": edge,
-    "6": toy,
-    "7": reconstructions,
-    "8": samples,
-    "9": rows,
+    "1": figure1,
+    "6": figure6,
+    "7": figure7,
+    "8": figure8,
+    "9": figure9,
     "tradeoff": tradeoff,
 }
 
@@ -265,42 +265,42 @@ def run(arguments: list[str]) -> int:
         print(HELP)
         return 0
     if name not in FIGURES:
-        raise UserError(f"no figure '{name}'{suggestion(name, FIGURES)}; there are {', '.join(FIGURES)}")
+        raise UserError(f"no figure '{name}'{did_you_mean(name, FIGURES)}; there are {', '.join(FIGURES)}")
     written: Path = FIGURES[name](flags)
     print(f"figure:  {written}, and .pdf beside it\ncaption: {written.with_suffix('.md')}")
     return 0
 
 
-def _data(asked: OfRuns, runs: Sequence[Trained]) -> DataSet:
+def _data(options: RunFigureOptions, runs: Sequence[LoadedRun]) -> Dataset:
     """Read the data of the first run, or those named, and see that they are what it was trained on."""
     first = runs[0]
-    source = asked.data or (first.saved.config.data if first.saved else None)
+    source = options.data or (first.saved.config.data if first.saved else None)
     if source is None:
         raise UserError(f"{first.path} does not say where its data are: pass --data")
-    data = load_for(first.model, source, _cache(asked, runs))
+    data = load_dataset_for(first.model, source, _cache(options, runs))
     check_data(first, data)
     return data
 
 
-def _cache(asked: OfRuns, runs: Sequence[Trained]) -> str | None:
+def _cache(options: RunFigureOptions, runs: Sequence[LoadedRun]) -> str | None:
     saved = runs[0].saved
-    return asked.cache or (saved.config.cache if saved else None)
+    return options.cache or (saved.config.cache if saved else None)
 
 
-def _pictures(asked: Reconstructions, runs: Sequence[Trained]) -> tuple[NDArray[np.uint8], str]:
+def _pictures(options: Reconstructions, runs: Sequence[LoadedRun]) -> tuple[NDArray[np.uint8], str]:
     """Return the pictures asked for, as the runs take them, and what to call them."""
-    if asked.pictures:
-        read = [read_items(runs[0].model, path) for path in asked.pictures]
+    if options.pictures:
+        read = [read_items(runs[0].model, path) for path in options.pictures]
         names = [name for names, _ in read for name in names]
-        _check_count("--pictures", len(names), most=MOST)
+        _check_count("--pictures", len(names), most=MAX_IMAGES)
         return as_images(torch.cat([items for _, items in read])), ", ".join(names)
-    _check_count("--images", asked.images, most=MOST)
-    data = _data(asked, runs)
-    pictures = spread(data.test, asked.images)
+    _check_count("--images", options.images, most=MAX_IMAGES)
+    data = _data(options, runs)
+    pictures = evenly_spaced(data.test, options.images)
     return pictures, f"{len(pictures)} test pictures of {data.name}, evenly spread over the split"
 
 
-def _labelled(runs: Sequence[Trained]) -> dict[str, Trained]:
+def _by_label(runs: Sequence[LoadedRun]) -> dict[str, LoadedRun]:
     return {trained.label.replace("\n", ", "): trained for trained in runs}
 
 

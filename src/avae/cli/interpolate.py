@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 from torch import Tensor
 
-from avae.cli.items import numbered, read_items, write_items
+from avae.cli.io import numbered_names, read_items, write_items
 from avae.cli.options import Device, Overwrite, Realism, Run
 from avae.cli.parsing import parse
 from avae.data.dataset import as_images
@@ -43,15 +43,15 @@ class Interpolate:
 
 def run(arguments: list[str]) -> int:
     """Interpolate."""
-    asked = parse(Interpolate, "avae interpolate", arguments)
-    model = load(asked.run, device=asked.device)
+    options = parse(Interpolate, "avae interpolate", arguments)
+    model = load(options.run, device=options.device)
     model.require_encoder()
-    out = asked.out or asked.run / "interpolation"
-    require_unused(out, asked.overwrite)
-    a, b = (_one(model, path) for path in (asked.a, asked.b))
-    way = model.interpolate(a, b, steps=asked.steps, realism=asked.realism, seed=asked.seed)
-    write_items(model, numbered(len(way)), way, out)
-    if model.draws_images:
+    out = options.out or options.run / "interpolation"
+    require_unused(out, options.overwrite)
+    a, b = (_read_single_item(model, path) for path in (options.a, options.b))
+    way = model.interpolate(a, b, steps=options.steps, realism=options.realism, seed=options.seed)
+    write_items(model, numbered_names(len(way)), way, out)
+    if model.is_image_model:
         save_png(grid([as_images(way)], ["a to b"]), out / "interpolation.png")
     else:
         save_scatter({"a to b": {"way": way.numpy()}}, out / "interpolation.png")
@@ -59,7 +59,7 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _one(model: Model, path: Path) -> Tensor:
+def _read_single_item(model: Model, path: Path) -> Tensor:
     _, items = read_items(model, path)
     if len(items) != 1:
         raise UserError(f"{path} holds {len(items)} items: name one picture")

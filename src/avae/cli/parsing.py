@@ -22,7 +22,7 @@ def parse(
         prog: as the help calls it ("avae train toy").
         default: values of the flags left out, if other than the dataclass's own.
     """
-    with redirect_stderr(io.StringIO()) as said:
+    with redirect_stderr(io.StringIO()) as output:
         try:
             return tyro.cli(
                 kind,
@@ -34,10 +34,10 @@ def parse(
         except SystemExit as ended:
             if not ended.code:
                 raise
-    raise UserError(f"{_condensed(said.getvalue())}; see {prog} --help")
+    raise UserError(f"{_one_line_error(output.getvalue())}; see {prog} --help")
 
 
-def _condensed(box: str) -> str:
+def _one_line_error(box: str) -> str:
     """Put what tyro says in a box on one line: what is wrong, and the flags it suggests.
 
     The box may be of ASCII and may have colours; rules part its title, the error and the rest.

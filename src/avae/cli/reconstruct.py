@@ -8,17 +8,23 @@ from typing import Literal
 from PIL import Image
 from torch import Tensor
 
-from avae.cli.items import beside, png_names, read_items, write_items
+from avae.cli.io import png_names, read_items, unused_name, write_items
 from avae.cli.options import Device, Overwrite, Pictures, Realism, Run
 from avae.cli.parsing import parse
 from avae.console import progress_bar
 from avae.data.dataset import as_images
 from avae.errors import UserError
-from avae.figures.invented import coloured, invented_map, map_sheet, meaning, why_no_map
-from avae.figures.writing import file_of
+from avae.figures.export import render
+from avae.figures.uncertainty_map import (
+    colourise,
+    draw_map_figure,
+    map_description,
+    map_unavailable_reason,
+    uncertainty_map,
+)
 from avae.files import require_unused, write_atomically
 from avae.model import Model, load
-from avae.runs.preview import ROW, reconstruction_rows
+from avae.training.previews import ROW, reconstruction_rows
 from avae.visualize.grid import grid, save_png
 from avae.visualize.scatter import save_scatter
 
@@ -48,22 +54,22 @@ class Reconstruct:
 
 def run(arguments: list[str]) -> int:
     """Reconstruct pictures."""
-    asked = parse(Reconstruct, "avae reconstruct", arguments)
-    model = load(asked.run, device=asked.device)
+    options = parse(Reconstruct, "avae reconstruct", arguments)
+    model = load(options.run, device=options.device)
     model.require_encoder()
-    if asked.map and (reason := why_no_map(model)):
+    if options.map and (reason := map_unavailable_reason(model)):
         raise UserError(f"--map cannot be drawn: {reason}; leave it out")
-    out = asked.out or asked.run / "reconstructions"
-    require_unused(out, asked.overwrite)
-    names, items = read_items(model, asked.pictures)
-    drawn = model.reconstruct(items, realism=asked.realism, code=asked.code, seed=asked.seed)
+    out = options.out or options.run / "reconstructions"
+    require_unused(out, options.overwrite)
+    names, items = read_items(model, options.pictures)
+    drawn = model.reconstruct(items, realism=options.realism, code=options.code, seed=options.seed)
     write_items(model, names, drawn, out)
-    maps = map_names(names) if asked.map else []
-    comparison = out / beside([*names, *maps], "comparison")
-    if asked.map:
-        write_maps(model, items, maps, comparison, asked.seed)
-    elif model.draws_images:
-        rows = reconstruction_rows(model, as_images(items[:ROW]), seed=asked.seed)
+    maps = map_names(names) if options.map else []
+    comparison = out / unused_name([*names, *maps], "comparison")
+    if options.map:
+        write_maps(model, items, maps, comparison, options.seed)
+    elif model.is_image_model:
+        rows = reconstruction_rows(model, as_images(items[:ROW]), seed=options.seed)
         rows["written"] = as_images(drawn[:ROW])
         save_png(grid(list(rows.values()), list(rows)), comparison)
     else:
@@ -84,10 +90,10 @@ def map_names(names: Sequence[str]) -> list[str]:
 def write_maps(model: Model, items: Tensor, names: Sequence[str], comparison: Path, seed: int) -> None:
     """Write every map, all on one scale, and the first few beside originals and reconstructions."""
     with progress_bar("mapping what is invented") as progress:
-        maps = invented_map(model, items, seed, progress)
+        maps = uncertainty_map(model, items, seed, progress)
     top = float(maps.max())
-    for name, image in zip(names, coloured(maps, top), strict=True):
+    for name, image in zip(names, colourise(maps, top), strict=True):
         save_png(Image.fromarray(image), comparison.parent / name)
-    sheet = map_sheet(model, as_images(items[:ROW]), maps[:ROW], top, seed)
-    write_atomically(comparison, file_of(sheet, "png"))
-    print(f"maps: {meaning(model)}; black is 0, the lightest {top:.3g}, pixels on [-1, 1]")
+    sheet = draw_map_figure(model, as_images(items[:ROW]), maps[:ROW], top, seed)
+    write_atomically(comparison, render(sheet, "png"))
+    print(f"maps: {map_description(model)}; black is 0, the lightest {top:.3g}, pixels on [-1, 1]")

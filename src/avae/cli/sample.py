@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from avae.cli.items import numbered, write_items
+from avae.cli.io import numbered_names, write_items
 from avae.cli.options import Device, Overwrite, Run
 from avae.cli.parsing import parse
 from avae.data.dataset import as_images
@@ -33,13 +33,13 @@ class Sample:
 
 def run(arguments: list[str]) -> int:
     """Draw samples."""
-    asked = parse(Sample, "avae sample", arguments)
-    model = load(asked.run, device=asked.device)
-    out = asked.out or asked.run / "samples"
-    require_unused(out, asked.overwrite)
-    items = model.sample(asked.count, seed=asked.seed)
-    write_items(model, numbered(len(items)), items, out)
-    if model.draws_images:
+    options = parse(Sample, "avae sample", arguments)
+    model = load(options.run, device=options.device)
+    out = options.out or options.run / "samples"
+    require_unused(out, options.overwrite)
+    items = model.sample(options.count, seed=options.seed)
+    write_items(model, numbered_names(len(items)), items, out)
+    if model.is_image_model:
         save_png(sheet(as_images(items)), out / "samples.png")
     else:
         save_scatter({"samples": {"samples": items.numpy()}}, out / "samples.png")

@@ -11,18 +11,18 @@ from tyro.conf import arg
 from avae.cli.parsing import parse
 from avae.errors import UserError
 from avae.recipes.config import Config, table_flags
-from avae.recipes.paper import ROWS, Row, cell
+from avae.recipes.paper import ROWS, Row, table1_config
 
 if TYPE_CHECKING:
-    from avae.sweep.cells import Job
-    from avae.sweep.commands import Measuring
-    from avae.sweep.table import Table
+    from avae.table1.commands import EvaluationOptions
+    from avae.table1.jobs import Job
+    from avae.table1.table import Table
 
 logger = logging.getLogger(__name__)
 
 FAILED, ELSEWHERE = 1, 3
 
-SHARED = dataclasses.replace(cell("cifar10", "avae-b"), size=None)
+SHARED = dataclasses.replace(table1_config("cifar10", "avae-b"), size=None)
 """What runs have by default; the size is their recipe's."""
 
 
@@ -77,54 +77,55 @@ def with_settings(options: type[Table1]) -> type[Table1]:
 
 def run(arguments: list[str]) -> int:
     """Make what is missing of the table, and the table."""
-    asked = parse(with_settings(Table1), "avae table1", arguments)
-    if asked.table_only:
-        from avae.sweep.writing import write_table
+    options = parse(with_settings(Table1), "avae table1", arguments)
+    if options.table_only:
+        from avae.table1.export import write_table
 
-        check_protocol(asked.out, asked.protocol)
-        made = write_table(asked.out, asked.protocol)
-        show(made, asked.out)
+        check_protocol(options.out, options.protocol)
+        made = write_table(options.out, options.protocol)
+        print_summary(made, options.out)
         return FAILED if made.failed else 0
     # Here, for they import torch, which help does not need.
-    from avae.distributed import world_size
-    from avae.sweep import cells, commands
-    from avae.sweep.state import check_settings
+    from avae.distributed.processes import world_size
+    from avae.table1 import commands
+    from avae.table1.jobs import columns, jobs
+    from avae.table1.status import check_settings
 
     if world_size() > 1:
         raise UserError("table1 is one process: instead of torchrun, give the command several times")
-    check(asked)
+    validate_options(options)
     # Those left open are a recipe's own.
-    settings = {name: value for name in table_flags() if (value := getattr(asked, name)) is not None}
-    columns = cells.columns(asked.data, settings.get("cache"))
-    jobs = cells.jobs(columns, asked.frameworks, asked.seeds, asked.out.absolute(), settings)
-    how = commands.Measuring(
-        protocol=asked.protocol,
-        features=asked.features,
-        inception_weights=asked.inception_weights,
-        lpips_weights=asked.lpips_weights,
-        samples=asked.samples,
+    settings = {name: value for name in table_flags() if (value := getattr(options, name)) is not None}
+    table_columns = columns(options.data, settings.get("cache"))
+    table_jobs = jobs(table_columns, options.frameworks, options.seeds, options.out.absolute(), settings)
+    how = commands.EvaluationOptions(
+        protocol=options.protocol,
+        features=options.features,
+        inception_weights=options.inception_weights,
+        lpips_weights=options.lpips_weights,
+        samples=options.samples,
         device=None if settings["device"] == "auto" else settings["device"],
         cache=settings.get("cache"),
     )
-    check_settings(jobs)
-    if asked.dry_run:
-        tell(jobs, how)
+    check_settings(table_jobs)
+    if options.dry_run:
+        print_plan(table_jobs, how)
         return 0
-    return make(asked, jobs, how)
+    return run_jobs(options, table_jobs, how)
 
 
-def check(asked: Table1) -> None:
+def validate_options(options: Table1) -> None:
     """Raise UserError for what would only show after hours."""
-    if not asked.data:
+    if not options.data:
         raise UserError("--data is missing: name the columns, such as cifar10, or RECIPE=SOURCE")
-    if asked.seeds < 1:
-        raise UserError(f"--seeds {asked.seeds}: train 1 or more")
-    if asked.samples is not None and asked.samples < 1:
-        raise UserError(f"--samples {asked.samples}: measure 1 or more")
-    if len(set(asked.frameworks)) < len(asked.frameworks) or not asked.frameworks:
-        raise UserError(f"--frameworks {' '.join(asked.frameworks)}: name each row once")
+    if options.seeds < 1:
+        raise UserError(f"--seeds {options.seeds}: train 1 or more")
+    if options.samples is not None and options.samples < 1:
+        raise UserError(f"--samples {options.samples}: measure 1 or more")
+    if len(set(options.frameworks)) < len(options.frameworks) or not options.frameworks:
+        raise UserError(f"--frameworks {' '.join(options.frameworks)}: name each row once")
     for name in ("inception_weights", "lpips_weights"):
-        path = getattr(asked, name)
+        path = getattr(options, name)
         if path is not None and not path.is_file():
             raise UserError(f"--{name.replace('_', '-')} {path}: no such file")
 
@@ -137,60 +138,60 @@ def check_protocol(out: Path, protocol: str) -> None:
         raise UserError(f"--protocol {protocol}: {theirs[0]} is what there is, so pass --protocol {other}")
 
 
-def tell(jobs: "list[Job]", how: "Measuring") -> None:
+def print_plan(jobs: "list[Job]", how: "EvaluationOptions") -> None:
     """Print what would be done for each run, as commands."""
-    from avae.sweep import commands, state
-    from avae.sweep.claims import is_claimed
+    from avae.table1 import commands, status
+    from avae.table1.lease import is_claimed
 
     for job in jobs:
-        failure = state.failure_of(job.run)
+        failure = status.failure_of(job.run)
         if failure:
-            print(f"# {job.name}: {failure.kind}, stays so until {job.run / state.FAILED} is deleted")
-        elif state.is_measured(job, how):
+            print(f"# {job.name}: {failure.kind}, stays so until {job.run / status.FAILED} is deleted")
+        elif status.is_measured(job, how):
             print(f"# {job.name}: done")
         else:
             note = ", claimed by another worker" if is_claimed(job.run) else ""
-            print(f"# {job.name}: {state.reached(job.run)} of {job.config.steps} steps done{note}")
-            if not state.is_trained(job):
-                print("avae", *commands.training(job))
-            print("avae", *commands.measuring(job, how))
+            print(f"# {job.name}: {status.checkpoint_step(job.run)} of {job.config.steps} steps done{note}")
+            if not status.is_trained(job):
+                print("avae", *commands.train_command(job))
+            print("avae", *commands.evaluate_command(job, how))
 
 
-def make(asked: Table1, jobs: "list[Job]", how: "Measuring") -> int:
+def run_jobs(options: Table1, jobs: "list[Job]", how: "EvaluationOptions") -> int:
     """Do what is left of the runs, and write the table after each."""
-    from avae.evaluation.perceptual import open_lpips
-    from avae.runs.reading import load_with_progress
-    from avae.sweep import state
-    from avae.sweep.found import read_runs
-    from avae.sweep.work import work
-    from avae.sweep.writing import write_table
+    from avae.evaluation.lpips import open_lpips
+    from avae.load_data import load_dataset
+    from avae.table1 import status
+    from avae.table1.export import write_table
+    from avae.table1.results import read_runs
+    from avae.table1.worker import work
 
-    due = [job for job in jobs if state.is_due(job, how)]
+    due = [job for job in jobs if status.needs_work(job, how)]
     for column in dict.fromkeys(job.column for job in due):
         ours = [job for job in jobs if job.column == column]
-        data = load_with_progress(column.source, ours[0].config)
+        data = load_dataset(column.source, ours[0].config)
         for job in ours:
-            state.check_data(job, data.checksum)
-    features = features_asked_for(how) if due else None
-    if due and asked.lpips_weights:
-        open_lpips(asked.lpips_weights, "cpu")  # now, for after a training would be late
+            status.check_data(job, data.checksum)
+    features = open_requested_features(how) if due else None
+    if due and options.lpips_weights:
+        open_lpips(options.lpips_weights, "cpu")  # now, for after a training would be late
     for job in jobs:
-        state.check_measured(job, how, features)
+        status.check_measured(job, how, features)
     logger.info(f"{len(jobs)} runs, {len(due)} of them to be made or measured")
-    read_runs(asked.out, how.protocol)  # refuses now what cannot stand in one table
-    tally = work(jobs, how, lambda: write_table(asked.out, how.protocol))
+    read_runs(options.out, how.protocol)  # refuses now what cannot stand in one table
+    tally = work(jobs, how, lambda: write_table(options.out, how.protocol))
     if tally.signal is not None:
         logger.info("stopped, all saved; give the same command to go on")
         return 128 + tally.signal
-    show(write_table(asked.out, how.protocol), asked.out)
+    print_summary(write_table(options.out, how.protocol), options.out)
     if tally.elsewhere:
         logger.info(f"in the hands of others: {', '.join(tally.elsewhere)}")
-    if tally.failed or any(state.failure_of(job.run) for job in jobs):
+    if tally.failed or any(status.failure_of(job.run) for job in jobs):
         return FAILED
     return ELSEWHERE if tally.elsewhere else 0
 
 
-def features_asked_for(how: "Measuring") -> str | None:
+def open_requested_features(how: "EvaluationOptions") -> str | None:
     """Return the checksum of `--features`, opened now, for after a training would be late; None without any.
 
     Raises:
@@ -198,7 +199,7 @@ def features_asked_for(how: "Measuring") -> str | None:
     """
     from avae.data.cache import cache_folder
     from avae.evaluation.features import open_features
-    from avae.evaluation.weights import MissingWeightsError
+    from avae.evaluation.pretrained_weights import MissingWeightsError
 
     spec, weights = how.features or "inception", how.inception_weights
     try:
@@ -208,9 +209,9 @@ def features_asked_for(how: "Measuring") -> str | None:
         return None
 
 
-def show(made: "Table", out: Path) -> None:
+def print_summary(made: "Table", out: Path) -> None:
     """Print where the table is, what failed, and whether models stand in the published order."""
-    from avae.sweep.orderings import count
+    from avae.table1.statistics import count
 
     for run, why in made.failed.items():
         print(f"{run}: {why}")

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from avae.cli.parsing import parse
 from avae.errors import UserError
-from avae.recipes.catalogue import RECIPES, recipe
 from avae.recipes.config import Config
+from avae.recipes.registry import RECIPES, get_recipe
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,20 @@ def run(arguments: list[str]) -> int:
     if name.startswith("-"):
         raise UserError(f"name a recipe before {name}: {', '.join(RECIPES)}")
     prog = f"avae train {name}"
-    asked = parse(Train, prog, flags, Train(recipe(name)))
+    options = parse(Train, prog, flags, Train(get_recipe(name)))
     # Here, for they import torch, which help does not need.
-    from avae.runs.folder import resume_config
-    from avae.runs.train import run as train
+    from avae.training.run_folder import resume_config
+    from avae.training.train import run as train
 
-    if asked.resume:
-        asked = parse(Train, prog, flags, Train(resume_config(asked.config)))
-    if asked.dry_run:
+    if options.resume:
+        options = parse(Train, prog, flags, Train(resume_config(options.config)))
+    if options.dry_run:
         from avae.profiling.dry_run import dry_run
 
-        dry_run(asked.config, resume=asked.resume, overwrite=asked.overwrite)
+        dry_run(options.config, resume=options.resume, overwrite=options.overwrite)
         return 0
-    outcome = train(asked.config, resume=asked.resume, overwrite=asked.overwrite)
-    return 0 if outcome.signal is None else 128 + outcome.signal
+    result = train(options.config, resume=options.resume, overwrite=options.overwrite)
+    return 0 if result.signal is None else 128 + result.signal
 
 
 def _help() -> str:

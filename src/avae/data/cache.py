@@ -21,11 +21,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from avae.console import Progress
-from avae.data.locating import Located
-from avae.data.packed import is_packed, read_meta
-from avae.data.packing import Order, pack
-from avae.data.preparation import Asked, Preparation
-from avae.data.source import Source
+from avae.data.images.preprocessing import Preprocessing, PreprocessingOverrides
+from avae.data.packed.format import is_packed, read_meta
+from avae.data.packed.pack import PackJob, pack
+from avae.data.sources.resolve import ResolvedSource
+from avae.data.sources.source import ImageSource
 from avae.errors import UserError
 from avae.files import write_json
 
@@ -40,32 +40,36 @@ def cache_folder(asked: str | None) -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "avae"
 
 
-def downloads(cache: Path) -> Path:
+def download_folder(cache: Path) -> Path:
     """Return where published sets are put."""
     return cache / "downloads"
 
 
-def unpacked(cache: Path) -> Path:
+def extraction_folder(cache: Path) -> Path:
     """Return where archives of published sets are extracted, those that must be."""
     return cache / "unpacked"
 
 
-def packed_in_cache(located: Located, asked: Asked, cache: Path, seed: int, progress: Progress) -> Path:
+def ensure_packed(
+    located: ResolvedSource, asked: PreprocessingOverrides, cache: Path, seed: int, progress: Progress
+) -> Path:
     """Return a packed set of a source that is up to date; it is made first if there is none.
 
     Raises:
         UserError: the source cannot be packed.
     """
-    shelf = cache / "packed" / f"{located.name}-{_hash(f'{located.described} {seed}')}"
-    with locked(shelf, cache):
+    shelf = cache / "packed" / f"{located.name}-{_hash(f'{located.identifier} {seed}')}"
+    with folder_lock(shelf, cache):
         state = located.fingerprint()
-        opened = functools.cache(lambda: located.open(unpacked(cache), seed))  # it may take seconds
-        to = prepared_as(asked, located, lambda: _survey(shelf / "survey.json", state, opened))
+        opened = functools.cache(lambda: located.open(extraction_folder(cache), seed))  # it may take seconds
+        to = resolve_preprocessing(
+            asked, located, lambda: _cached_survey(shelf / "survey.json", state, opened)
+        )
         dest = shelf / folder_name(to)
         if _up_to_date(dest, state):
             return dest
         begun = time.monotonic()
-        pack(Order(opened(), to, located.described, state, dest), progress)
+        pack(PackJob(opened(), to, located.identifier, state, dest), progress)
         logger.info(
             f"packed in {time.monotonic() - begun:.1f} s into {dest}, used again while nothing changes"
         )
@@ -84,19 +88,21 @@ def _up_to_date(dest: Path, state: str) -> bool:
         return False
 
 
-def prepared_as(asked: Asked, located: Located, survey: Callable[[], tuple[int, int]]) -> Preparation:
+def resolve_preprocessing(
+    asked: PreprocessingOverrides, located: ResolvedSource, survey: Callable[[], tuple[int, int]]
+) -> Preprocessing:
     """Return what is asked for, completed by a published set's own ways, or by what pictures suggest."""
     named = located.named
     if named is None:
-        return completed(asked, survey)
-    own = Asked(named.size, named.channels, named.crop, named.fit)
-    return completed(asked.over(own), survey)
+        return fill_preprocessing(asked, survey)
+    own = PreprocessingOverrides(named.size, named.channels, named.crop, named.fit)
+    return fill_preprocessing(asked.or_else(own), survey)
 
 
-def completed(asked: Asked, survey: Callable[[], tuple[int, int]]) -> Preparation:
+def fill_preprocessing(asked: PreprocessingOverrides, survey: Callable[[], tuple[int, int]]) -> Preprocessing:
     """Return what is asked for, completed by what pictures suggest; raise UserError if that cannot be."""
     found = survey() if asked.size is None or asked.channels is None else (asked.size, asked.channels)
-    to = Preparation(**vars(asked.over(Asked(*found, 1.0, "crop"))))
+    to = Preprocessing(**vars(asked.or_else(PreprocessingOverrides(*found, 1.0, "crop"))))
     if to.size < 1 or to.channels not in (1, 3) or not 0 < to.crop <= 1:
         raise UserError(
             f"size {to.size}, channels {to.channels}, crop {to.crop}: "
@@ -105,13 +111,13 @@ def completed(asked: Asked, survey: Callable[[], tuple[int, int]]) -> Preparatio
     return to
 
 
-def folder_name(to: Preparation) -> str:
+def folder_name(to: Preprocessing) -> str:
     """Return a preparation as part of a path."""
     crop = f"-crop{to.crop}" if to.crop != 1 else ""
     return f"{to.size}px-{to.channels}ch{crop}{f'-{to.fit}' if to.fit != 'crop' else ''}"
 
 
-def _survey(path: Path, state: str, opened: Callable[[], Source]) -> tuple[int, int]:
+def _cached_survey(path: Path, state: str, opened: Callable[[], ImageSource]) -> tuple[int, int]:
     """Return the size and channels that pictures suggest, looked at once while they stay the same."""
     try:
         known = json.loads(path.read_text())
@@ -119,13 +125,13 @@ def _survey(path: Path, state: str, opened: Callable[[], Source]) -> tuple[int, 
             return known["size"], known["channels"]
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    size, channels = opened().survey()
+    size, channels = opened().suggest_size()
     write_json(path, {"fingerprint": state, "size": size, "channels": channels})
     return size, channels
 
 
 @contextmanager
-def locked(folder: Path, cache: Path) -> Iterator[None]:
+def folder_lock(folder: Path, cache: Path) -> Iterator[None]:
     """Hold a folder that is to be made, so that it is made by one process while others wait."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avae.data.preparation import FILTER, Preparation
-from avae.data.source import Rejected
+from avae.data.images.item import RejectedImage
+from avae.data.images.preprocessing import FILTER, Preprocessing
 
 
 @dataclass(frozen=True)
-class DataSet:
+class Dataset:
     """A training and a test split, in memory or mapped into it from a packed set.
 
     Attributes:
@@ -29,16 +29,16 @@ class DataSet:
     train: NDArray[Any]
     test: NDArray[Any]
     checksum: str
-    preparation: Preparation | None = None
-    rejected: tuple[Rejected, ...] = ()
+    preparation: Preprocessing | None = None
+    rejected: tuple[RejectedImage, ...] = ()
 
     @property
-    def prepared_by(self) -> dict[str, Any] | None:
+    def preprocessing_info(self) -> dict[str, Any] | None:
         """How the images were prepared, and by which filter, as result files tell it."""
         return None if self.preparation is None else {**asdict(self.preparation), "filter": FILTER}
 
     @property
-    def holds_images(self) -> bool:
+    def is_image_data(self) -> bool:
         """Whether an item is an image rather than a point."""
         return self.train.ndim == 4
 
@@ -52,7 +52,7 @@ def checksum(*arrays: NDArray[np.generic]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def spread(items: NDArray[Any], count: int) -> NDArray[Any]:
+def evenly_spaced(items: NDArray[Any], count: int) -> NDArray[Any]:
     """Return up to `count` items evenly spread: pictures lie class by class in many folders."""
     places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     chosen: NDArray[Any] = items[places]
@@ -69,10 +69,10 @@ def as_tensor(items: NDArray[np.generic], device: torch.device | str = "cpu") ->
         float32 (N, C, H, W) in [-1, 1], channels last in memory, or the points unchanged.
     """
     # "W": PyTorch warns of memory it must not write to, such as a read-only map.
-    return as_floats(torch.from_numpy(np.require(items, requirements=["C", "W"])).to(device))
+    return to_float_images(torch.from_numpy(np.require(items, requirements=["C", "W"])).to(device))
 
 
-def as_floats(stored: Tensor) -> Tensor:
+def to_float_images(stored: Tensor) -> Tensor:
     """Convert uint8 images (N, H, W, C) or points as `as_tensor` does; points are returned as they are."""
     if stored.dtype == torch.uint8:
         return stored.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)

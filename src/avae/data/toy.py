@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from avae.data.dataset import DataSet, checksum
-from avae.noise import normal
+from avae.data.dataset import Dataset, checksum
+from avae.rng import normal
 
 TRAIN_COUNT = 1_000_000
 TEST_COUNT = 50_000
@@ -22,8 +22,8 @@ def toy_points(count: int, seed: int, stream: str) -> NDArray[np.float32]:
     return np.stack([3 * z1 + 0.1 * eps, np.cos(3 * z1) + np.tanh(3 * z2) + 0.1 * eps], axis=1)
 
 
-def toy_data(seed: int = 0) -> DataSet:
+def toy_data(seed: int = 0) -> Dataset:
     """Return 1,000,000 training and 50,000 test points."""
     train = toy_points(TRAIN_COUNT, seed, "toy-train")
     test = toy_points(TEST_COUNT, seed, "toy-test")
-    return DataSet("toy", train, test, checksum(train, test))
+    return Dataset("toy", train, test, checksum(train, test))

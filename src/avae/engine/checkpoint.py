@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from avae.engine.sentinel import CollapseError
+from avae.engine.collapse import CollapseError
 from avae.errors import UserError
 from avae.files import remove_partials
-from avae.tensorfile import load_tensors, save_tensors, under
+from avae.safetensors_io import load_tensors, save_tensors, strip_prefix
 
-KEPT = 2
+KEEP_LAST = 2
 """Checkpoints kept beside that of the newest healthy state: the newest, and one to fall back on."""
 
 MAX_ROLLBACKS = 3
@@ -32,7 +32,7 @@ class Stateful(Protocol):
         """Restore it; raise KeyError, ValueError or RuntimeError where it does not fit."""
 
 
-class Checkpoints:
+class CheckpointManager:
     """The `state/` folder of a run.
 
     Args:
@@ -51,12 +51,12 @@ class Checkpoints:
         self.rollbacks: list[dict[str, Any]] = []
 
     @property
-    def rate(self) -> float:
+    def learning_rate_scale(self) -> float:
         """Factor of every learning rate, after the rollbacks so far."""
         return float(self.rollbacks[-1]["rate"]) if self.rollbacks else 1.0
 
     @property
-    def may_go_back(self) -> bool:
+    def can_roll_back(self) -> bool:
         """Whether there is a healthy state to go back to, and a rollback left."""
         return self.healthy is not None and len(self.rollbacks) < MAX_ROLLBACKS
 
@@ -66,7 +66,7 @@ class Checkpoints:
         These are all but the newest `KEPT` and the newest healthy one, and all later ones, which a rollback
         leaves behind.
         """
-        self.note(step, healthy)
+        self.mark_healthy(step, healthy)
         remove_partials(self.folder)
         tensors = self._tensors()
         words = {
@@ -77,12 +77,12 @@ class Checkpoints:
         }
         save_tensors(self._path(step), tensors, words)
         files = _files(self.folder)
-        kept = [path for path in files if step_of(path) <= step][-KEPT:]
+        kept = [path for path in files if step_of(path) <= step][-KEEP_LAST:]
         for path in files:
             if path not in kept and step_of(path) != self.healthy:
                 path.unlink(missing_ok=True)
 
-    def note(self, step: int, healthy: bool) -> None:
+    def mark_healthy(self, step: int, healthy: bool) -> None:
         """Take note of what is saved, by this process or by rank 0."""
         if healthy:
             self.healthy = step
@@ -98,10 +98,10 @@ class Checkpoints:
 
     def restore(self) -> int:
         """Load the newest state and return its step; 0, untouched, where there is none."""
-        path = newest(self.folder)
+        path = latest_checkpoint(self.folder)
         return self._load(path) if path else 0
 
-    def go_back(self, collapse: CollapseError) -> int:
+    def roll_back(self, collapse: CollapseError) -> int:
         """Load the newest healthy state and return its step; from there on every learning rate is smaller.
 
         Nothing of this is on disk before the next `save`.
@@ -109,23 +109,23 @@ class Checkpoints:
         assert self.healthy is not None
         # Not the file's own rollbacks: they may hold this very one already, if a kill came right after it
         # was saved, before the later checkpoint was deleted that we then went on from.
-        rollbacks, rate = self.rollbacks, self.rate * RATE_AFTER_ROLLBACK
+        rollbacks, rate = self.rollbacks, self.learning_rate_scale * RATE_AFTER_ROLLBACK
         step = self._load(self._path(self.healthy))
         event = {"event": "rollback", "from": collapse.step, "why": collapse.why, "rate": rate}
         self.rollbacks = [*rollbacks, {"step": step, **event}]
         return step
 
-    def remedy(self, finite: bool = False) -> str:
+    def recovery_hint(self, finite: bool = False) -> str:
         """Return what an error says of going back, for another remedy to follow.
 
         Args:
             finite: whether any checkpoint will do for a good one, as all that are saved are finite.
         """
         if self.healthy is None:
-            last = newest(self.folder) if finite else None
+            last = latest_checkpoint(self.folder) if finite else None
             return f"the last good checkpoint is {last}; " if last else "there is no good checkpoint; "
         good = f"the last good checkpoint is {self._path(self.healthy)}"
-        if not self.may_go_back:
+        if not self.can_roll_back:
             return f"{good}, but {MAX_ROLLBACKS} rollbacks were of no avail; "
         return f"{good}; go back to it with --resume --on-collapse rollback, or "
 
@@ -137,10 +137,10 @@ class Checkpoints:
             tensors, words = load_tensors(path)
             return self._restore(tensors, words)
         except UserError as error:
-            raise UserError(f"checkpoint {error}; {_without(self.folder, path)}") from None
+            raise UserError(f"checkpoint {error}; {_deletion_hint(self.folder, path)}") from None
         except (KeyError, ValueError, RuntimeError):
             raise UserError(
-                f"checkpoint {path} is not of these networks; {_without(self.folder, path)}"
+                f"checkpoint {path} is not of these networks; {_deletion_hint(self.folder, path)}"
             ) from None
 
     def _restore(self, tensors: dict[str, Tensor], words: dict[str, str]) -> int:
@@ -148,7 +148,7 @@ class Checkpoints:
             # Adam would start anew, and say nothing, where moments are missing.
             raise ValueError("tensors are missing")
         for name, each in self.objects.items():
-            each.load_state_dict(under(tensors, f"{name}."))
+            each.load_state_dict(strip_prefix(tensors, f"{name}."))
         if self._tensors().keys() != tensors.keys():
             raise ValueError("it has tensors of other objects")
         healthy = json.loads(words["healthy"])
@@ -165,7 +165,7 @@ class Checkpoints:
         }
 
 
-def newest(folder: Path) -> Path | None:
+def latest_checkpoint(folder: Path) -> Path | None:
     """Return the newest checkpoint of a `state/` folder, if there is one."""
     files = _files(folder)
     return files[-1] if files else None
@@ -184,7 +184,7 @@ class NonFiniteError(CollapseError):
     """Training left the finite numbers."""
 
 
-def _without(folder: Path, damaged: Path) -> str:
+def _deletion_hint(folder: Path, damaged: Path) -> str:
     older = [file for file in _files(folder) if file != damaged]
     what = f"resume from step {step_of(older[-1])}" if older else "start from step 0"
     return f"delete it to {what}"

@@ -17,22 +17,22 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from avae.distributed import any_of
-from avae.engine.step import Differentiate, Noise, Phase, Ready, Result, gradients
-from avae.engine.thin import rewrite_thin
+from avae.distributed.processes import any_rank
+from avae.engine.conv_transpose import rewrite_narrow_transposed_convs
+from avae.engine.step import GradientFn, GradientHook, GradientsAndTerms, Noise, Phase, gradients
 
 logger = logging.getLogger(__name__)
 
 Mode = Literal["auto", "on", "off"]
-Fast = Callable[[Tensor, Noise], Result]
+CompiledFn = Callable[[Tensor, Noise], GradientsAndTerms]
 State = dict[str, Tensor]
 
-PAYS_FROM = 5000
+MIN_STEPS_TO_COMPILE = 5000
 """Steps of a run that "auto" compiles: several times what makes up for the compilers' time with AVAE, GAN and
 BiGAN; with a VAE about what does (see benchmarks/results/2026-11-24-step-time.md)."""
 
 
-def differentiator(mode: Mode, steps: int, own: bool, cache: Path) -> Differentiate:
+def make_gradient_fn(mode: Mode, steps: int, own: bool, cache: Path) -> GradientFn:
     """Return `gradients`, or its compiled form where that is asked for or, with "auto", pays.
 
     Args:
@@ -41,11 +41,11 @@ def differentiator(mode: Mode, steps: int, own: bool, cache: Path) -> Differenti
         own: whether networks are the user's own, which may do in Python what no trace can hold.
         cache: of `Compiled`.
     """
-    wanted = mode == "on" or (mode == "auto" and steps >= PAYS_FROM and not own)
-    return Compiled(cache) if wanted else gradients
+    wanted = mode == "on" or (mode == "auto" and steps >= MIN_STEPS_TO_COMPILE and not own)
+    return CompiledGradients(cache) if wanted else gradients
 
 
-class Compiled:
+class CompiledGradients:
     """`gradients`, compiled at the first call for each phase and layout of x and noise.
 
     Where that fails it says so, once, and is `gradients` from then on. Losses may read no tensors but x,
@@ -62,19 +62,19 @@ class Compiled:
 
         # What another run of this process has loaded, from its own folder, would never come into this one.
         clear_caches()
-        self._made: dict[Hashable, Fast] = {}
+        self._made: dict[Hashable, CompiledFn] = {}
         self._failed = False
 
     def __call__(
-        self, phase: Phase, x: Tensor, noise: Noise, ready: Ready = lambda name, grads: None
-    ) -> Result:
+        self, phase: Phase, x: Tensor, noise: Noise, ready: GradientHook = lambda name, grads: None
+    ) -> GradientsAndTerms:
         """Return what `gradients` does, to rounding; `ready` hears of all networks at the end."""
         grads, terms = self._result(phase, x, noise)
         for name, own in grads.items():
             ready(name, own)
         return grads, terms
 
-    def _result(self, phase: Phase, x: Tensor, noise: Noise) -> Result:
+    def _result(self, phase: Phase, x: Tensor, noise: Noise) -> GradientsAndTerms:
         key = phase.name, *(_layout(tensor) for tensor in (x, *noise.values()))
         if self._failed:
             return gradients(phase, x, noise)
@@ -86,7 +86,7 @@ class Compiled:
         before = [buffer.clone() for buffer in buffers]
         why, result = self._first(key, phase, x, noise)
         # If one process fails all stay eager: they would only wait for it.
-        if any_of(result is None):
+        if any_rank(result is None):
             self._made, self._failed = {}, True
             logger.info(f"not compiled, so slower ({why}); --compile off leaves it out")
             for buffer, value in zip(buffers, before, strict=True):
@@ -96,11 +96,13 @@ class Compiled:
         logger.info(f"compiled in {time.monotonic() - began:.0f} s")
         return result
 
-    def _first(self, key: Hashable, phase: Phase, x: Tensor, noise: Noise) -> tuple[str, Result | None]:
+    def _first(
+        self, key: Hashable, phase: Phase, x: Tensor, noise: Noise
+    ) -> tuple[str, GradientsAndTerms | None]:
         """Compile, and call for the first time, for that is when compilers work; or return why not."""
         try:
             with _inductor_cache(self._cache):
-                fast = compiled(phase, x, noise)
+                fast = compile_gradients(phase, x, noise)
                 result = fast(x, noise)
         except torch.OutOfMemoryError:
             raise
@@ -127,25 +129,25 @@ def _inductor_cache(folder: Path) -> Iterator[None]:
         os.environ.update(before)
 
 
-def compiled(phase: Phase, x: Tensor, noise: Noise) -> Fast:
+def compile_gradients(phase: Phase, x: Tensor, noise: Noise) -> CompiledFn:
     """Return a phase's gradients as a function of x and noise of these shapes, compiled at its first call."""
     # It warns that there is no GPU where nobody asked for one.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    graph = traced(phase, x, noise)
+    graph = trace_gradients(phase, x, noise)
     if x.device.type == "cpu":
-        rewrite_thin(graph)
+        rewrite_narrow_transposed_convs(graph)
     fast: Callable[..., Any] = torch.compile(graph, fullgraph=True, dynamic=False)
     held = tensors_of(phase)
 
-    def run(x: Tensor, noise: Noise) -> Result:
+    def run(x: Tensor, noise: Noise) -> GradientsAndTerms:
         with torch.no_grad():
-            result: Result = fast(held, x, noise)
+            result: GradientsAndTerms = fast(held, x, noise)
         return result
 
     return run
 
 
-def traced(phase: Phase, x: Tensor, noise: Noise) -> fx.GraphModule:
+def trace_gradients(phase: Phase, x: Tensor, noise: Noise) -> fx.GraphModule:
     """Record the kernels of `gradients` as a graph of (`tensors_of` the phase, x, noise).
 
     Raises:
@@ -153,11 +155,11 @@ def traced(phase: Phase, x: Tensor, noise: Noise) -> fx.GraphModule:
     """
     modules = _Modules(phase)
 
-    def run(held: State, x: Tensor, noise: Noise) -> Result:
-        def work() -> Result:
+    def run(held: State, x: Tensor, noise: Noise) -> GradientsAndTerms:
+        def work() -> GradientsAndTerms:
             return gradients(phase, x, noise)
 
-        result: Result = torch.func.functional_call(modules, held, (work,))
+        result: GradientsAndTerms = torch.func.functional_call(modules, held, (work,))
         return result
 
     return make_fx(run, tracing_mode="fake")(tensors_of(phase), x, noise)
@@ -177,7 +179,7 @@ class _Modules(nn.Module):
         self.networks = nn.ModuleDict(phase.networks)
         self.coefficients = nn.ModuleList(phase.coefficients)
 
-    def forward(self, work: Callable[[], Result]) -> Result:
+    def forward(self, work: Callable[[], GradientsAndTerms]) -> GradientsAndTerms:
         return work()
 
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from avae.distributed import any_of
-from avae.engine.checkpoint import Checkpoints, NonFiniteError
-from avae.engine.log import Display, Means, Stats, non_finite
-from avae.engine.sentinel import CollapseError, OnCollapse, Sentinel
+from avae.distributed.processes import any_rank
+from avae.engine.checkpoint import CheckpointManager, NonFiniteError
+from avae.engine.collapse import CollapseDetector, CollapseError, OnCollapse
+from avae.engine.metrics_log import RunningMeans, StatsLog, non_finite
+from avae.engine.progress import ProgressDisplay
 from avae.engine.signals import StopRequest
 from avae.engine.step import Terms
 
@@ -53,8 +54,8 @@ class LoopSpec:
     learning_rate: Callable[[int], float]
     save: Callable[[int, bool], None]
     evaluate: Callable[[int], None]
-    checkpoints: Checkpoints
-    means: Means
+    checkpoints: CheckpointManager
+    means: RunningMeans
     schedule: Schedule
     on_collapse: OnCollapse
     folder: Path
@@ -62,14 +63,14 @@ class LoopSpec:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingResult:
     """Where the loop ended, and the signal that ended it early, if one did."""
 
     step: int
     signal: int | None
 
 
-def fit(spec: LoopSpec, start: int) -> Outcome:
+def train_loop(spec: LoopSpec, start: int) -> TrainingResult:
     """Train from step `start` to the end, or to a signal; in either case the last state is saved.
 
     A run that goes back goes on as one that is resumed, so that a kill makes no difference.
@@ -79,7 +80,7 @@ def fit(spec: LoopSpec, start: int) -> Outcome:
     """
     with (
         StopRequest() as stop,
-        Display(spec.title, spec.schedule.steps, spec.schedule.batch_size) as display,
+        ProgressDisplay(spec.title, spec.schedule.steps, spec.schedule.batch_size) as display,
     ):
         while True:
             try:
@@ -88,21 +89,21 @@ def fit(spec: LoopSpec, start: int) -> Outcome:
                 start = _roll_back(spec, collapse, display)
 
 
-def run_steps(spec: LoopSpec, start: int, stop: StopRequest, display: Display) -> Outcome:
+def run_steps(spec: LoopSpec, start: int, stop: StopRequest, display: ProgressDisplay) -> TrainingResult:
     """Train from step `start` as far as it goes without a rollback."""
     schedule = spec.schedule
-    stats = Stats(spec.folder / "stats.jsonl", start, spec.checkpoints.rollbacks)
-    sentinel = Sentinel(stats.kept)
+    stats = StatsLog(spec.folder / "stats.jsonl", start, spec.checkpoints.rollbacks)
+    sentinel = CollapseDetector(stats.kept)
     display.begin(start)
     for done in range(start + 1, schedule.steps + 1):
         spec.means.add(spec.step(done - 1))
         if done == start + 1:
             display.begin(done)  # what the first step may have compiled says nothing of the others' speed
-        stopping = any_of(stop.signal is not None)
+        stopping = any_rank(stop.signal is not None)
         planned = done == schedule.steps or done % schedule.checkpoint_every == 0
         # A signal adds neither a line nor a state to go back to: both would change the course of the run.
         if planned or done % schedule.log_every == 0:
-            _report(done, spec, sentinel, stats, display)
+            _log_and_check(done, spec, sentinel, stats, display)
         if schedule.evaluate_every and done % schedule.evaluate_every == 0:
             spec.evaluate(done)  # before the checkpoint, or a kill meanwhile would skip it
         if planned or stopping:
@@ -110,13 +111,15 @@ def run_steps(spec: LoopSpec, start: int, stop: StopRequest, display: Display) -
         display.advance(done)
         if stopping and done < schedule.steps:
             # Of several processes, another may have had the signal.
-            return Outcome(done, stop.signal or signal.SIGTERM)
-    return Outcome(schedule.steps, None)
+            return TrainingResult(done, stop.signal or signal.SIGTERM)
+    return TrainingResult(schedule.steps, None)
 
 
-def _report(done: int, spec: LoopSpec, sentinel: Sentinel, stats: Stats, display: Display) -> None:
+def _log_and_check(
+    done: int, spec: LoopSpec, sentinel: CollapseDetector, stats: StatsLog, display: ProgressDisplay
+) -> None:
     """Log the means since the last report, and check them; raise CollapseError where training is dead."""
-    means = spec.means.take()
+    means = spec.means.pop()
     line = {
         "step": done,
         "images": done * spec.schedule.batch_size,
@@ -124,22 +127,25 @@ def _report(done: int, spec: LoopSpec, sentinel: Sentinel, stats: Stats, display
         "learning_rate_factor": spec.learning_rate(done - 1),
         **means,
     }
-    sentinel.see(line)
-    stats.write(line | sentinel.findings())
-    display.terms(done, means, str(sentinel))
+    sentinel.update(line)
+    stats.write(line | sentinel.log_fields())
+    display.show_terms(done, means, str(sentinel))
     if (bad := non_finite(means)) is not None:
         why = f"{bad} is {means[bad]} between the last report and step {done}"
-        raise NonFiniteError(done, why, spec.checkpoints.remedy(finite=True))
+        raise NonFiniteError(done, why, spec.checkpoints.recovery_hint(finite=True))
     if sentinel.collapse and spec.on_collapse != "ignore":
         why = f"{sentinel.collapse}, since step {sentinel.collapse.since}"
-        raise CollapseError(done, f"training has collapsed: {why}", spec.checkpoints.remedy())
+        raise CollapseError(done, f"training has collapsed: {why}", spec.checkpoints.recovery_hint())
 
 
-def _roll_back(spec: LoopSpec, collapse: CollapseError, display: Display) -> int:
+def _roll_back(spec: LoopSpec, collapse: CollapseError, display: ProgressDisplay) -> int:
     """Return the step to resume from, once that is saved; raise the collapse if it is not to be."""
-    if spec.on_collapse != "rollback" or not spec.checkpoints.may_go_back:
+    if spec.on_collapse != "rollback" or not spec.checkpoints.can_roll_back:
         raise collapse
-    step = spec.checkpoints.go_back(collapse)
+    step = spec.checkpoints.roll_back(collapse)
     spec.save(step, True)
-    display.say(f"{collapse.why}; back at step {step}, from here at {spec.checkpoints.rate:g} of the rate")
+    display.say(
+        f"{collapse.why}; back at step {step}, "
+        f"from here at {spec.checkpoints.learning_rate_scale:g} of the rate"
+    )
     return step

@@ -1,16 +1,17 @@
 """Adam for every network, its state by the names of parameters, and the learning rate's course."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from avae.tensorfile import under
+from avae.safetensors_io import strip_prefix
 
 
 @dataclass(frozen=True)
-class Rates:
+class AdamSettings:
     """How Adam learns.
 
     Attributes:
@@ -26,7 +27,9 @@ class Rates:
     lazy: Mapping[str, int] = field(default_factory=dict)
 
 
-def adams(networks: Mapping[str, nn.Module], rates: Rates) -> dict[str, torch.optim.Optimizer]:
+def make_optimizers(
+    networks: Mapping[str, nn.Module], rates: AdamSettings
+) -> dict[str, torch.optim.Optimizer]:
     """Return one Adam per network (epsilon 1e-7 as TensorFlow's default).
 
     Where a phase every k steps adds a step of its own, Adam takes k + 1 steps for k. With c = k / (k + 1),
@@ -43,7 +46,7 @@ def set_learning_rate(optimizers: Mapping[str, torch.optim.Optimizer], factor: f
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
 
 
-def _adam(network: nn.Module, rates: Rates, every: int | None) -> torch.optim.Optimizer:
+def _adam(network: nn.Module, rates: AdamSettings, every: int | None) -> torch.optim.Optimizer:
     share = every / (every + 1) if every else 1.0
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
@@ -81,7 +84,7 @@ class OptimizerState:
         for name, parameter in self.network.named_parameters():
             self.optimizer.state[parameter] = {
                 part: tensor.to(parameter.device) if part == "step" else _like(parameter, tensor)
-                for part, tensor in under(state, f"{name}.").items()
+                for part, tensor in strip_prefix(state, f"{name}.").items()
             }
 
 
@@ -90,3 +93,18 @@ def _like(parameter: Tensor, saved: Tensor) -> Tensor:
     if saved.shape != parameter.shape:
         raise ValueError(f"a moment of shape {tuple(saved.shape)} for {tuple(parameter.shape)}")
     return torch.empty_like(parameter, requires_grad=False).copy_(saved)
+
+
+def make_ema(
+    networks: Mapping[str, nn.Module], names: Iterable[str], half_life: int, batch_size: int
+) -> dict[str, AveragedModel]:
+    """Return an average of the weights of each named network; none where half_life is 0.
+
+    Args:
+        half_life: images after which a weight counts half.
+        batch_size: images between two updates.
+    """
+    if half_life == 0:
+        return {}
+    average = get_ema_multi_avg_fn(0.5 ** (batch_size / half_life))  # type: ignore[no-untyped-call]
+    return {name: AveragedModel(networks[name], multi_avg_fn=average) for name in names}

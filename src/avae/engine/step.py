@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from avae import distributed
+from avae.distributed import processes
 from avae.engine.optimizers import set_learning_rate
 
 Noise = dict[str, Tensor]
@@ -19,10 +19,10 @@ Grads = tuple[Tensor | None, ...]
 
 Gradients = dict[str, Grads]
 Terms = dict[str, Tensor]
-Losses = Callable[[Tensor, Noise], tuple[dict[str, Tensor], Terms]]
+LossFn = Callable[[Tensor, Noise], tuple[dict[str, Tensor], Terms]]
 Batches = Sequence[tuple[Tensor, Noise]]
-Result = tuple[Gradients, Terms]
-Ready = Callable[[str, Grads], None]
+GradientsAndTerms = tuple[Gradients, Terms]
+GradientHook = Callable[[str, Grads], None]
 Average = Callable[[Sequence[Tensor]], Callable[[], Sequence[Tensor]]]
 """Begins to average tensors over the processes; returns a function that waits for the means."""
 
@@ -45,7 +45,7 @@ class Phase:
     """
 
     name: str
-    losses: Losses
+    losses: LossFn
     networks: Mapping[str, nn.Module]
     every: int = 1
     noise_shapes: Callable[[int], NoiseShapes] = _no_noise
@@ -59,13 +59,15 @@ class ScheduledCoefficient(Protocol):
         """Change it after a step, given the step's terms, which are the same in every process."""
 
 
-class Differentiate(Protocol):
+class GradientFn(Protocol):
     """What `gradients` does, or `compile.Compiled` in its place."""
 
-    def __call__(self, phase: Phase, x: Tensor, noise: Noise, ready: Ready) -> Result: ...
+    def __call__(self, phase: Phase, x: Tensor, noise: Noise, ready: GradientHook) -> GradientsAndTerms: ...
 
 
-def gradients(phase: Phase, x: Tensor, noise: Noise, ready: Ready = lambda name, grads: None) -> Result:
+def gradients(
+    phase: Phase, x: Tensor, noise: Noise, ready: GradientHook = lambda name, grads: None
+) -> GradientsAndTerms:
     """Differentiate each network's loss for that network only.
 
     Eager autograd skips the weight gradients of networks it is not asked about, so neither `detach` nor
@@ -79,7 +81,7 @@ def gradients(phase: Phase, x: Tensor, noise: Noise, ready: Ready = lambda name,
     """
     by_network, terms = phase.losses(x, noise)
     result: Gradients = {}
-    groups = _grouped(by_network)
+    groups = _group_by_loss(by_network)
     for i, (loss, names) in enumerate(groups):
         parameters = [p for name in names for p in phase.networks[name].parameters()]
         flat = iter(
@@ -96,15 +98,15 @@ def gradients(phase: Phase, x: Tensor, noise: Noise, ready: Ready = lambda name,
 def mean_gradients(
     phase: Phase,
     batches: Batches,
-    differentiate: Differentiate = gradients,
-    average: Average = distributed.average,
-) -> Result:
+    differentiate: GradientFn = gradients,
+    average: Average = processes.all_reduce_mean_async,
+) -> GradientsAndTerms:
     """Return gradients and terms as of all micro-batches of all processes joined, which are of one size."""
-    mean = _Mean(len(batches), average)
+    mean = _AsyncMean(len(batches), average)
     for x, noise in batches:
         _, terms = differentiate(phase, x, noise, mean.add)
         mean.add(_TERMS, tuple(terms.values()))
-    means = mean.arrived()
+    means = mean.wait()
     logged = zip(terms, means.pop(_TERMS), strict=True)
     return means, {name: term for name, term in logged if term is not None}
 
@@ -113,7 +115,7 @@ _TERMS = ""
 """Their name among those of networks."""
 
 
-class _Mean:
+class _AsyncMean:
     """Means of networks' gradients, and of terms, each sent to the other processes once its last part is in.
 
     So a network's are on their way while the next one's are still being computed.
@@ -135,7 +137,7 @@ class _Mean:
                 torch._foreach_div_(tensors, self._parts)
             self._coming[name] = self._average(tensors)
 
-    def arrived(self) -> Gradients:
+    def wait(self) -> Gradients:
         """Return the means by name, once they are there."""
         means: Gradients = {}
         for name, wait in self._coming.items():
@@ -144,13 +146,13 @@ class _Mean:
         return means
 
 
-def apply(
+def apply_gradients(
     by_network: Gradients, networks: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
 ) -> None:
     """Step the optimizer of every network that has gradients; a parameter without one is left alone."""
     for name, grads in by_network.items():
         for parameter, grad in zip(networks[name].parameters(), grads, strict=True):
-            parameter.grad = None if grad is None else _laid_out(grad, parameter)
+            parameter.grad = None if grad is None else _match_layout(grad, parameter)
         optimizers[name].step()
         optimizers[name].zero_grad(set_to_none=True)
 
@@ -161,7 +163,7 @@ def training_step(
     optimizers: Mapping[str, torch.optim.Optimizer],
     batches: Callable[[int, Phase], Batches],
     *,
-    differentiate: Differentiate = gradients,
+    differentiate: GradientFn = gradients,
     learning_rate: Callable[[int], float] = lambda step: 1.0,
     averages: Mapping[str, AveragedModel] | None = None,
     coefficients: Collection[ScheduledCoefficient] = (),
@@ -183,7 +185,7 @@ def training_step(
     for phase in phases:
         if step % phase.every == 0:
             by_network, terms = mean_gradients(phase, batches(step, phase), differentiate)
-            apply(by_network, phase.networks, optimizers)
+            apply_gradients(by_network, phase.networks, optimizers)
             logged |= terms
             if phase.name == "main":
                 logged["gradient_norm"] = _largest_norm(by_network)
@@ -194,7 +196,7 @@ def training_step(
     return logged
 
 
-def _laid_out(grad: Tensor, parameter: nn.Parameter) -> Tensor:
+def _match_layout(grad: Tensor, parameter: nn.Parameter) -> Tensor:
     """Return a gradient with its parameter's strides, which fused Adam takes for granted."""
     same = grad.stride() == parameter.stride()
     return grad if same else torch.empty_like(parameter).copy_(grad)
@@ -217,7 +219,7 @@ def _largest_norm(by_network: Gradients) -> Tensor:
     return torch.stack(norms).max()
 
 
-def _grouped(by_network: Mapping[str, Tensor]) -> Sequence[tuple[Tensor, list[str]]]:
+def _group_by_loss(by_network: Mapping[str, Tensor]) -> Sequence[tuple[Tensor, list[str]]]:
     """Gather the networks that share the very same loss, so that it is differentiated once."""
     groups: list[tuple[Tensor, list[str]]] = []
     for name, loss in by_network.items():

@@ -16,7 +16,7 @@ _MANY = 500
 
 
 @dataclass(frozen=True)
-class Statistics:
+class FeatureMoments:
     """What a Fréchet distance knows of a set: mean (F,) and covariance (F, F) of its features."""
 
     mean: Features
@@ -24,7 +24,7 @@ class Statistics:
     count: int
 
 
-class Moments:
+class RunningMoments:
     """Mean and covariance of features that come bit by bit, in float64 (Chan, Golub, LeVeque, 1979)."""
 
     def __init__(self) -> None:
@@ -46,20 +46,20 @@ class Moments:
         self.mean = self.mean + step * (len(features) / total)
         self.count = total
 
-    def statistics(self) -> Statistics:
+    def statistics(self) -> FeatureMoments:
         """Return those of all rows so far; the covariance is the unbiased one, NaN of a single row."""
         with np.errstate(invalid="ignore"):
-            return Statistics(self.mean, np.divide(self.scatter, self.count - 1), self.count)
+            return FeatureMoments(self.mean, np.divide(self.scatter, self.count - 1), self.count)
 
 
-def statistics_of(features: Features) -> Statistics:
+def statistics_of(features: Features) -> FeatureMoments:
     """Return mean and unbiased covariance of features (N, F)."""
-    moments = Moments()
+    moments = RunningMoments()
     moments.add(features)
     return moments.statistics()
 
 
-def frechet_distance(a: Statistics, b: Statistics) -> float:
+def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:
     """Fréchet distance |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^1/2) of two Gaussians: FID, in features
     of Inception (Heusel et al., 2017).
 

@@ -17,7 +17,13 @@ from torch import Tensor, nn
 from avae.console import SILENT, Progress
 from avae.data.cache import cache_folder
 from avae.errors import UserError
-from avae.evaluation.weights import INCEPTION, checksum_of, locate, read_weights, sha256
+from avae.evaluation.pretrained_weights import (
+    INCEPTION,
+    ensure_weights,
+    read_weights,
+    sha256,
+    state_dict_checksum,
+)
 
 BATCH = 64
 """Images at a time, whatever the batches they come in, so that these make no difference."""
@@ -27,7 +33,7 @@ BLOCK = 16 * BATCH
 
 
 @dataclass(frozen=True)
-class Extractor:
+class FeatureExtractor:
     """Turns images into features.
 
     Attributes:
@@ -45,7 +51,7 @@ class Extractor:
 
 def open_features(
     spec: str, inception_weights: Path | None, device: torch.device | str, cache: Path | None = None
-) -> Extractor:
+) -> FeatureExtractor:
     """Open what `--features` names.
 
     Args:
@@ -62,12 +68,12 @@ def open_features(
     """
     module: nn.Module
     if spec == "inception":
-        path = locate(INCEPTION, inception_weights, cache or cache_folder(None))
+        path = ensure_weights(INCEPTION, inception_weights, cache or cache_folder(None))
         name, module = _name_of(path), Inception(read_weights(path, INCEPTION.flag), path)
     else:
-        name, module = _own(spec)
+        name, module = _load_custom_extractor(spec)
     module = module.eval().requires_grad_(False).to(device)
-    return Extractor(name, checksum_of(module.state_dict()), module, torch.device(device))
+    return FeatureExtractor(name, state_dict_checksum(module.state_dict()), module, torch.device(device))
 
 
 class Inception(nn.Module):
@@ -91,12 +97,12 @@ class Inception(nn.Module):
             ) from None
 
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.network(_levels(images).to(torch.uint8))[0]
+        features: Tensor = self.network(_quantise(images).to(torch.uint8))[0]
         return features
 
 
-def features_of(
-    extractor: Extractor, images: Iterable[Tensor], progress: Progress = SILENT
+def extract_features(
+    extractor: FeatureExtractor, images: Iterable[Tensor], progress: Progress = SILENT
 ) -> NDArray[np.float64]:
     """Return the features (N, F) of images, rounded to 8 bits before, as a PNG would hold them.
 
@@ -109,23 +115,23 @@ def features_of(
 
 
 def feature_blocks(
-    extractor: Extractor, images: Iterable[Tensor], progress: Progress = SILENT
+    extractor: FeatureExtractor, images: Iterable[Tensor], progress: Progress = SILENT
 ) -> Iterator[NDArray[np.float64]]:
     """Yield the rows of `features_of`, 1,024 at a time."""
 
     def parts() -> Iterator[Tensor]:
-        for batch in _regrouped(images, BATCH):
+        for batch in _rebatch(images, BATCH):
             yield _features(extractor, batch)
             progress.advance(len(batch))
 
-    for block in _regrouped(parts(), BLOCK):
+    for block in _rebatch(parts(), BLOCK):
         yield block.numpy()
 
 
 @torch.inference_mode()
-def _features(extractor: Extractor, images: Tensor) -> Tensor:
+def _features(extractor: FeatureExtractor, images: Tensor) -> Tensor:
     """Return the features of a batch, float64 on the CPU."""
-    images = _levels(images.to(extractor.device, torch.float32)) / 127.5 - 1
+    images = _quantise(images.to(extractor.device, torch.float32)) / 127.5 - 1
     if images.shape[1] == 1:
         images = images.expand(-1, 3, -1, -1)
     try:
@@ -143,12 +149,12 @@ def _features(extractor: Extractor, images: Tensor) -> Tensor:
     return features.cpu().double()
 
 
-def _levels(images: Tensor) -> Tensor:
+def _quantise(images: Tensor) -> Tensor:
     """Return floats in [-1, 1] as whole levels 0 to 255."""
     return ((images + 1) * 127.5).round().clamp(0, 255)
 
 
-def _regrouped(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+def _rebatch(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
     """Divide the same rows anew, by `size`; the last part may be smaller."""
     waiting: list[Tensor] = []
     count = 0
@@ -170,7 +176,7 @@ def _name_of(path: Path) -> str:
     return "inception-2015-12-05" if published else f"inception of {path.name}"
 
 
-def _own(spec: str) -> tuple[str, nn.Module]:
+def _load_custom_extractor(spec: str) -> tuple[str, nn.Module]:
     """Call what a spec names; return its name, without folders, and the module."""
     place, colon, attribute = spec.rpartition(":")
     if not colon or not place or not attribute:

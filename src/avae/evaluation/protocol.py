@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from avae.evaluation.subject import Figure
+from avae.evaluation.evaluated_model import Metric
 from avae.evaluation.unavailable import Unavailable
 
 ProtocolName = Literal["standard", "paper"]
@@ -60,7 +60,7 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
 """DESIGN section 7; `paper` after the authors' released code, see docs/metrics."""
 
 
-def result(protocol: Protocol, metrics: Iterable[Figure], about: dict[str, Any]) -> dict[str, Any]:
+def build_result(protocol: Protocol, metrics: Iterable[Metric], about: dict[str, Any]) -> dict[str, Any]:
     """Gather figures into a result; one that has no finite value becomes null, with the reason."""
     values = dict(metrics)
     reasons = {

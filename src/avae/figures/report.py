@@ -6,19 +6,19 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from avae.data.dataset import DataSet, spread
-from avae.engine.log import read_stats
-from avae.figures.curves import curves_png
-from avae.figures.invented import meaning, sheet_of, why_no_map
-from avae.figures.tables import inline, metrics_table, results_of, settings_table
-from avae.figures.writing import file_of
+from avae.data.dataset import Dataset, evenly_spaced
+from avae.engine.metrics_log import read_stats
+from avae.figures.export import render
+from avae.figures.html_tables import data_uri, metrics_table, results_of, settings_table
+from avae.figures.loss_curves import curves_png
+from avae.figures.uncertainty_map import map_description, map_figure, map_unavailable_reason
 from avae.files import write_atomically
 from avae.model import Model
 from avae.recipes.config import fields_with
 from avae.recipes.facts import Fact
 from avae.recipes.frameworks import FRAMEWORKS
-from avae.runs.folder import read_run
-from avae.runs.preview import previews
+from avae.training.previews import previews
+from avae.training.run_folder import read_run
 
 _MAPPED = 8
 """Test pictures of which a map is shown."""
@@ -55,7 +55,7 @@ $settings
 """)
 
 
-def write_report(model: Model, data: DataSet, result: dict[str, Any], run: Path) -> Path:
+def write_report(model: Model, data: Dataset, result: dict[str, Any], run: Path) -> Path:
     """Write report.html to a run folder: pictures, figures, curves, and all that was set.
 
     Figures are those of `result` and of all other protocols in the run's evaluation folder.
@@ -75,7 +75,7 @@ def write_report(model: Model, data: DataSet, result: dict[str, Any], run: Path)
         pictures=_pictures(model, data),
         map=_map(model, data),
         figures=metrics_table(results_of(run, result)),
-        curves=inline(curves_png(read_stats(run / "stats.jsonl"))),
+        curves=data_uri(curves_png(read_stats(run / "stats.jsonl"))),
         data=settings_table(_data(data, model)),
         settings=settings_table(_settings(model, run)),
         footnote=html.escape(
@@ -94,7 +94,7 @@ def _measured(result: dict[str, Any]) -> str:
     return f"; measured on {count} {whose}" if count else ""
 
 
-def _pictures(model: Model, data: DataSet) -> str:
+def _pictures(model: Model, data: Dataset) -> str:
     return "\n".join(
         _picture(kind, picture, _caption(kind, model)) for kind, picture in previews(model, data).items()
     )
@@ -102,7 +102,7 @@ def _pictures(model: Model, data: DataSet) -> str:
 
 def _picture(kind: str, png: bytes, caption: str) -> str:
     return (
-        f'<h2>{kind.capitalize()}</h2>\n<img src="{inline(png)}" alt="{kind}">\n'
+        f'<h2>{kind.capitalize()}</h2>\n<img src="{data_uri(png)}" alt="{kind}">\n'
         f'<p class="note">{html.escape(caption)}</p>'
     )
 
@@ -112,28 +112,29 @@ def _caption(kind: str, model: Model) -> str:
         return "New pictures, drawn from codes nobody encoded."
     if kind == "reconstructions":
         return f"The first row are pictures the model never saw. {model.framework.caption}"
-    if not model.framework.encodes:
+    if not model.framework.has_encoder:
         return "The data and samples."
     return "The data, reconstructions of points the model never saw, and samples."
 
 
-def _map(model: Model, data: DataSet) -> str:
+def _map(model: Model, data: Dataset) -> str:
     """Draw what of a few reconstructions is invented, or say why not."""
-    reason = why_no_map(model)
+    reason = map_unavailable_reason(model)
     if reason is not None:
         return f'<p class="note">No map of what is known and what is invented: {html.escape(reason)}.</p>'
-    sheet, top = sheet_of(model, spread(data.test, _MAPPED))
+    sheet, top = map_figure(model, evenly_spaced(data.test, _MAPPED))
     caption = (
         "What the code does not say, decoder and generator cannot know: the one blurs it, the other makes "
-        f"something up, and does so where the map is light ({meaning(model)}; from 0 to {top:.3g}, pixels on "
+        f"something up, and does so where the map is light ({map_description(model)}; "
+        f"from 0 to {top:.3g}, pixels on "
         "[-1, 1])."
     )
-    return _picture("known and invented", file_of(sheet, "png"), caption)
+    return _picture("known and invented", render(sheet, "png"), caption)
 
 
-def _data(data: DataSet, model: Model) -> dict[str, Any]:
+def _data(data: Dataset, model: Model) -> dict[str, Any]:
     counts = {"training items": len(data.train), "test items": len(data.test)}
-    prepared = data.prepared_by or {}
+    prepared = data.preprocessing_info or {}
     left_out = {"pictures left out": len(data.rejected)} if data.rejected else {}
     trained_on = {} if model.data["checksum"] == data.checksum else {"trained on": model.data["checksum"]}
     return {"name": data.name, "checksum": data.checksum} | counts | left_out | prepared | trained_on

@@ -28,7 +28,7 @@ _STYLE: Any = {
 }
 
 
-def styled() -> AbstractContextManager[None]:
+def plot_style() -> AbstractContextManager[None]:
     """Draw what is made inside in the house's style."""
     import matplotlib as mpl  # slow to import, and wanted for drawing only
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avae.console import Progress
-from avae.data.dataset import DataSet, as_tensor
+from avae.data.dataset import Dataset, as_tensor
 from avae.evaluation.protocol import PROTOCOLS, versions
-from avae.figures.rows import check_both
-from avae.figures.style import COLOURS, MARKERS, styled
-from avae.figures.trained import Trained, check_alike
+from avae.figures.figure9_decoder_generator import require_decoder_and_generator
+from avae.figures.loaded_runs import LoadedRun, require_comparable
+from avae.figures.style import COLOURS, MARKERS, plot_style
 from avae.frameworks.base import CodeMode
-from avae.noise import row_ranges
+from avae.rng import row_chunks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,14 +64,14 @@ class Curve:
         }
 
 
-def check_runs(runs: Sequence[Trained]) -> None:
+def check_runs(runs: Sequence[LoadedRun]) -> None:
     """Raise UserError unless all runs have decoder and generator, and are of one size and data set."""
     for run in runs:
-        check_both(run)
-    check_alike(runs)
+        require_decoder_and_generator(run)
+    require_comparable(runs)
 
 
-def curve_of(run: Trained, images: NDArray[np.uint8], seed: int, rfid: Rfid, progress: Progress) -> Curve:
+def curve_of(run: LoadedRun, images: NDArray[np.uint8], seed: int, rfid: Rfid, progress: Progress) -> Curve:
     """Measure a run's reconstructions as `realism` grows.
 
     Its ends are what `avae evaluate` calls `mse_decoder` and `mse_generator_calibrated` for the same items
@@ -98,14 +98,14 @@ class Reconstructions:
     """Batches of reconstructions (N, C, H, W), whose error adds up as they are drawn, once."""
 
     def __init__(
-        self, run: Trained, images: NDArray[np.uint8], code: CodeMode, realism: float, seed: int
+        self, run: LoadedRun, images: NDArray[np.uint8], code: CodeMode, realism: float, seed: int
     ) -> None:
         self._run, self._images, self._code, self._realism, self._seed = run, images, code, realism, seed
         self._error = 0.0
 
     def __iter__(self) -> Iterator[Tensor]:
         model = self._run.model
-        for rows in row_ranges(len(self._images)):
+        for rows in row_chunks(len(self._images)):
             x = as_tensor(self._images[rows.start : rows.stop], model.device)
             with torch.inference_mode():
                 noise = model.noise(rows, self._seed)
@@ -123,7 +123,7 @@ def tradeoff_figure(curves: Mapping[str, Curve], features: str) -> "Figure":
     """Draw each run's curve, by label, with lines at its decoder's MSE for sampled codes and at twice it."""
     from matplotlib.figure import Figure
 
-    with styled():
+    with plot_style():
         figure = Figure(figsize=(4.8, 3.4), layout="constrained")
         axis = figure.add_subplot()
         for place, (label, curve) in enumerate(curves.items()):
@@ -161,8 +161,8 @@ def _name(axis: "Axes", point: Point) -> None:
     )
 
 
-def about_points(
-    data: DataSet, features: str, features_checksum: str, count: int, seed: int
+def tradeoff_metadata(
+    data: Dataset, features: str, features_checksum: str, count: int, seed: int
 ) -> dict[str, Any]:
     """Return what a file of points says of how they were measured."""
     protocol = PROTOCOLS["standard"]
@@ -170,7 +170,7 @@ def about_points(
         "protocol": protocol.name,
         "batch_norm": protocol.batch_norm,
         "code": protocol.code,
-        "data": {"name": data.name, "checksum": data.checksum, "preparation": data.prepared_by},
+        "data": {"name": data.name, "checksum": data.checksum, "preparation": data.preprocessing_info},
         "split": "test",  # whose pictures are reconstructed
         "scale": "pixels in [-1, 1]",
         "counts": {"reconstructed": count, "real": len(data.train)},

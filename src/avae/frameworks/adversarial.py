@@ -17,7 +17,7 @@ class Adversarial(Framework):
 
     critic: nn.Module
     augmentation: Augmentation | None
-    drawer: str
+    adversarial_network: str
 
     def critic_noise_shapes(self, n: int) -> NoiseShapes:
         """Name and shape of every noise tensor that the critic's view of n real and n drawn items takes."""
@@ -26,15 +26,15 @@ class Adversarial(Framework):
         columns = self.augmentation.columns
         return {"augment_real": (n, columns), "augment_fake": (n, columns)}
 
-    def seen_real(self, x: Tensor, noise: Noise) -> Tensor:
+    def augment_real(self, x: Tensor, noise: Noise) -> Tensor:
         """Return real items as the critic sees them."""
         return self.augmentation(x, noise["augment_real"]) if self.augmentation else x
 
-    def seen_fake(self, x: Tensor, noise: Noise) -> Tensor:
+    def augment_fake(self, x: Tensor, noise: Noise) -> Tensor:
         """Return drawn items as the critic sees them."""
         return self.augmentation(x, noise["augment_fake"]) if self.augmentation else x
 
-    def judge_real(self, seen: Tensor, x: Tensor) -> Tensor:
+    def critic_logits_real(self, seen: Tensor, x: Tensor) -> Tensor:
         """Return the critic's logits (N,) of real items, given them as it sees them and as they are."""
         logits: Tensor = self.critic(seen)
         return logits.flatten()

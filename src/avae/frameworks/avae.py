@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from avae.frameworks.adversarial import Adversarial, adversarial_terms
 from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass
-from avae.frameworks.codes import Codes, PriorCodes
+from avae.frameworks.code_sources import CodeSource, PriorCodes
+from avae.frameworks.coefficients import Coefficient
 from avae.frameworks.contracts import (
     CRITIC,
     DECODER,
@@ -15,9 +16,8 @@ from avae.frameworks.contracts import (
     GENERATOR_WITH_XI,
     NetworkContract,
 )
-from avae.frameworks.control import Coefficient
+from avae.frameworks.latent_weighting import GradientCap, LatentWeighting
 from avae.frameworks.vae import VAE
-from avae.frameworks.weighting import Balanced, Weighting
 from avae.losses import (
     MIN_CODE_SCALE,
     MIN_NATS,
@@ -55,9 +55,9 @@ class AVAE(VAE, Adversarial):
         "The decoder draws the average of all pictures that share a code; the generator draws one that "
         "could be real."
     )
-    averaged = ("generator",)
-    drawer = "generator"
-    drawers: Mapping[str, float | None] = {"decoder": 0.0, "generator": 1.0}
+    ema_networks = ("generator",)
+    adversarial_network = "generator"
+    image_networks: Mapping[str, float | None] = {"decoder": 0.0, "generator": 1.0}
 
     def __init__(
         self,
@@ -70,8 +70,8 @@ class AVAE(VAE, Adversarial):
         beta: Coefficient = 1.0,
         latent_loss: Callable[[Tensor, Tensor, Tensor], Tensor] = latent_loss_b,
         code_scale: Callable[[Tensor], Tensor] = code_scale_b,
-        weighting: Weighting | None = None,
-        codes: Codes = PriorCodes(),  # noqa: B008 - stateless
+        weighting: LatentWeighting | None = None,
+        codes: CodeSource = PriorCodes(),  # noqa: B008 - stateless
         augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__(encoder, decoder, code_dim, beta)
@@ -80,7 +80,7 @@ class AVAE(VAE, Adversarial):
         self.xi_dim = xi_dim
         self.latent_loss = latent_loss
         self.scale_of_sigma = code_scale
-        self.weighting = weighting or Balanced()
+        self.weighting = weighting or GradientCap()
         self.codes = codes
         self.augmentation = augmentation
 
@@ -99,12 +99,12 @@ class AVAE(VAE, Adversarial):
         mu, sigma = self.encoder(x)
         by_network, terms = self.vae_losses(x, mu, sigma, noise)
         sigma = sigma.detach()
-        z, asked = self.codes.choose(self._calibrated(mu.detach(), noise), noise)
+        z, asked = self.codes.select(self._calibrated(mu.detach(), noise), noise)
         fake = self.generate(z, noise)
-        to_critic, to_encoder = self.weighting.split(fake)
+        to_critic, to_encoder = self.weighting.route_gradients(fake)
         mu_fake, _ = self.encoder(to_encoder)
-        l_fake = self.critic(self.seen_fake(to_critic, noise)).flatten()
-        l_real = self.judge_real(self.seen_real(x, noise), x)
+        l_fake = self.critic(self.augment_fake(to_critic, noise)).flatten()
+        l_real = self.critic_logits_real(self.augment_real(x, noise), x)
         l_z = (asked * self.latent_loss(mu_fake, z, sigma)).mean()
         l_m = manifold_loss(l_fake).mean()
         l_c = critic_loss(l_real, l_fake).mean()
@@ -118,17 +118,17 @@ class AVAE(VAE, Adversarial):
         x: Tensor = self.generator(z, noise["xi"]) if self.xi_dim else self.generator(z)
         return x
 
-    def statistics_passes(self) -> dict[str, Pass]:
-        return super().statistics_passes() | {"generator": self._draw_as_in_training}
+    def batch_norm_passes(self) -> dict[str, Pass]:
+        return super().batch_norm_passes() | {"generator": self._draw_as_in_training}
 
     def decode(self, mu: Tensor, noise: Noise, realism: float | None = None) -> Tensor:
-        return self._mix(mu, self._calibrated(mu, noise), noise, realism)
+        return self._blend(mu, self._calibrated(mu, noise), noise, realism)
 
     def reconstruct(self, x: Tensor, code: CodeMode, noise: Noise, realism: float | None = None) -> Tensor:
         if code == "mean":
             return self.decode(self.encode(x), noise, realism)
         z = self.posterior_sample(x, noise)
-        return self._mix(z, z, noise, realism)
+        return self._blend(z, z, noise, realism)
 
     def sample(self, noise: Noise) -> Tensor:
         return self.generate(noise["z"], noise)
@@ -140,7 +140,7 @@ class AVAE(VAE, Adversarial):
         return -self.sigma().log() >= MIN_NATS
 
     def _draw_as_in_training(self, x: Tensor, noise: Noise) -> Tensor:
-        z, _ = self.codes.choose(self._calibrated(self.encode(x), noise), noise)
+        z, _ = self.codes.select(self._calibrated(self.encode(x), noise), noise)
         return self.generate(z, noise)
 
     def _calibrated(self, mu: Tensor, noise: Noise) -> Tensor:
@@ -148,7 +148,9 @@ class AVAE(VAE, Adversarial):
         scale = self.code_scale().detach().clamp(min=MIN_CODE_SCALE)
         return (mu / scale).where(self.informative_dimensions(), noise["z"])
 
-    def _mix(self, for_decoder: Tensor, for_generator: Tensor, noise: Noise, realism: float | None) -> Tensor:
+    def _blend(
+        self, for_decoder: Tensor, for_generator: Tensor, noise: Noise, realism: float | None
+    ) -> Tensor:
         t = 1.0 if realism is None else realism
         if t == 1:
             return self.generate(for_generator, noise)

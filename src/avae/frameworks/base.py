@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from avae.errors import UserError
+from avae.frameworks.coefficients import ScheduledCoefficient
 from avae.frameworks.contracts import NetworkContract
-from avae.frameworks.control import ScheduledCoefficient
 
 Noise = dict[str, Tensor]
 NoiseShapes = dict[str, tuple[int, ...]]
@@ -35,10 +35,10 @@ class Framework(nn.Module, ABC):
 
     code_dim: int
 
-    averaged: tuple[str, ...] = ()
+    ema_networks: tuple[str, ...] = ()
     """Networks whose moving average may stand in for them once trained."""
 
-    drawers: Mapping[str, float | None]
+    image_networks: Mapping[str, float | None]
     """The networks that can draw from a code, and the `realism` that asks for each."""
 
     @property
@@ -56,13 +56,13 @@ class Framework(nn.Module, ABC):
         }
 
     @property
-    def encodes(self) -> bool:
+    def has_encoder(self) -> bool:
         """Whether there is an encoder."""
         return "encoder" in self.contracts
 
     def require_encoder(self) -> None:
         """Raise UserError for a framework without an encoder."""
-        if not self.encodes:
+        if not self.has_encoder:
             raise UserError(
                 f"a {type(self).__name__} has no encoder: "
                 "it can sample and decode, but not encode, reconstruct or interpolate"
@@ -80,7 +80,7 @@ class Framework(nn.Module, ABC):
         """
 
     @abstractmethod
-    def statistics_passes(self) -> dict[str, Pass]:
+    def batch_norm_passes(self) -> dict[str, Pass]:
         """For each network used after training, in order: a pass that shows it the inputs it will meet.
 
         Batch-norm statistics are measured over these passes (see `recalibrate`).
@@ -118,7 +118,7 @@ class Framework(nn.Module, ABC):
         """Return the posterior scale (d,); None for a framework that has no such thing."""
 
 
-def refuse_realism(realism: float | None) -> None:
+def reject_realism(realism: float | None) -> None:
     """Raise UserError for a `realism` asked of a model with one drawer."""
     if realism is not None:
         raise UserError(

@@ -51,19 +51,19 @@ class BiGAN(GAN):
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         z = noise["z"]
         drawn = self.generator(z)
-        fake = self.critic(self.seen_fake(drawn, noise), z).flatten()
-        real = self.critic(self.seen_real(x, noise), self.encoder(x)).flatten()
+        fake = self.critic(self.augment_fake(drawn, noise), z).flatten()
+        real = self.critic(self.augment_real(x, noise), self.encoder(x)).flatten()
         l_b = joint_loss(real, fake).mean()
         l_c = critic_loss(real, fake).mean()
         by_network = {"encoder": ENCODER_FACTOR * l_b, "generator": l_b, "critic": l_c}
         return by_network, {"joint": l_b} | adversarial_terms(l_c, real, fake, x, drawn)
 
-    def judge_real(self, seen: Tensor, x: Tensor) -> Tensor:
+    def critic_logits_real(self, seen: Tensor, x: Tensor) -> Tensor:
         logits: Tensor = self.critic(seen, self.encoder(x).detach())
         return logits.flatten()
 
-    def statistics_passes(self) -> dict[str, Pass]:
-        return {"encoder": lambda x, noise: self.encode(x)} | super().statistics_passes()
+    def batch_norm_passes(self) -> dict[str, Pass]:
+        return {"encoder": lambda x, noise: self.encode(x)} | super().batch_norm_passes()
 
     def encode(self, x: Tensor) -> Tensor:
         code: Tensor = self.encoder(x)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from avae.frameworks.adversarial import Adversarial, adversarial_terms
 from avae.frameworks.augmentation import Augmentation
-from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass, refuse_realism
+from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass, reject_realism
 from avae.frameworks.contracts import CRITIC, GENERATOR, NetworkContract
 from avae.losses import critic_loss, manifold_loss
 
@@ -25,9 +25,9 @@ class GAN(Adversarial):
     """
 
     contracts: Mapping[str, NetworkContract] = {"generator": GENERATOR, "critic": CRITIC}
-    averaged = ("generator",)
-    drawer = "generator"
-    drawers: Mapping[str, float | None] = {"generator": None}
+    ema_networks = ("generator",)
+    adversarial_network = "generator"
+    image_networks: Mapping[str, float | None] = {"generator": None}
 
     def __init__(
         self,
@@ -47,13 +47,13 @@ class GAN(Adversarial):
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         drawn = self.generator(noise["z"])
-        fake = self.critic(self.seen_fake(drawn, noise)).flatten()
-        real = self.judge_real(self.seen_real(x, noise), x)
+        fake = self.critic(self.augment_fake(drawn, noise)).flatten()
+        real = self.critic_logits_real(self.augment_real(x, noise), x)
         l_m = manifold_loss(fake).mean()
         l_c = critic_loss(real, fake).mean()
         return {"generator": l_m, "critic": l_c}, adversarial_terms(l_c, real, fake, x, drawn)
 
-    def statistics_passes(self) -> dict[str, Pass]:
+    def batch_norm_passes(self) -> dict[str, Pass]:
         return {"generator": lambda x, noise: self.sample(noise)}
 
     def encode(self, x: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class GAN(Adversarial):
         raise NotImplementedError
 
     def decode(self, mu: Tensor, noise: Noise, realism: float | None = None) -> Tensor:
-        refuse_realism(realism)
+        reject_realism(realism)
         x: Tensor = self.generator(mu)
         return x
 

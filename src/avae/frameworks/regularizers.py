@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from avae.frameworks.adversarial import Adversarial
 from avae.frameworks.base import Losses, Noise, NoiseShapes
-from avae.frameworks.control import ScheduledCoefficient
+from avae.frameworks.coefficients import ScheduledCoefficient
 
 R1_EVERY, PATH_LENGTH_EVERY = 16, 4
 """Steps between two, as in the paper."""
@@ -64,8 +64,8 @@ class R1:
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         """Return the critic's loss, and the mean squared norm of the gradient as the term "r1"."""
-        seen = self.framework.seen_real(x, noise).detach().requires_grad_()
-        logits = self.framework.judge_real(seen, x)
+        seen = self.framework.augment_real(x, noise).detach().requires_grad_()
+        logits = self.framework.critic_logits_real(seen, x)
         (slope,) = torch.autograd.grad(logits.sum(), seen, create_graph=True)
         penalty = slope.square().flatten(1).sum(1).mean()
         return {"critic": self.every * self.gamma / 2 * penalty}, {"r1": penalty}
@@ -90,7 +90,7 @@ class PathLength:
 
     def __init__(self, framework: Adversarial, weight: float, item: tuple[int, ...]) -> None:
         self.framework, self.weight, self.item = framework, weight, item
-        self.network, self.target = framework.drawer, RunningMean(self.name, DECAY)
+        self.network, self.target = framework.adversarial_network, RunningMean(self.name, DECAY)
         framework.path_length_target = self.target
 
     def noise_shapes(self, n: int) -> NoiseShapes:

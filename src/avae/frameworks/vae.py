@@ -13,10 +13,10 @@ from avae.frameworks.base import (
     Noise,
     NoiseShapes,
     Pass,
-    refuse_realism,
+    reject_realism,
 )
+from avae.frameworks.coefficients import Coefficient, current_value
 from avae.frameworks.contracts import DECODER, GAUSSIAN_ENCODER, NetworkContract
-from avae.frameworks.control import Coefficient, value_of
 from avae.losses import ACTIVE, gaussian_nll, kl_to_prior, vae_loss
 
 
@@ -32,7 +32,7 @@ class VAE(Framework):
 
     contracts: Mapping[str, NetworkContract] = {"encoder": GAUSSIAN_ENCODER, "decoder": DECODER}
     caption = "The decoder draws the average of all pictures that share a code."
-    drawers: Mapping[str, float | None] = {"decoder": None}
+    image_networks: Mapping[str, float | None] = {"decoder": None}
 
     def __init__(
         self, encoder: nn.Module, decoder: nn.Module, code_dim: int, beta: Coefficient = 1.0
@@ -55,11 +55,11 @@ class VAE(Framework):
         x_hat = self.decoder(mu + noise["eps"] * sigma)
         reconstruction = gaussian_nll(x_hat, x).mean()
         kl = kl_to_prior(mu, sigma).mean()
-        l_vae = vae_loss(reconstruction, kl, value_of(self.beta))
+        l_vae = vae_loss(reconstruction, kl, current_value(self.beta))
         terms = {"reconstruction": reconstruction, "mse": 2 * reconstruction / x[0].numel()}
-        return {"encoder": l_vae, "decoder": l_vae}, terms | self.code_terms(mu, sigma, kl)
+        return {"encoder": l_vae, "decoder": l_vae}, terms | self.code_metrics(mu, sigma, kl)
 
-    def code_terms(self, mu: Tensor, sigma: Tensor, kl: Tensor) -> dict[str, Tensor]:
+    def code_metrics(self, mu: Tensor, sigma: Tensor, kl: Tensor) -> dict[str, Tensor]:
         """Return terms of the code: KL in nats, bits per dimension, active units, and scheduled coefficients.
 
         A unit is active if its mean's variance over the batch is above 0.01 (Burda et al., 2016).
@@ -71,7 +71,7 @@ class VAE(Framework):
         }
         return terms | {name: coefficient.value for name, coefficient in self.coefficients.items()}
 
-    def statistics_passes(self) -> dict[str, Pass]:
+    def batch_norm_passes(self) -> dict[str, Pass]:
         return {
             "encoder": lambda x, noise: self.encoder(x),
             "decoder": lambda x, noise: self.decoder(self.posterior_sample(x, noise)),
@@ -88,7 +88,7 @@ class VAE(Framework):
         return mu
 
     def decode(self, mu: Tensor, noise: Noise, realism: float | None = None) -> Tensor:
-        refuse_realism(realism)
+        reject_realism(realism)
         x: Tensor = self.decoder(mu)
         return x
 

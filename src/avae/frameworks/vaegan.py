@@ -8,8 +8,8 @@ from torch.nn.functional import softplus
 from avae.frameworks.adversarial import Adversarial, adversarial_terms
 from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.base import Losses, Noise, NoiseShapes
+from avae.frameworks.coefficients import Coefficient, current_value
 from avae.frameworks.contracts import CRITIC_WITH_FEATURES, DECODER, GAUSSIAN_ENCODER, NetworkContract
-from avae.frameworks.control import Coefficient, value_of
 from avae.frameworks.vae import VAE
 from avae.losses import critic_loss, feature_loss, kl_to_prior, manifold_loss
 
@@ -39,8 +39,8 @@ class VAEGAN(VAE, Adversarial):
         "The decoder has learnt to draw what could be real, and what has the first row's features in "
         "the eyes of the critic rather than its pixels."
     )
-    averaged = ("decoder",)
-    drawer = "decoder"
+    ema_networks = ("decoder",)
+    adversarial_network = "decoder"
 
     def __init__(
         self,
@@ -64,23 +64,23 @@ class VAEGAN(VAE, Adversarial):
         mu, sigma = self.encoder(x)
         reconstructed = self.decoder(mu + noise["eps"] * sigma)
         drawn = self.decoder(noise["z"])
-        real, features = self._criticise(self.seen_real(x, noise))
-        rebuilt, features_hat = self._criticise(self.seen_real(reconstructed, noise))
-        fake, _ = self._criticise(self.seen_fake(drawn, noise))
+        real, features = self._criticise(self.augment_real(x, noise))
+        rebuilt, features_hat = self._criticise(self.augment_real(reconstructed, noise))
+        fake, _ = self._criticise(self.augment_fake(drawn, noise))
         kl = kl_to_prior(mu, sigma).mean()
         l_f = feature_loss(features_hat, features).mean()
         l_m = manifold_loss(rebuilt).mean() + manifold_loss(fake).mean()
         l_c = (critic_loss(real, fake) + softplus(-rebuilt)).mean()
         by_network = {
-            "encoder": value_of(self.beta) * kl + l_f,
+            "encoder": current_value(self.beta) * kl + l_f,
             "decoder": self.gamma * l_f + l_m,
             "critic": l_c,
         }
         terms = {"mse": (reconstructed - x).square().mean(), "feature": l_f}
-        terms |= self.code_terms(mu, sigma, kl) | adversarial_terms(l_c, real, fake, x, drawn)
+        terms |= self.code_metrics(mu, sigma, kl) | adversarial_terms(l_c, real, fake, x, drawn)
         return by_network, terms
 
-    def judge_real(self, seen: Tensor, x: Tensor) -> Tensor:
+    def critic_logits_real(self, seen: Tensor, x: Tensor) -> Tensor:
         return self._criticise(seen)[0]
 
     def _criticise(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,19 +4,19 @@ import dataclasses
 
 from rich.console import Console
 
-from avae.data.locating import BUILT_IN
-from avae.data.sets import NAMED
-from avae.distributed import rank
+from avae.data.sources.published import PUBLISHED
+from avae.data.sources.resolve import BUILT_IN
+from avae.distributed.processes import rank
 from avae.errors import UserError
+from avae.load_data import load_dataset
 from avae.profiling.device_memory import room_for_tensors
 from avae.profiling.estimate import estimate_run
 from avae.profiling.report import print_memory, print_time
 from avae.profiling.step_time import seconds_per_step
 from avae.recipes.config import Config
-from avae.recipes.defaults import ResolvedConfig, resolve, with_defaults
 from avae.recipes.networks import NETWORK_FAMILIES
-from avae.runs.reading import load_with_progress
-from avae.runs.settling import checked
+from avae.recipes.resolve import ResolvedConfig, resolve, with_defaults
+from avae.training.checks import validate_run
 
 
 def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -26,7 +26,7 @@ def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) ->
     are computed on random items to time them, if the device's memory suffices; every process times its own,
     and rank 0 prints.
     """
-    config, device, _ = checked(config, resume, overwrite)
+    config, device, _ = validate_run(config, resume, overwrite)
     resolved = resolve_without_data(config)
     console = Console(stderr=True, quiet=rank() > 0)
     with console.status("estimating memory: up to a minute for large networks"):
@@ -44,10 +44,10 @@ def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) ->
 
 def resolve_without_data(config: Config) -> ResolvedConfig:
     """Fill in what a published data set is known to determine; for others, read the data as training does."""
-    named = NAMED.get(config.data.partition(":")[0])
+    named = PUBLISHED.get(config.data.partition(":")[0])
     if named and NETWORK_FAMILIES[config.network].items != "images":
         raise UserError(f"--network {config.network} does not fit {named.name}, which is made of images")
     size = config.size or (named.size if named else None)
     if config.data in BUILT_IN or size is None:
-        return resolve(config, load_with_progress(config.data, config))
+        return resolve(config, load_dataset(config.data, config))
     return with_defaults(dataclasses.replace(config, size=size, channels=config.channels or 3))

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avae.distributed import share, world_size
+from avae.distributed.processes import local_rows, world_size
 from avae.engine.step import Phase
 from avae.errors import UserError
 from avae.frameworks.base import Framework
 from avae.profiling.cost import Cost, fake_tensors, nbytes, phase_cost
 from avae.recipes.build import build_framework, build_regularizers
-from avae.recipes.defaults import ResolvedConfig
-from avae.runs.division import check_division
-from avae.runs.phases import phases
+from avae.recipes.resolve import ResolvedConfig
+from avae.training.checks import check_batch_split
+from avae.training.phases import make_phases
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ def estimate_run(config: ResolvedConfig) -> Estimate:
     """Estimate a run with a config."""
     with fake_tensors():
         framework = fake_framework(config)
-        check_division(config, framework)
+        check_batch_split(config, framework)
         # Fake tensors are the same on any device.
-        all_phases = phases(
+        all_phases = make_phases(
             framework, build_regularizers(config, framework), torch.device("cpu"), config.precision
         )
         numbers = [k for k in candidate_micro_batches(config) if _divides(config, framework, k)]
@@ -118,7 +118,7 @@ def _divides(config: ResolvedConfig, framework: Framework, micro_batches: int) -
     if micro_batches == config.micro_batches:
         return True
     try:
-        check_division(dataclasses.replace(config, micro_batches=micro_batches), framework)
+        check_batch_split(dataclasses.replace(config, micro_batches=micro_batches), framework)
     except UserError:
         return False
     return True
@@ -138,7 +138,7 @@ def _fake_batch(config: ResolvedConfig, phase: Phase, items: int) -> tuple[Tenso
 
 
 def _local_items(config: ResolvedConfig) -> int:
-    return len(share(config.batch_size))
+    return len(local_rows(config.batch_size))
 
 
 def _phase_costs(config: ResolvedConfig, all_phases: list[Phase], micro_batches: int) -> list[Cost]:
@@ -162,7 +162,7 @@ def _memory(
 ) -> Memory:
     networks = framework.networks
     sizes = [nbytes(network.parameters()) for network in networks.values()]
-    averaged = [networks[name] for name in framework.averaged if config.ema_half_life]
+    averaged = [networks[name] for name in framework.ema_networks if config.ema_half_life]
     gradients = sum(sizes)
     return Memory(
         weights=gradients + nbytes(framework.buffers()),

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avae.data.dataset import DataSet
-from avae.distributed import rank
-from avae.engine.step import Phase, apply, mean_gradients
-from avae.recipes.defaults import ResolvedConfig
-from avae.runs.train import Training
+from avae.data.dataset import Dataset
+from avae.distributed.processes import rank
+from avae.engine.step import Phase, apply_gradients, mean_gradients
+from avae.recipes.resolve import ResolvedConfig
+from avae.training.trainer import Trainer
 
 WARM_UP, TIMED = 2, 5
 """Steps of each phase before timing starts, and steps to take the median of."""
@@ -46,18 +46,18 @@ def seconds_per_step(config: ResolvedConfig, device: torch.device) -> float | No
         return None
 
 
-def random_trainer(config: ResolvedConfig, device: torch.device) -> Training:
+def random_trainer(config: ResolvedConfig, device: torch.device) -> Trainer:
     """Return a trainer with one batch of random items of the run's shape for data, and no evaluation."""
     # An evaluator would load the networks that compute features.
     config = dataclasses.replace(config, evaluate_every=0, keep_best=None)
-    return Training(config, _random_data(config), device, None)
+    return Trainer(config, _random_data(config), device, None)
 
 
-def take_step(trainer: Training, phase: Phase, step: int) -> None:
+def take_step(trainer: Trainer, phase: Phase, step: int) -> None:
     """Take one step of one phase: gradients, optimizers, moving averages and coefficients."""
     batches = trainer.draws.micro_batches(step, phase)
     by_network, terms = mean_gradients(phase, batches, average=_own_only)
-    apply(by_network, phase.networks, trainer.optimizers)
+    apply_gradients(by_network, phase.networks, trainer.optimizers)
     if phase.name == "main":
         for name, average in trainer.averages.items():
             average.update_parameters(phase.networks[name])
@@ -65,7 +65,7 @@ def take_step(trainer: Training, phase: Phase, step: int) -> None:
             coefficient.update(terms)
 
 
-def _phase_seconds(trainer: Training, phase: Phase) -> float:
+def _phase_seconds(trainer: Trainer, phase: Phase) -> float:
     """Return the median time of a phase's steps, or the last one's if the time limit allows no more."""
     times: list[float] = []
     while len(times) < WARM_UP + TIMED and sum(times) < TIME_LIMIT:
@@ -87,7 +87,7 @@ def _synchronize(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
-def _random_data(config: ResolvedConfig) -> DataSet:
+def _random_data(config: ResolvedConfig) -> Dataset:
     rng = np.random.default_rng(rank())
     count = config.batch_size
     items: NDArray[Any]
@@ -95,4 +95,4 @@ def _random_data(config: ResolvedConfig) -> DataSet:
         items = rng.standard_normal((count, *config.item_shape), dtype=np.float32)
     else:
         items = rng.integers(0, 256, (count, config.size, config.size, config.channels), dtype=np.uint8)
-    return DataSet("random items", items, items, "")
+    return Dataset("random items", items, items, "")

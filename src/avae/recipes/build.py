@@ -11,20 +11,20 @@ from avae.errors import UserError
 from avae.frameworks.adversarial import Adversarial
 from avae.frameworks.augmentation import Augmentation, DiffAugment
 from avae.frameworks.base import Framework
-from avae.frameworks.codes import Codes, PictureCodes, PriorCodes
+from avae.frameworks.code_sources import CodeSource, DataCodes, PriorCodes
+from avae.frameworks.coefficients import Coefficient, ControllerSettings, ExponentialDecay, PIController
 from avae.frameworks.contracts import NetworkContract
-from avae.frameworks.control import Coefficient, ControllerSettings, ExponentialDecay, PIController
+from avae.frameworks.latent_weighting import ConstantWeight, GradientCap, LatentWeighting, SoftmaxWeight
 from avae.frameworks.regularizers import R1, PathLength, Regularizer
-from avae.frameworks.weighting import Balanced, Equation, Softmax, Weighting
 from avae.losses import code_scale_a, code_scale_b, latent_loss_a, latent_loss_b
 from avae.networks.family import NetworkFamily
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic
 from avae.recipes.config import parse_weighting
-from avae.recipes.defaults import ResolvedConfig
+from avae.recipes.custom_networks import validate_custom_networks
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
-from avae.recipes.own import check_networks
+from avae.recipes.resolve import ResolvedConfig
 
 INTEGRAL_GAIN, PROPORTIONAL_GAIN = 10.0, 4.0
 """Of the control of beta: the integral's per unit of sigma's learning rate."""
@@ -32,7 +32,7 @@ INTEGRAL_GAIN, PROPORTIONAL_GAIN = 10.0, 4.0
 ANNEALED_TO = 0.14
 """Share of its first value that rho falls to, as chosen in ADR 6."""
 
-CODES: dict[str, Callable[[], Codes]] = {"prior": PriorCodes, "pictures": PictureCodes}
+CODES: dict[str, Callable[[], CodeSource]] = {"prior": PriorCodes, "pictures": DataCodes}
 LATENT_LOSSES = {"a": latent_loss_a, "b": latent_loss_b}
 CODE_SCALES = {"a": code_scale_a, "b": code_scale_b}
 
@@ -63,7 +63,7 @@ def build_framework(config: ResolvedConfig, networks: Mapping[str, nn.Module] | 
         raise UserError(
             f"networks: {config.framework} has no '{unknown[0]}'; it has {', '.join(framework.contracts)}"
         )
-    check_networks(config, framework.contracts, own)
+    validate_custom_networks(config, framework.contracts, own)
     taken = inspect.signature(framework).parameters
     settings = {name: make(config) for name, make in SETTINGS.items() if name in taken}
     return framework(**built | own, **settings)
@@ -110,13 +110,13 @@ def _beta(config: ResolvedConfig) -> Coefficient:
     return PIController("kl", config.target_kl, settings)
 
 
-def _weighting(config: ResolvedConfig) -> Weighting:
+def _weighting(config: ResolvedConfig) -> LatentWeighting:
     name, number = parse_weighting(config.latent_weighting)
-    weightings: dict[str, Callable[[], Weighting]] = {
-        "balanced": lambda: Balanced(number),
-        "equation": lambda: Equation(number),
-        "softmax": Softmax,
-        "annealed": lambda: Balanced(ExponentialDecay(number, ANNEALED_TO * number, config.steps)),
+    weightings: dict[str, Callable[[], LatentWeighting]] = {
+        "balanced": lambda: GradientCap(number),
+        "equation": lambda: ConstantWeight(number),
+        "softmax": SoftmaxWeight,
+        "annealed": lambda: GradientCap(ExponentialDecay(number, ANNEALED_TO * number, config.steps)),
     }
     return weightings[name]()
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import tyro
 from tyro.conf import arg
 
-from avae.errors import UserError, suggestion
+from avae.errors import UserError, did_you_mean
 from avae.recipes.facts import DECAY, POSITIVE, SHARE, Check, Fact, Needs, TableFlag, at_least
 from avae.recipes.frameworks import FRAMEWORKS, FrameworkName, listed, titles_with, titles_without
 from avae.recipes.networks import NETWORK_FAMILIES, NetworkName, families_for
@@ -332,7 +332,7 @@ def parse_weighting(text: str) -> tuple[str, float]:
     known = ("balanced", "annealed", "equation", "softmax")
     if name not in known or (name == "softmax" and number):
         raise UserError(
-            f"--latent-weighting {text}: not known{suggestion(name, known)}; "
+            f"--latent-weighting {text}: not known{did_you_mean(name, known)}; "
             "write balanced[:RHO], annealed[:RHO], equation[:FACTOR] or softmax"
         )
     try:
@@ -349,7 +349,7 @@ def check_fields(names: Iterable[str], complaint: str) -> None:
     known = {field.name for field in dataclasses.fields(Config)}
     for name in names:
         if name not in known:
-            raise UserError(f"{complaint} '{name}'{suggestion(name, known)}")
+            raise UserError(f"{complaint} '{name}'{did_you_mean(name, known)}")
 
 
 def flag(name: str) -> str:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Literal, get_args
 
-from avae.errors import UserError, suggestion
+from avae.errors import UserError, did_you_mean
 from avae.recipes.config import Config
 from avae.recipes.frameworks import FRAMEWORKS
 
@@ -16,7 +16,7 @@ VAEGAN_BETA = {"bedroom": 4.0, "celeba": 5.0, "cifar10": 10.0, "cifar100": 10.0,
 """Weight of VAE/GAN's KL term by set, as searched by the authors (section 5.2); it is 1 everywhere else."""
 
 
-def paper(recipe: str, data: str, size: int | None) -> Config:
+def paper_defaults(recipe: str, data: str, size: int | None) -> Config:
     """Return the run that all of them share."""
     return Config(
         recipe=recipe,
@@ -32,27 +32,27 @@ def paper(recipe: str, data: str, size: int | None) -> Config:
 
 def cifar10() -> Config:
     """Train on CIFAR-10 at 32 px, downloaded if need be."""
-    return paper("cifar10", "cifar10", 32)
+    return paper_defaults("cifar10", "cifar10", 32)
 
 
 def cifar100() -> Config:
     """Train on CIFAR-100 at 32 px, downloaded if need be."""
-    return paper("cifar100", "cifar100", 32)
+    return paper_defaults("cifar100", "cifar100", 32)
 
 
 def svhn() -> Config:
     """Train on SVHN at 32 px, downloaded if need be; --data svhn-extra for its larger half."""
-    return paper("svhn", "svhn", 32)
+    return paper_defaults("svhn", "svhn", 32)
 
 
 def celeba() -> Config:
     """Train on CelebA at 64 px, the central 70 % of each picture."""
-    return paper("celeba", "celeba", 64)
+    return paper_defaults("celeba", "celeba", 64)
 
 
 def bedroom() -> Config:
     """Train on LSUN's bedrooms at 64 px: name the folder of its databases with --data."""
-    return paper("bedroom", "bedroom", 64)
+    return paper_defaults("bedroom", "bedroom", 64)
 
 
 def ffhq256() -> Config:
@@ -62,7 +62,7 @@ def ffhq256() -> Config:
     StyleGAN2's: width and codes are that one's, and so are the 25 million images it was trained on.
     """
     return dataclasses.replace(
-        paper("ffhq256", "ffhq", 256),
+        paper_defaults("ffhq256", "ffhq", 256),
         network="stylegan2",
         width=64,
         code_dim=512,
@@ -73,11 +73,11 @@ def ffhq256() -> Config:
     )
 
 
-SETS = {make.__name__: make for make in (bedroom, celeba, cifar10, cifar100, svhn)}
+PAPER_DATASETS = {make.__name__: make for make in (bedroom, celeba, cifar10, cifar100, svhn)}
 """The columns of Table 1, in its order."""
 
 
-def cell(column: str, row: Row, **settings: Any) -> Config:
+def table1_config(column: str, row: Row, **settings: Any) -> Config:
     """Return the run of a cell of Table 1, with the paper's hyper-parameters but for `settings`.
 
     What only one row has (framework, loss, xi, beta) is the row's own; xi has as many dimensions as the code.
@@ -92,17 +92,18 @@ def cell(column: str, row: Row, **settings: Any) -> Config:
         UserError: there is no such row or column.
     """
     if row not in ROWS:
-        raise UserError(f"no row '{row}' in Table 1{suggestion(row, ROWS)}; there are {', '.join(ROWS)}")
-    if column not in (*SETS, "folder"):
+        raise UserError(f"no row '{row}' in Table 1{did_you_mean(row, ROWS)}; there are {', '.join(ROWS)}")
+    if column not in (*PAPER_DATASETS, "folder"):
         raise UserError(
-            f"no column '{column}' in Table 1{suggestion(column, SETS)}; there are {', '.join(SETS)}"
+            f"no column '{column}' in Table 1{did_you_mean(column, PAPER_DATASETS)}; "
+            f"there are {', '.join(PAPER_DATASETS)}"
         )
-    base = SETS[column]() if column in SETS else paper("folder", "", None)
+    base = PAPER_DATASETS[column]() if column in PAPER_DATASETS else paper_defaults("folder", "", None)
     config = dataclasses.replace(base, **settings)
-    return dataclasses.replace(config, **_own(column, row, config.code_dim))
+    return dataclasses.replace(config, **_row_overrides(column, row, config.code_dim))
 
 
-def _own(column: str, row: Row, code_dim: int) -> dict[str, Any]:
+def _row_overrides(column: str, row: Row, code_dim: int) -> dict[str, Any]:
     """Return what tells a row from the others."""
     framework, *details = row.split("-")
     if framework == "vaegan":

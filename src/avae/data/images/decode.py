@@ -1,0 +1,233 @@
+"""One picture: from the bytes of a file, or a PIL image, to a small square array."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from math import ceil
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from avae.data.images.archives import read_bytes
+from avae.data.images.item import ImageContent, UnreadableError, one_line
+from avae.data.images.preprocessing import Preprocessing
+
+MAX_PIXELS = 89_478_485  # Pillow's own default: a gigabyte once in memory
+
+
+MAX_REPEATS = 1000
+
+
+_FINER = 4  # a JPEG is decoded at the smallest scale that leaves so many pixels for one of the result
+
+
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323  # tags of TIFF
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+# Named one by one: Image.open would also try formats that run other programs, and warns of large pictures
+# through a filter that belongs to the whole process.
+_READERS: tuple[tuple[bytes, Callable[[IO[bytes]], Image.Image]], ...] = (
+    (b"\xff\xd8\xff", JpegImagePlugin.jpeg_factory),
+    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    (b"GIF8", GifImagePlugin.GifImageFile),
+    (b"BM", BmpImagePlugin.BmpImageFile),
+    (b"RIFF", WebPImagePlugin.WebPImageFile),
+    (b"II", TiffImagePlugin.TiffImageFile),
+    (b"MM", TiffImagePlugin.TiffImageFile),
+)
+
+
+def decode(data: bytes, to: Preprocessing) -> NDArray[np.uint8]:
+    """Decode one picture to uint8 (size, size, channels).
+
+    It is set upright (EXIF), cropped, put on white where transparent, reduced to 8 bits, made to fit and
+    resized without aliasing; of several frames the first counts. A picture that already has the size, and
+    of which all is kept, comes back as it is.
+
+    Raises:
+        UnreadableError: whatever is wrong with the file.
+    """
+    with _as_unreadable(), _reader(data) as image:
+        _check_extent(image)
+        finer = ceil(_FINER * to.size / to.crop)
+        image.draft(None, (finer, finer))
+        return crop_and_resize(image, to)
+
+
+def probe(data: bytes) -> tuple[int, bool]:
+    """Return a picture's shorter side and whether it is grey, from its header; raises UnreadableError."""
+    with _as_unreadable(), _reader(data) as image:
+        _check_extent(image)
+        return min(image.size), Image.getmodebase(image.mode) == "L"
+
+
+def preprocess_pil(image: Image.Image, to: Preprocessing) -> NDArray[np.uint8]:
+    """Turn a PIL image of the caller's into uint8 (size, size, channels); raises UnreadableError."""
+    with _as_unreadable():
+        return crop_and_resize(image, to)
+
+
+def crop_and_resize(image: Image.Image, to: Preprocessing) -> NDArray[np.uint8]:
+    """Turn a PIL image into uint8 (size, size, channels); see `decode`."""
+    image = _to_grey_or_rgb(_crop_share(_upright(image), to), to.channels)
+    extent = _target_extent(image, to)
+    if image.size != extent:
+        image = image.resize(extent, Image.Resampling.LANCZOS)
+    if extent != (to.size, to.size):
+        image = _pad_to_square(image, to.size)
+    return np.array(image, dtype=np.uint8).reshape(to.size, to.size, to.channels)
+
+
+@contextmanager
+def _as_unreadable() -> Iterator[None]:
+    """Turn whatever a decoder raises, and each has its own ways to fail, into an UnreadableError."""
+    try:
+        yield
+    except UnreadableError:
+        raise
+    except Exception as error:
+        raise UnreadableError(one_line(error)) from error
+
+
+def _reader(data: bytes) -> Image.Image:
+    """Open a picture by its first bytes, without decoding it."""
+    if not data:
+        raise UnreadableError("the file is empty")
+    _check_repeats(data)
+    for start, reader in _READERS:
+        if data.startswith(start):
+            return reader(BytesIO(data))
+    raise UnreadableError("not a PNG, JPEG, WebP, BMP, TIFF or GIF picture")
+
+
+def _check_extent(image: Image.Image) -> None:
+    """Refuse what would not fit in memory: a few bytes can claim billions of pixels."""
+    extents = [image.size]
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # a tile is decoded whole, however small the picture
+        extents.append((image.tag_v2.get(_TILE_WIDTH, 1), image.tag_v2.get(_TILE_HEIGHT, 1)))
+    for width, height in extents:
+        if width * height > MAX_PIXELS:
+            raise UnreadableError(f"{width}x{height} pixels, more than the {MAX_PIXELS:,} allowed")
+
+
+def _check_repeats(data: bytes) -> None:
+    """Refuse a JPEG that runs over its pixels, or joins its EXIF blocks, again and again: each is slow."""
+    if data.startswith(b"\xff\xd8") and max(data.count(b"\xff\xda"), data.count(b"\xff\xe1")) > MAX_REPEATS:
+        raise UnreadableError(f"more than {MAX_REPEATS} scans or EXIF blocks")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn the picture as its EXIF tag asks."""
+    image.load()
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # broken metadata spoils no pixels
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
+def _crop_share(image: Image.Image, to: Preprocessing) -> Image.Image:
+    """Crop to the central share asked for, and to the square of it if that is how to fit."""
+    if min(image.size) < 1:
+        raise UnreadableError("it has no pixels")
+    if image.size == (to.size, to.size):
+        return image
+    width, height = (max(1, round(to.crop * side)) for side in image.size)
+    image = _center_crop(image, width, height)
+    side = min(width, height)
+    return _center_crop(image, side, side) if to.fit == "crop" else image
+
+
+def _center_crop(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Crop around the centre; half a pixel too much is taken from the right and from below."""
+    if image.size == (width, height):
+        return image
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+def _target_extent(image: Image.Image, to: Preprocessing) -> tuple[int, int]:
+    """Return the width and height that a picture takes of the result."""
+    if to.fit != "pad":
+        return to.size, to.size
+    longer = max(image.size)
+    width, height = (max(1, round(to.size * side / longer)) for side in image.size)
+    return width, height
+
+
+def _pad_to_square(image: Image.Image, size: int) -> Image.Image:
+    """Centre a picture on a black square."""
+    square = Image.new(image.mode, (size, size))
+    square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
+    return square
+
+
+def _to_grey_or_rgb(image: Image.Image, channels: int) -> Image.Image:
+    """Reduce any mode to 8-bit grey (1 channel) or RGB (3)."""
+    if image.mode == "F":
+        raise UnreadableError("floating-point pixels have no known range; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):
+        image = _to_uint8(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _to_uint8(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey to 8 bits, 65535 to 255."""
+    levels = np.asarray(image).clip(0, 65535).astype(np.uint32)
+    return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
+
+
+def preprocess(content: ImageContent, to: Preprocessing) -> NDArray[np.uint8]:
+    """Turn what there is of a picture into uint8 (size, size, channels).
+
+    Args:
+        content: the bytes of a file, its path, a PIL image, or uint8 pixels (H, W) or (H, W, C), where C is
+            1, 3, or 4 with transparency. Pixels that already have the shape asked for come back as they are,
+            if all of them are to be kept.
+
+    Raises:
+        UnreadableError: whatever is wrong with it; an UnreadableError given is raised itself.
+    """
+    if isinstance(content, np.ndarray):
+        return _prepare_pixels(content, to)
+    if isinstance(content, Image.Image):
+        return preprocess_pil(content, to)
+    return decode(read_bytes(content), to)
+
+
+def _prepare_pixels(pixels: NDArray[np.uint8], to: Preprocessing) -> NDArray[np.uint8]:
+    """Fit an array, through PIL where it must change."""
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
+        raise UnreadableError(f"pixels {pixels.dtype}{pixels.shape}; they must be uint8 (H, W) or (H, W, C)")
+    if pixels.shape == (to.size, to.size, to.channels):
+        return pixels
+    if pixels.size == 0:
+        raise UnreadableError("it has no pixels")
+    return preprocess_pil(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels), to)

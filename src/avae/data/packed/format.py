@@ -1,0 +1,140 @@
+"""The packed form: a folder with every picture of a set in one array that is mapped into memory.
+
+images.npy      uint8 (N, H, W, C), the training split first
+meta.json       what they are and how they were made, see `Meta`
+labels.npy      int32 (N,), if the source has labels
+rejected.jsonl  the pictures left out, if there are any
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avae.data.dataset import Dataset
+from avae.data.images.item import RejectedImage
+from avae.data.images.preprocessing import FILTER, Fit, Preprocessing
+from avae.errors import UserError
+from avae.files import write_json
+
+FORMAT = 1
+IMAGES, META, LABELS, REJECTED = "images.npy", "meta.json", "labels.npy", "rejected.jsonl"
+PROGRESS_FILE = "progress.json"
+"""Of a set that is being made; a kill at the very end may leave it."""
+
+FILE_NAMES = frozenset({IMAGES, META, LABELS, REJECTED, PROGRESS_FILE})
+
+
+@dataclass(frozen=True)
+class SplitSizes:
+    """How many pictures each split has; they lie one after the other."""
+
+    train: int
+    test: int
+
+
+@dataclass(frozen=True)
+class PackedMetadata:
+    """What meta.json says.
+
+    Attributes:
+        name: what result files call the set.
+        source: what it was made from, as it was named.
+        fingerprint: of the source's files, to tell whether they have changed since.
+        split: the rows of the training split, then those of the test split.
+        count: of all pictures.
+        size, channels, crop, fit: see `Preparation`.
+        checksum: of the pixels, see `avae.data.dataset.checksum`.
+        rejected: how many pictures were left out.
+        classes: names of the labels, by number.
+        filter: that changed the size.
+        format: of the packed form.
+        avae: the version that made it.
+    """
+
+    name: str
+    source: str
+    fingerprint: str
+    split: SplitSizes
+    count: int
+    size: int
+    channels: int
+    crop: float
+    fit: Fit
+    checksum: str
+    rejected: int
+    classes: tuple[str, ...] = ()
+    filter: str = FILTER
+    format: int = FORMAT
+    avae: str = dataclasses.field(default_factory=lambda: version("avae"))
+
+    @property
+    def preparation(self) -> Preprocessing:
+        """How the pictures were prepared."""
+        return Preprocessing(self.size, self.channels, self.crop, self.fit)
+
+    def write(self, folder: Path) -> None:
+        """Write meta.json: what makes a folder a packed set."""
+        write_json(folder / META, dataclasses.asdict(self))
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a path is the folder of a packed set."""
+    return (path / META).is_file() and (path / IMAGES).is_file()
+
+
+def read_meta(path: Path) -> PackedMetadata:
+    """Read meta.json; raises UserError if it is damaged or of another format."""
+    try:
+        values: dict[str, Any] = json.loads((path / META).read_text())
+        if values["format"] != FORMAT:
+            raise UserError(f"{path}: packed in format {values['format']}, not {FORMAT}: pack it again")
+        split, classes = SplitSizes(**values.pop("split")), tuple(values.pop("classes"))
+        return PackedMetadata(split=split, classes=classes, **values)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path / META} is damaged ({error}): pack the set again") from None
+
+
+def open_packed(path: Path) -> Dataset:
+    """Map a packed set into memory, read-only; raises UserError if its parts do not fit each other."""
+    meta = read_meta(path)
+    images = _open_memmap(path / IMAGES)
+    shape = (meta.count, meta.size, meta.size, meta.channels)
+    if images.shape != shape or images.dtype != np.uint8 or meta.split.train + meta.split.test != meta.count:
+        raise UserError(
+            f"{path}: {IMAGES} holds {images.shape} {images.dtype}, and {META} says {shape}: pack it again"
+        )
+    return Dataset(
+        name=meta.name,
+        train=images[: meta.split.train],
+        test=images[meta.split.train :],
+        checksum=meta.checksum,
+        preparation=meta.preparation,
+        rejected=read_rejected(path),
+    )
+
+
+def read_labels(path: Path) -> NDArray[np.int32] | None:
+    """Return a packed set's labels (N,), if it has any; read_meta(path).classes are their names."""
+    return np.load(path / LABELS) if (path / LABELS).is_file() else None
+
+
+def read_rejected(path: Path) -> tuple[RejectedImage, ...]:
+    """Return the pictures that were left out of a packed set."""
+    if not (path / REJECTED).is_file():
+        return ()
+    lines = (path / REJECTED).read_text().splitlines()
+    return tuple(RejectedImage(**json.loads(line)) for line in lines)
+
+
+def _open_memmap(path: Path) -> NDArray[Any]:
+    try:
+        images: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{path} is damaged ({error}): pack the set again") from None
+    return images

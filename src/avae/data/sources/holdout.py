@@ -1,0 +1,15 @@
+"""A test split for pictures that come without one."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avae.rng import rng
+
+SHARE, LIMIT = 10, 10_000  # one in ten
+
+
+def hold_out(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide the numbers below `count` into those to train on and a tenth to test on, each sorted."""
+    tenth = min(max(1, count // SHARE), LIMIT)
+    order = rng(seed, "holdout").permutation(count)
+    return np.sort(order[tenth:]), np.sort(order[:tenth])

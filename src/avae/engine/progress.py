@@ -1,0 +1,91 @@
+"""The progress bar of training, or plain lines where the output is no terminal."""
+
+import time
+from collections.abc import Iterator
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from avae.distributed.processes import rank
+
+PLAIN_SECONDS = 10.0
+"""Between two lines where the output is no terminal."""
+
+
+class ProgressDisplay:
+    """A progress bar on a terminal; elsewhere a plain line now and then. Rank 0 alone shows it.
+
+    Args:
+        title: what is being trained.
+        steps: of the run.
+        batch_size: for images a second.
+    """
+
+    def __init__(self, title: str, steps: int, batch_size: int) -> None:
+        self._console = Console(stderr=True, quiet=rank() > 0)
+        self._title, self._steps, self._batch_size = title, steps, batch_size
+        self._start, self._began = 0, time.monotonic()
+        self._said = self._began
+        self._bar = _AnnotatedProgress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal or rank() > 0,
+        )
+        self._task = self._bar.add_task(title, total=steps)
+
+    def __enter__(self) -> "ProgressDisplay":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def begin(self, step: int) -> None:
+        """Show that training goes on from `step`."""
+        self._start, self._began = step, time.monotonic()
+        self._bar.reset(self._task, completed=step)
+
+    def advance(self, step: int) -> None:
+        """Show that `step` steps are done."""
+        self._bar.update(self._task, completed=step)
+
+    def images_per_second(self, step: int) -> float:
+        """Return the mean speed since the step that `begin` was told, 0 at that step."""
+        return (step - self._start) * self._batch_size / max(time.monotonic() - self._began, 1e-9)
+
+    def show_terms(self, step: int, means: dict[str, float], warning: str = "") -> None:
+        """Show the newest means, and what is amiss, if anything is."""
+        speed = self.images_per_second(step)
+        text = "  ".join([f"{speed:.0f}/s", *(f"{name} {value:.3g}" for name, value in means.items())])
+        self._bar.note = Text.assemble((f"{warning}\n" if warning else "", "bold red"), (text, "dim"))
+        now = time.monotonic()
+        last = step == self._steps
+        if not self._console.is_terminal and (last or now - self._said >= PLAIN_SECONDS):
+            self._said = now
+            left = _duration((self._steps - step) * self._batch_size / speed) if speed else "unknown time"
+            progress = f"step {step}/{self._steps}, {left} left, {text}"
+            self.say("  ".join([progress, warning] if warning else [progress]))
+
+    def say(self, text: str) -> None:
+        """Print a line, above the bar where there is one."""
+        self._console.print(f"{self._title}: {text}", soft_wrap=True, highlight=False, markup=False)
+
+
+class _AnnotatedProgress(Progress):
+    """A bar, and below it a note, which may need lines of its own."""
+
+    note = Text()
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        yield self.note
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"

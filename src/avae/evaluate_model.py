@@ -1,0 +1,273 @@
+"""Measure a model on data: from the face to evaluation's plain callables, and the result file."""
+
+import copy
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avae.console import SILENT, Progress, messages_on_stderr
+from avae.data.cache import cache_folder
+from avae.data.dataset import Dataset, evenly_spaced
+from avae.errors import UserError
+from avae.evaluation.distances import KID_SUBSET_SIZE, kid_subset_size
+from avae.evaluation.evaluated_model import EvaluatedModel, Metric, Reconstruct
+from avae.evaluation.feature_statistics import KEPT, FeatureSummary
+from avae.evaluation.features import FeatureExtractor, open_features
+from avae.evaluation.latent_metrics import code_metrics
+from avae.evaluation.lpips import SMALLEST, Lpips, open_lpips
+from avae.evaluation.point_metrics import REFERENCE, point_metrics
+from avae.evaluation.point_metrics import SAMPLES as SAMPLES_OF_POINTS
+from avae.evaluation.pretrained_weights import MissingWeightsError
+from avae.evaluation.protocol import PROTOCOLS, Protocol, ProtocolName, build_result
+from avae.evaluation.reconstruction_metrics import image_metrics
+from avae.evaluation.reference_statistics import Split, reference_summary
+from avae.evaluation.sample_metrics import sample_metrics
+from avae.evaluation.unavailable import Unavailable
+from avae.frameworks.base import CodeMode, Framework
+from avae.load_data import load_dataset_for
+from avae.model import Model
+from avae.rng import rng
+
+SAMPLES = 50_000
+"""Drawn for FID."""
+
+MOST_ITEMS = 10_000
+"""Items reconstructed, and prior draws whose codes are looked at; fewer where fewer samples are asked for."""
+
+NO_ENCODER = Unavailable("the model has no encoder")
+NO_POSTERIOR_SCALE = Unavailable("the model has no posterior scale")
+NO_FEATURES = Unavailable("no features were given to measure it in: see avae evaluate --features")
+NO_LPIPS = Unavailable("no weights were given to measure it with: see avae evaluate --lpips-weights")
+NO_IMAGES = Unavailable("points are no images")
+
+
+@torch.inference_mode()
+def evaluate(
+    model: Model,
+    data: Dataset | str | os.PathLike[str],
+    *,
+    protocol: ProtocolName = "standard",
+    split: Split = "test",
+    samples: int = SAMPLES,
+    seed: int = 0,
+    extractor: FeatureExtractor | Unavailable = NO_FEATURES,
+    lpips: Lpips | Unavailable = NO_LPIPS,
+    cache: Path | None = None,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Return the result of a model under a protocol: see docs/metrics for every name.
+
+    It is the work of one process: nothing in it depends on how many there are.
+
+    Args:
+        data: a data set, or its name or path, as `--data` takes it.
+        protocol: "standard" or "paper".
+        split: whose items are reconstructed, up to 10,000 evenly spread; distances of distributions are to
+            all training images, always.
+        samples: drawn from the prior for FID; no more items are reconstructed than that, either.
+        seed: of all noise.
+        extractor: of the features that distributions are compared in.
+        lpips: the network of LPIPS.
+        cache: where packed sets and features of real images are kept; None is the user's own.
+        progress: of each stage.
+
+    Raises:
+        UserError: there is no such protocol, the data cannot be loaded or are of another kind than the
+            model's, the split is empty, or the extractor cannot take these images.
+    """
+    if protocol not in PROTOCOLS:
+        raise UserError(f"--protocol {protocol}: choose {' or '.join(PROTOCOLS)}")
+    if not isinstance(data, Dataset):
+        with messages_on_stderr(unless_configured=True):
+            data = load_dataset_for(model, os.fspath(data), None if cache is None else str(cache))
+    way = PROTOCOLS[protocol]
+    subject = evaluated_model(model, seed, way)
+    items = _items(data, split, samples, seed, way)
+    real = None
+    if not data.is_image_data:
+        extractor = lpips = NO_IMAGES
+    elif isinstance(extractor, FeatureExtractor):
+        real = reference_summary(data, "train", extractor, cache or cache_folder(None), progress)
+    codes = min(samples, MOST_ITEMS) if isinstance(subject.sigma, Tensor) else 0
+    about = {
+        "framework": model.config.framework,
+        "reconstruction": subject.default,
+        "data": {"name": data.name, "checksum": data.checksum, "preparation": data.preprocessing_info},
+        "trained_on": model.data,
+        "split": split,
+        "scale": "pixels in [-1, 1]" if data.is_image_data else "the points' own",
+        "counts": {
+            "reconstructed": len(items) * model.framework.has_encoder,
+            "codes": codes,
+            **(_counts(samples, real) if data.is_image_data else {}),
+            **({} if data.is_image_data else {"reference": REFERENCE, "energy_distance": SAMPLES_OF_POINTS}),
+        },
+        "features": _described(extractor),
+        "lpips": _described(lpips),
+        "seed": seed,
+    }
+    kinds = sum(not isinstance(kind, Unavailable) for kind in subject.reconstruct.values())
+    progress.update(0, kinds * len(items) + codes + samples * (real is not None))
+    metrics = _metrics(subject, data, items, samples, extractor, lpips, real, progress)
+    return build_result(way, metrics, about)
+
+
+def try_open_features(
+    spec: str, inception_weights: Path | None, device: torch.device, cache: Path
+) -> FeatureExtractor | Unavailable:
+    """Open features as `open_features` does; where published weights cannot be had, return why."""
+    try:
+        return open_features(spec, inception_weights, device, cache)
+    except MissingWeightsError as error:
+        return Unavailable(str(error))
+
+
+def try_open_lpips(
+    model: Model, weights: Path | None, device: torch.device, cache: Path
+) -> Lpips | Unavailable:
+    """Open LPIPS as `open_lpips` does; where its weights cannot be had, or are of no use, return why."""
+    if not model.is_image_model or model.item_shape[-1] < SMALLEST:
+        return Unavailable(f"it takes images of {SMALLEST} px or more")
+    if not model.framework.has_encoder:
+        return NO_ENCODER
+    try:
+        return open_lpips(weights, device, cache)
+    except MissingWeightsError as error:
+        return Unavailable(str(error))
+
+
+def evaluated_model(model: Model, seed: int, protocol: Protocol = PROTOCOLS["standard"]) -> EvaluatedModel:
+    """Present a model as plain callables, which treat batch norm as a protocol says."""
+    framework = model.framework
+    if protocol.batch:
+        framework = copy.deepcopy(framework).train()  # a copy, for running statistics move in this mode
+    sigma = framework.sigma()
+    reconstruct = dict(_reconstructions(model, framework, seed, protocol))
+
+    def draw(z: Tensor, rows: range, xi_seed: int) -> Tensor:
+        return _in_batches(
+            lambda z, rows: framework.sample(model.noise(rows, seed + xi_seed) | {"z": z}), protocol
+        )(z, rows)
+
+    def encode(x: Tensor) -> Tensor:
+        return _in_batches(lambda x, rows: framework.encode(x), protocol)(x, range(len(x)))
+
+    return EvaluatedModel(
+        reconstruct=reconstruct,
+        default=next(iter(reconstruct)),
+        encode=encode if framework.has_encoder else NO_ENCODER,
+        draw=draw,
+        prior=lambda rows: model.noise(rows, seed)["z"],
+        code_scale=framework.code_scale().to(model.device),
+        sigma=NO_POSTERIOR_SCALE if sigma is None else sigma,
+        has_xi="xi" in framework.noise_shapes(1),
+        device=model.device,
+    )
+
+
+def _items(data: Dataset, split: Split, samples: int, seed: int, protocol: Protocol) -> NDArray[Any]:
+    """Return the items to be reconstructed."""
+    whole = data.test if split == "test" else data.train
+    if not len(whole):
+        raise UserError(f"--split {split}: {data.name} has no {split} items; choose the other split")
+    items = evenly_spaced(whole, min(samples, MOST_ITEMS))
+    if protocol.batch is None:
+        return items
+    # Many folders hold class by class, and a batch's own statistics should not be those of a class.
+    shuffled: NDArray[Any] = items[rng(seed, "evaluation order").permutation(len(items))]
+    return shuffled
+
+
+def _counts(samples: int, real: FeatureSummary | None) -> dict[str, int]:
+    """Return how many images the distances of distributions are from."""
+    if real is None:
+        return {"drawn": 0, "real": 0}
+    kept = np.empty((min(samples, KEPT), 0))
+    return {
+        "drawn": samples,
+        "real": real.statistics.count,
+        "drawn_neighbours": len(kept),
+        "real_neighbours": len(real.features),
+        "kid_subset": min(KID_SUBSET_SIZE, kid_subset_size(kept, real.features)),
+    }
+
+
+def _described(instrument: FeatureExtractor | Lpips | Unavailable) -> dict[str, str] | None:
+    if isinstance(instrument, Unavailable):
+        return None
+    return {"name": instrument.name, "checksum": instrument.checksum}
+
+
+def _metrics(
+    subject: EvaluatedModel,
+    data: Dataset,
+    items: NDArray[Any],
+    samples: int,
+    extractor: FeatureExtractor | Unavailable,
+    lpips: Lpips | Unavailable,
+    real: FeatureSummary | None,
+    progress: Progress,
+) -> Iterator[Metric]:
+    if data.is_image_data:
+        yield from sample_metrics(subject, extractor, real, samples, progress)
+        yield from image_metrics(
+            subject, items, lpips=lpips, extractor=extractor, real=real, progress=progress
+        )
+    else:
+        yield from point_metrics(subject, data.train, items, data.test)
+    yield from code_metrics(subject, items, min(samples, MOST_ITEMS), progress)
+
+
+def _reconstructions(
+    model: Model, framework: Framework, seed: int, protocol: Protocol
+) -> Iterator[tuple[str, Reconstruct | Unavailable]]:
+    """Yield the reconstructions of every drawer, its own first, by name.
+
+    "decoder" and "generator" are from mean codes, "generator_calibrated" from calibrated ones, and those
+    that end in "_sampled" from samples of the posterior, if there is one to sample.
+    """
+    for drawer, realism in reversed(list(framework.image_networks.items())):
+        calibrated = len(framework.image_networks) > 1 and drawer == "generator"
+        mean_name = f"{drawer}_calibrated" if calibrated else drawer
+        if not framework.has_encoder:
+            yield mean_name, NO_ENCODER
+            continue
+        samples_codes = framework.sigma() is not None
+        if not (samples_codes and protocol.sampled_codes_only):
+            yield mean_name, _reconstruct(model, framework, "mean", realism, seed, protocol)
+        if samples_codes:
+            yield f"{drawer}_sampled", _reconstruct(model, framework, "sample", realism, seed, protocol)
+
+
+def _reconstruct(
+    model: Model, framework: Framework, code: CodeMode, realism: float | None, seed: int, protocol: Protocol
+) -> Reconstruct:
+    return _in_batches(
+        lambda x, rows: framework.reconstruct(x, code, model.noise(rows, seed), realism), protocol
+    )
+
+
+def _in_batches(function: Reconstruct, protocol: Protocol) -> Reconstruct:
+    """Return a function of (items, rows) that is called with whole batches where a protocol asks for them.
+
+    The last batch reaches back to be full; of fewer items than a batch, there is one of them all.
+    """
+    size = protocol.batch
+    if size is None:
+        return lambda x, rows: function(x, rows).float()
+
+    def by_batches(x: Tensor, rows: range) -> Tensor:
+        parts = []
+        for start in range(0, len(x), size):
+            first = max(min(start, len(x) - size), 0)
+            batch = slice(first, first + size)
+            parts.append(function(x[batch], rows[batch])[start - first :])
+        return torch.cat(parts).float()
+
+    return by_batches

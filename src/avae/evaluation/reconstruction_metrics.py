@@ -1,0 +1,134 @@
+"""Metrics of reconstructed images."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avae.console import SILENT, Progress
+from avae.data.dataset import as_tensor
+from avae.evaluation.distances import frechet_distance
+from avae.evaluation.evaluated_model import EvaluatedModel, Metric, Reconstruct
+from avae.evaluation.feature_statistics import FeatureSummary, summarise
+from avae.evaluation.features import FeatureExtractor
+from avae.evaluation.lpips import SMALLEST, Lpips, lpips_distance
+from avae.evaluation.unavailable import Unavailable
+from avae.rng import row_chunks
+
+NAMES = ("mse", "psnr", "ssim", "lpips", "rfid", "sharpness")
+
+NOT_ASKED_FOR = Unavailable("not asked for")
+
+_WINDOW = 11
+"""Side of SSIM's window, in pixels."""
+
+
+def image_metrics(
+    subject: EvaluatedModel,
+    images: NDArray[np.uint8],
+    *,
+    lpips: Lpips | Unavailable = NOT_ASKED_FOR,
+    extractor: FeatureExtractor | Unavailable = NOT_ASKED_FOR,
+    real: FeatureSummary | None = None,
+    progress: Progress = SILENT,
+) -> Iterator[Metric]:
+    """Yield MSE on [-1, 1], PSNR (dB), SSIM, LPIPS, rFID and sharpness of every kind of reconstruction.
+
+    Every reconstruction is made once.
+
+    Args:
+        images: uint8 (N, H, W, C), not seen in training.
+        lpips: the network of LPIPS.
+        extractor: of features for rFID.
+        real: of the images that rFID compares with, in these features; None without an extractor.
+        progress: of the images, each counted once a reconstruction; begun by the caller.
+    """
+    for name, reconstruct in subject.reconstruct.items():
+        if isinstance(reconstruct, Unavailable):
+            yield from ((f"{metric}_{name}", reconstruct) for metric in NAMES)
+            continue
+        sums = _ReconstructionSums(lpips)
+        drawn = _reconstructions(subject, reconstruct, images, sums)
+        rfid: float | Unavailable
+        if isinstance(extractor, Unavailable):
+            for x_hat in drawn:
+                progress.advance(len(x_hat))
+            rfid = extractor
+        else:
+            assert real is not None
+            found = summarise(extractor, drawn, len(images), progress)
+            rfid = frechet_distance(found.statistics, real.statistics)
+        values = sums.means() | {"rfid": rfid}
+        yield from ((f"{metric}_{name}", values[metric]) for metric in NAMES)
+
+
+def _reconstructions(
+    subject: EvaluatedModel, reconstruct: Reconstruct, images: NDArray[np.uint8], sums: "_ReconstructionSums"
+) -> Iterator[Tensor]:
+    """Yield the reconstructions, measured one by one on the way."""
+    for rows in row_chunks(len(images), merge_rest=True):
+        x = as_tensor(images[rows.start : rows.stop], subject.device)
+        x_hat = reconstruct(x, rows)
+        sums.add(x_hat, x)
+        yield x_hat
+
+
+class _ReconstructionSums:
+    """Sums over images of what is measured between a reconstruction and its original."""
+
+    def __init__(self, lpips: Lpips | Unavailable) -> None:
+        self.lpips = lpips
+        self.count = 0
+        self.error = self.gradient = self.original_gradient = self.similarity = self.distance = 0.0
+        self.side = 0
+
+    def add(self, x_hat: Tensor, x: Tensor) -> None:
+        self.count += len(x)
+        self.side = min(x.shape[-2:])
+        self.error += float((x_hat - x).square().flatten(1).mean(1).double().sum())
+        self.gradient += float(gradient_magnitude(x_hat).double().sum())
+        self.original_gradient += float(gradient_magnitude(x).double().sum())
+        if self.side >= _WINDOW:
+            self.similarity += float(ssim(x_hat, x).double().sum())
+        if isinstance(self.lpips, Lpips) and self.side >= SMALLEST:
+            self.distance += float(lpips_distance(self.lpips, x_hat, x).double().sum())
+
+    def means(self) -> dict[str, float | Unavailable]:
+        mse = self.error / self.count
+        small = f"images of {self.side} px are too small"
+        similarity: float | Unavailable = self.similarity / self.count
+        if self.side < _WINDOW:
+            similarity = Unavailable(f"{small} for its window of 11")
+        lpips = self.lpips if isinstance(self.lpips, Unavailable) else self.distance / self.count
+        if self.side < SMALLEST:
+            lpips = Unavailable(f"{small} for AlexNet, which takes {SMALLEST} px")
+        return {
+            "mse": mse,
+            "psnr": 10 * math.log10(4 / mse) if mse else math.inf,
+            "ssim": similarity,
+            "lpips": lpips,
+            "sharpness": self.gradient / self.original_gradient if self.original_gradient else math.nan,
+        }
+
+
+def ssim(x_hat: Tensor, x: Tensor) -> Tensor:
+    """Structural similarity (Wang et al., 2004) of images (N, C, H, W) in [-1, 1], (N,); 1 for the same.
+
+    Gaussian window of 11 px, sigma 1.5, mirrored at the borders; on pixel values from 0 to 1.
+    """
+    from torchmetrics.functional.image import structural_similarity_index_measure  # slow to import
+
+    unit = ((x_hat.clamp(-1, 1) + 1) / 2, (x + 1) / 2)
+    similarity = structural_similarity_index_measure(*unit, data_range=1.0, reduction="none")
+    assert isinstance(similarity, Tensor)
+    return similarity.reshape(len(x))
+
+
+def gradient_magnitude(x: Tensor) -> Tensor:
+    """Mean length of the image gradient (forward differences), (N,), from (N, C, H, W)."""
+    down = x[..., 1:, :-1] - x[..., :-1, :-1]
+    right = x[..., :-1, 1:] - x[..., :-1, :-1]
+    return torch.hypot(down, right).flatten(1).mean(1)

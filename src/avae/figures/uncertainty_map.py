@@ -1,0 +1,122 @@
+"""What of a reconstruction the code knows, and what the generator has invented: a map of every picture."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avae.console import SILENT, Progress
+from avae.data.dataset import as_tensor
+from avae.errors import UserError
+from avae.figures.image_grid import Scale, picture_figure
+from avae.model import Model
+from avae.recipes.frameworks import FRAMEWORKS
+from avae.rng import row_chunks
+from avae.training.previews import reconstruction_rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DRAWS = 32
+"""Draws of xi; the standard deviation over so many is right to an eighth, pixel by pixel."""
+
+COLOURS = "magma"
+
+_BATCH = 16
+
+
+def map_unavailable_reason(model: Model) -> str | None:
+    """Return why a model has no map, if it has none."""
+    if not model.is_image_model:
+        return "it is of pictures, and this model is of points"
+    if len(model.framework.image_networks) < 2:
+        title = FRAMEWORKS[model.config.framework].title
+        return f"it takes xi, or two networks that draw from one code, and a {title} has neither"
+    return None
+
+
+def map_description(model: Model) -> str:
+    """Return what the map's values are."""
+    if _has_xi(model):
+        return f"standard deviation over {DRAWS} draws of xi at one code, mean over channels"
+    return "difference of decoder and generator at one code, absolute, mean over channels"
+
+
+@torch.inference_mode()
+def uncertainty_map(model: Model, images: Tensor, seed: int = 0, progress: Progress = SILENT) -> Tensor:
+    """Return how much of each pixel's value is invented, (N, H, W), in units of pixels on [-1, 1].
+
+    With xi: the standard deviation of G(z, xi) over xi at the picture's code (n - 1 in the denominator).
+    Without: |D - G| at that code. Both are means over channels.
+
+    Args:
+        images: (N, C, H, W) in [-1, 1].
+        seed: of the first draw of xi, that of `Model.reconstruct`; the others are of the seeds that follow.
+        progress: of the images.
+
+    Raises:
+        UserError: the model has neither xi nor two drawers.
+    """
+    reason = map_unavailable_reason(model)
+    if reason is not None:
+        raise UserError(f"there is no map of what is invented: {reason}")
+    of_rows = _over_xi if _has_xi(model) else _between_drawers
+    parts = []
+    for rows in row_chunks(len(images), _BATCH):
+        x = images[rows.start : rows.stop].to(model.device)
+        parts.append(of_rows(model, x, rows, seed).cpu())
+        progress.update(rows.stop, len(images))
+    return torch.cat(parts)
+
+
+def colourise(maps: Tensor, top: float) -> NDArray[np.uint8]:
+    """Return maps (N, H, W) in colour, uint8 (N, H, W, 3): black at 0, light at `top`."""
+    from matplotlib import colormaps
+
+    shades = colormaps[COLOURS](np.asarray(maps) / (top or 1.0), bytes=True)
+    rgb: NDArray[np.uint8] = shades[..., :3]
+    return rgb
+
+
+def draw_map_figure(
+    model: Model, images: NDArray[np.uint8], maps: Tensor, top: float, seed: int = 0
+) -> "Figure":
+    """Draw original | decoder | generator | map, a row each, with the map's colour scale.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        maps: (N, H, W), of these images.
+        top: the value at the light end of the scale.
+        seed: of xi.
+    """
+    rows = reconstruction_rows(model, images, seed=seed) | {"invented": colourise(maps, top)}
+    title = "std over ξ" if _has_xi(model) else "|decoder − generator|"
+    return picture_figure(list(rows.values()), list(rows), scale=Scale(top or 1.0, title, COLOURS))
+
+
+def map_figure(model: Model, images: NDArray[np.uint8], seed: int = 0) -> tuple["Figure", float]:
+    """Return the sheet of these images, and the greatest value of their maps."""
+    maps = uncertainty_map(model, as_tensor(images), seed)
+    top = float(maps.max())
+    return draw_map_figure(model, images, maps, top, seed), top
+
+
+def _has_xi(model: Model) -> bool:
+    return "xi" in model.framework.noise_shapes(1)
+
+
+def _over_xi(model: Model, x: Tensor, rows: range, seed: int) -> Tensor:
+    mu, noise = model.framework.encode(x), model.noise(rows, seed)
+    draws = [
+        model.framework.decode(mu, noise | {"xi": model.noise(rows, seed + k)["xi"]}, 1.0)
+        for k in range(DRAWS)
+    ]
+    return torch.stack(draws).float().std(0).mean(1)
+
+
+def _between_drawers(model: Model, x: Tensor, rows: range, seed: int) -> Tensor:
+    mu, noise = model.framework.encode(x), model.noise(rows, seed)
+    decoder, generator = (model.framework.decode(mu, noise, realism).float() for realism in (0.0, 1.0))
+    return (decoder - generator).abs().mean(1)

@@ -1,0 +1,114 @@
+"""Networks of one's own: tried on two items before a run, so that one that does not fit is told at once."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from avae.errors import UserError
+from avae.frameworks.contracts import NetworkContract
+from avae.recipes.resolve import ResolvedConfig
+
+Shape = tuple[int | str, ...]
+"""Of a tensor: numbers, N for the items of a batch, and ... for whatever follows."""
+
+
+def validate_custom_networks(
+    config: ResolvedConfig, contracts: Mapping[str, NetworkContract], networks: Mapping[str, object]
+) -> None:
+    """Raise UserError for a network that its framework could not use.
+
+    Args:
+        config: of the run.
+        contracts: of the framework, by name.
+        networks: by name; the framework has one of each.
+    """
+    shapes = _shapes(config)
+    for name, network in networks.items():
+        contract = contracts[name]
+        # Symbols without a shape have no dimensions.
+        takes = {symbol: shapes[symbol] for symbol in contract.takes if symbol in shapes}
+        returns = {symbol: shapes[symbol] for symbol in contract.returns}
+        method = "" if contract.method == "forward" else f".{contract.method}"
+        asked = (
+            f"networks: {config.framework}'s {name}{method} takes {_words(takes)} "
+            f"and returns {_words(returns)}{contract.hint}"
+        )
+        try:
+            wrong = _wrong(network, contract, takes, returns)
+        except Exception as error:  # whatever a stranger's network may raise
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(f"{asked}; yours raises {said}") from error
+        if wrong:
+            raise UserError(f"{asked}; yours {wrong}")
+
+
+def _shapes(config: ResolvedConfig) -> dict[str, Shape]:
+    """Return the shape of every symbol of a contract that has dimensions."""
+    code: Shape = ("N", config.code_dim)
+    xi: dict[str, Shape] = {"xi": ("N", config.xi_dim)} if config.xi_dim else {}
+    return {
+        "x": ("N", *config.item_shape),
+        "z": code,
+        **xi,
+        "mu": code,
+        "sigma": code[1:],
+        "logits": ("N", 1),
+        "features": ("N", "..."),
+    }
+
+
+def _wrong(
+    network: object, contract: NetworkContract, takes: Mapping[str, Shape], returns: Mapping[str, Shape]
+) -> str:
+    """Say what is wrong with a network; nothing, if it can be called so."""
+    if not isinstance(network, nn.Module):
+        return f"is a {type(network).__name__}, not a torch.nn.Module"
+    if not hasattr(network, contract.needs):
+        return f"has no {contract.needs}"
+    found = _dry_call(network, contract.method, takes)
+    parts = found if isinstance(found, tuple) else (found,)
+    fits = len(parts) == len(returns) and all(map(_fits, parts, returns.values()))
+    return "" if fits else f"returns {' and '.join(map(_described, parts))} for N = {_N}"
+
+
+_N = 2
+
+
+def _dry_call(network: nn.Module, method: str, takes: Mapping[str, Shape]) -> object:
+    """Call a network in evaluation mode on zeros, and leave it and the caller's randomness as they were."""
+    modes = {module: module.training for module in network.modules()}
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    zeros = [torch.zeros(_sizes(shape), device=device) for shape in takes.values()]
+    # A call of the module itself runs its hooks, as in training.
+    function = network if method == "forward" else getattr(network, method)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            network.eval()
+            return function(*zeros)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def _fits(found: object, shape: Shape) -> bool:
+    if not isinstance(found, Tensor):
+        return False
+    sizes = _sizes(shape)
+    return tuple(found.shape[: len(sizes)] if "..." in shape else found.shape) == sizes
+
+
+def _sizes(shape: Shape) -> tuple[int, ...]:
+    return tuple(_N if isinstance(size, str) else size for size in shape if size != "...")
+
+
+def _described(found: object) -> str:
+    return _bracketed(tuple(found.shape)) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+
+
+def _words(shapes: Mapping[str, Shape]) -> str:
+    return " and ".join(f"{symbol} {_bracketed(shape)}" for symbol, shape in shapes.items())
+
+
+def _bracketed(shape: Shape) -> str:
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"

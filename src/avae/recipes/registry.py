@@ -1,0 +1,73 @@
+"""The recipes by name."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from avae.errors import UserError, did_you_mean
+from avae.recipes.config import Config, check_fields
+from avae.recipes.paper import bedroom, celeba, cifar10, cifar100, ffhq256, svhn
+
+
+def toy() -> Config:
+    """Train on the paper's two-dimensional example (section 5.1)."""
+    return Config(
+        recipe="toy",
+        data="toy",
+        out="runs/toy",
+        steps=10_000,
+        batch_size=256,
+        network="mlp",
+        width=128,
+        code_dim=1,
+        xi_dim=1,
+        learning_rate=5e-4,
+        log_every=100,
+        checkpoint_every=2500,
+    )
+
+
+def folder() -> Config:
+    """Train on a folder or archive of pictures: name it with --data."""
+    return Config(
+        recipe="folder",
+        data="",
+        out="runs/folder",
+        steps=20_000,
+        width=32,
+        latent_weighting="annealed:0.3",
+        latent_codes="pictures",
+    )
+
+
+def demo() -> Config:
+    """Train on bundled handwritten digits (16 px), in minutes on a laptop."""
+    return Config(
+        recipe="demo",
+        data="digits",
+        out="runs/demo",
+        steps=2000,
+        width=16,
+        code_dim=16,
+        xi_dim=16,
+        learning_rate=5e-4,
+        checkpoint_every=500,
+    )
+
+
+RECIPES: dict[str, Callable[[], Config]] = {
+    make.__name__: make for make in (demo, toy, folder, cifar10, cifar100, svhn, celeba, bedroom, ffhq256)
+}
+
+
+def get_recipe(name: str) -> Config:
+    """Return a recipe's defaults; raise UserError, with a suggestion, if there is none of that name."""
+    if name not in RECIPES:
+        raise UserError(f"no recipe '{name}'{did_you_mean(name, RECIPES)}; there are {', '.join(RECIPES)}")
+    return RECIPES[name]()
+
+
+def with_overrides(config: Config, overrides: dict[str, Any]) -> Config:
+    """Return the config with some fields replaced; raise UserError for a field that is none."""
+    check_fields(overrides, "a run has no setting")
+    return dataclasses.replace(config, **overrides)

@@ -1,0 +1,65 @@
+"""Randomness as an argument: every draw is a function of (seed, stream, index), never of history.
+
+Philox is a counter-based generator (Salmon et al., 2011): its key selects a stream and its counter a
+place in it, so nothing needs to be saved to resume and no draw depends on batch size or wall time.
+"""
+
+import zlib
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ROWS_PER_BLOCK = 64
+
+
+def rng(seed: int, stream: str, *index: int) -> np.random.Generator:
+    """Return a generator of its own for (seed, stream, index).
+
+    Args:
+        seed: any non-negative integer below 2**64.
+        stream: what the draws are for ("xi", "order", ...).
+        index: up to two non-negative integers, such as (step, micro-batch).
+    """
+    key = np.array([seed, zlib.crc32(stream.encode())], dtype=np.uint64)
+    place = np.array([0, 0, *index, *(0,) * (2 - len(index))], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=place))
+
+
+def normal(shape: tuple[int, ...], seed: int, stream: str, *index: int) -> NDArray[np.float32]:
+    """Draw standard normal numbers of `shape` for (seed, stream, index)."""
+    return rng(seed, stream, *index).standard_normal(shape, dtype=np.float32)
+
+
+def normal_items(
+    rows: range, shape: tuple[int, ...], seed: int, stream: str, step: int
+) -> NDArray[np.float32]:
+    """Draw standard normal numbers for some rows of a batch, (len(rows), *shape), a row at a time."""
+    return np.stack([normal(shape, seed, stream, step, row) for row in rows])
+
+
+def normal_rows(rows: range, columns: int, seed: int, stream: str) -> NDArray[np.float32]:
+    """Draw rows of standard normal numbers, each a function of (seed, stream, its row number).
+
+    Returns:
+        (len(rows), columns). Row i is the same whichever range it was asked for in.
+    """
+    if len(rows) == 0:
+        return np.empty((0, columns), dtype=np.float32)
+    first, last = rows[0] // _ROWS_PER_BLOCK, rows[-1] // _ROWS_PER_BLOCK
+    blocks = [normal((_ROWS_PER_BLOCK, columns), seed, stream, block) for block in range(first, last + 1)]
+    offset = first * _ROWS_PER_BLOCK
+    return np.concatenate(blocks)[rows.start - offset : rows.stop - offset]
+
+
+def row_chunks(count: int, size: int = 256, *, merge_rest: bool = False) -> Iterator[range]:
+    """Divide `count` rows into ranges of `size`, of which the last may be smaller.
+
+    Args:
+        merge_rest: let rows that are left over join the range before them, so that each has `size` rows or
+            more (`count` of them, if that is less): a protocol that normalises by batches can fill one.
+    """
+    stop = max(count - size, 0) + 1 if merge_rest else count
+    for start, end in pairwise([*range(0, stop, size), count]):
+        yield range(start, end)

@@ -1,0 +1,120 @@
+"""From rows, sets and seeds to runs and their folders."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avae.data.cache import cache_folder, download_folder
+from avae.data.packed.format import is_packed, read_meta
+from avae.data.sources.published import PUBLISHED
+from avae.data.sources.resolve import absolute_source, resolve_source
+from avae.errors import UserError, did_you_mean
+from avae.recipes.config import Config, validate
+from avae.recipes.paper import PAPER_DATASETS, Row, table1_config
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A data set of the table.
+
+    Attributes:
+        name: of its folder: the recipe's, or the data's own if they are not the paper's.
+        recipe: whose cells it has; "folder" for data that are not the paper's.
+        source: the data, as `--data` of `avae train` takes them.
+    """
+
+    name: str
+    recipe: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be made.
+
+    Attributes:
+        column: the data set's.
+        row: the model's.
+        config: the whole run; `out` is its folder.
+    """
+
+    column: TableColumn
+    row: Row
+    config: Config
+
+    @property
+    def run(self) -> Path:
+        """Return the run's folder."""
+        return Path(self.config.out)
+
+    @property
+    def name(self) -> str:
+        """Return what to call it: set/row/seed-n."""
+        return "/".join(self.run.parts[-3:])
+
+
+def column(given: str, cache: str | None) -> TableColumn:
+    """Read one value of `--data`: a recipe's name, RECIPE=SOURCE, or a path to pictures.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    if given in PAPER_DATASETS:
+        return TableColumn(given, given, PAPER_DATASETS[given]().data)
+    recipe, equals, source = given.partition("=")
+    if equals and recipe in PAPER_DATASETS:
+        return TableColumn(recipe, recipe, absolute_source(source))
+    if equals and not Path(given).exists():
+        raise UserError(
+            f"--data {given}: no column '{recipe}' in Table 1{did_you_mean(recipe, PAPER_DATASETS)}; "
+            f"there are {', '.join(PAPER_DATASETS)}"
+        )
+    return TableColumn(name_of_data(given, cache), "folder", absolute_source(given))
+
+
+def columns(given: Sequence[str], cache: str | None) -> list[TableColumn]:
+    """Read `--data`; raise UserError if two of its values would share a folder."""
+    found = [column(one, cache) for one in given]
+    for i, one in enumerate(found):
+        if one.name in {other.name for other in found[:i]}:
+            raise UserError(
+                f"--data: two sets would go to the folder {one.name}; give one of them another --out"
+            )
+    return found
+
+
+def name_of_data(source: str, cache: str | None) -> str:
+    """Return what the data call themselves, without reading or downloading any."""
+    if source in PUBLISHED:
+        return source
+    if is_packed(Path(source).expanduser()):
+        return read_meta(Path(source).expanduser()).name
+    return resolve_source(source, download_folder(cache_folder(cache))).name
+
+
+def jobs(
+    columns: Sequence[TableColumn], rows: Sequence[Row], seeds: int, out: Path, settings: Mapping[str, Any]
+) -> list[Job]:
+    """Return every run of the table, one seed of all cells before the next seed of any.
+
+    Args:
+        columns, rows: of the table.
+        seeds: how many; they are 0, 1, ...
+        out: a run goes to out/set/row/seed-n.
+        settings: fields of Config that differ from the paper's, the same for all runs.
+
+    Raises:
+        UserError: a setting will not do.
+    """
+    made = [_job(one, row, seed, out, settings) for seed in range(seeds) for one in columns for row in rows]
+    for job in made:
+        validate(job.config)
+    return made
+
+
+def _job(column: TableColumn, row: Row, seed: int, out: Path, settings: Mapping[str, Any]) -> Job:
+    config = table1_config(column.recipe, row, **settings)
+    run = out / column.name / row / f"seed-{seed}"
+    return Job(column, row, dataclasses.replace(config, data=column.source, seed=seed, out=str(run)))

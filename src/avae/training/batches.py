@@ -1,0 +1,60 @@
+"""Items and noise of every step: functions of (seed, phase, step) and of the row in the batch."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from avae.data.batch_loader import BatchLoader
+from avae.distributed.processes import local_rows
+from avae.engine.step import Batches, Noise, NoiseShapes, Phase
+from avae.recipes.resolve import ResolvedConfig
+from avae.rng import normal, normal_items
+
+
+class BatchStream:
+    """The batches of a run.
+
+    Args:
+        feed: of its items.
+        config: of the run.
+        device, dtype: of all that is returned.
+    """
+
+    def __init__(
+        self, feed: BatchLoader, config: ResolvedConfig, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.feed, self.config, self.device, self.dtype = feed, config, device, dtype
+        # All phases of a step see the same items.
+        self._items = lru_cache(1)(lambda step, rows: feed.batch(step, rows).to(dtype))
+
+    def micro_batches(self, step: int, phase: Phase) -> Batches:
+        """Return this process's micro-batches of a step."""
+        rows = local_rows(self.config.batch_size)
+        size = len(rows) // self.config.micro_batches
+        # The noise of a run is a function of this name.
+        stream = "train" if phase.name == "main" else phase.name
+        return split_micro_batches(
+            *self.batch(step, rows, phase.noise_shapes(self.config.batch_size), stream), size
+        )
+
+    def batch(self, step: int, rows: range, shapes: NoiseShapes, stream: str) -> tuple[Tensor, Noise]:
+        """Return some rows of a step's items, and of noise of these shapes."""
+        noise = {name: self._noise(shape, f"{stream}/{name}", step, rows) for name, shape in shapes.items()}
+        return self._items(step, rows), noise
+
+    def _noise(self, shape: tuple[int, ...], stream: str, step: int, rows: range) -> Tensor:
+        """Draw all rows of what is small, and only its own of what is as large as an image."""
+        if len(shape) == 2:
+            drawn = normal(shape, self.config.seed, stream, step)[rows.start : rows.stop]
+        else:
+            drawn = normal_items(rows, shape[1:], self.config.seed, stream, step)
+        return torch.from_numpy(drawn).to(self.device, self.dtype)
+
+
+def split_micro_batches(x: Tensor, noise: Noise, size: int) -> Batches:
+    """Divide items and their noise into micro-batches of one size."""
+    return [
+        (x[i : i + size], {name: tensor[i : i + size] for name, tensor in noise.items()})
+        for i in range(0, len(x), size)
+    ]

@@ -1,0 +1,45 @@
+"""Pictures of what a model draws: reconstructions beside their originals, and samples."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avae.data.dataset import Dataset, as_images, as_tensor, evenly_spaced
+from avae.model import Model
+from avae.visualize.grid import grid, png, sheet
+from avae.visualize.scatter import scatter_png
+
+ROW = 10
+"""Test images in a grid of reconstructions."""
+
+
+def previews(model: Model, data: Dataset) -> dict[str, bytes]:
+    """Draw reconstructions of test items, and samples; return PNG files by what they show."""
+    if not data.is_image_data:
+        return {"points": scatter_png(_point_panels(model, data))}
+    samples = {"samples": png(sheet(as_images(model.sample(64))))}
+    if not model.framework.has_encoder:
+        return samples
+    labels, rows = zip(*reconstruction_rows(model, evenly_spaced(data.test, ROW)).items(), strict=True)
+    return {"reconstructions": png(grid(rows, labels))} | samples
+
+
+def reconstruction_rows(
+    model: Model, images: NDArray[np.uint8], seed: int = 0
+) -> dict[str, NDArray[np.uint8]]:
+    """Return uint8 rows (N, H, W, C) by label: the originals, then each network's reconstructions."""
+    rows = {"original": images}
+    for drawer, realism in model.framework.image_networks.items():
+        rows[drawer] = as_images(model.reconstruct(as_tensor(images), realism=realism, seed=seed))
+    return rows
+
+
+def _point_panels(model: Model, data: Dataset) -> dict[str, dict[str, NDArray[np.float32]]]:
+    points = data.test[:3000]
+    samples = {"data": points, "samples": model.sample(len(points)).numpy()}
+    if not model.framework.has_encoder:
+        return {"samples": samples}
+    drawn = {
+        f"{drawer}'s reconstructions": model.reconstruct(points, realism=realism).numpy()
+        for drawer, realism in model.framework.image_networks.items()
+    }
+    return {"reconstructions": {"data": points, **drawn}, "samples": samples}

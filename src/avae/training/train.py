@@ -1,0 +1,132 @@
+"""From a recipe's name to a trained model."""
+
+import dataclasses
+import logging
+import os
+import signal
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from avae.console import messages_on_stderr
+from avae.distributed.processes import (
+    process_group,
+    rank,
+)
+from avae.engine.checkpoint import latest_checkpoint, step_of
+from avae.engine.loop import TrainingResult, train_loop
+from avae.errors import UserError
+from avae.frameworks.base import Framework
+from avae.load_data import load_dataset, pack_given
+from avae.model import Model, load, load_weights
+from avae.recipes.config import Config
+from avae.recipes.registry import get_recipe, with_overrides
+from avae.recipes.resolve import resolve
+from avae.safetensors_io import strip_prefix
+from avae.training.checks import check_batch_split, validate_run
+from avae.training.run_folder import check_same_data, resume_config, run_lock
+from avae.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+_GIVEN = "pictures from Python"
+
+
+def train(
+    name: str,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    networks: Mapping[str, nn.Module] | None = None,
+    **settings: Any,
+) -> Model:
+    """Train a recipe and return the model; the run folder is `out`.
+
+    Args:
+        name: of the recipe, as `avae train` lists them.
+        resume: go on from the last checkpoint in `out`, with its settings but for those given.
+        overwrite: replace the run in `out`.
+        networks: your own modules instead of the built ones, by name ("encoder", "decoder", "generator",
+            "critic"); docs/networks.md says what each framework asks of them.
+        settings: fields of `avae.recipes.config.Config`, such as data, out, steps, width; data may also be
+            an array or a torch Dataset, see `avae.data.from_python.pack_from_python`.
+
+    Raises:
+        UserError: a setting, the data or the run folder will not do; the message says why.
+        KeyboardInterrupt, SystemExit: after Ctrl-C, or SIGTERM, once the state is saved.
+    """
+    config = get_recipe(name)
+    if resume:
+        config = resume_config(dataclasses.replace(config, out=settings.get("out", config.out)))
+    data = settings.get("data", "")
+    given = None if isinstance(data, str | os.PathLike) else data
+    config = with_overrides(config, settings if given is None else settings | {"data": _GIVEN})
+    with messages_on_stderr(unless_configured=True):
+        outcome = run(config, resume=resume, overwrite=overwrite, networks=networks, given=given)
+    if outcome.signal == signal.SIGINT:
+        raise KeyboardInterrupt
+    if outcome.signal is not None:
+        raise SystemExit(128 + outcome.signal)
+    return load(config.out, device=config.device, networks=networks)
+
+
+def run(
+    config: Config,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    networks: Mapping[str, nn.Module] | None = None,
+    given: Any = None,
+) -> TrainingResult:
+    """Carry a run out, in its folder, as far as it goes.
+
+    Args:
+        given: data from Python, in place of those that `config` names.
+    """
+    config, device, saved = validate_run(config, resume, overwrite)
+    folder = Path(config.out)
+    reached = latest_checkpoint(folder / "state") if saved else None
+    if reached and step_of(reached) == config.steps:
+        logger.info(f"{config.out} is finished: all {config.steps} steps are done")
+        return TrainingResult(config.steps, None)
+    if given is not None:
+        config = dataclasses.replace(config, data=pack_given(given, config))
+    data = load_dataset(config.data, config)
+    resolved = resolve(config, data)
+    if saved:
+        check_same_data(config.data, data, saved)
+    training = Trainer(resolved, data, device, networks)
+    check_batch_split(resolved, training.framework)
+    if config.init_from and not reached:
+        _load_initial_weights(training.framework, config.init_from)
+    with process_group(device), run_lock(folder) if rank() == 0 else nullcontext():
+        start = training.prepare(saved, overwrite)
+        outcome = train_loop(training.loop(), start)
+    if outcome.signal is not None:
+        logger.info(f"stopped at step {outcome.step} of {config.steps}, all saved; go on with --resume")
+    return outcome
+
+
+def _load_initial_weights(framework: Framework, path: str) -> None:
+    """Copy the weights of every network that `path` has by the same name and of the same kind; say which."""
+    weights, taken = load_weights(path), []
+    for name, network in framework.networks.items():
+        own = strip_prefix(weights, f"{name}.")
+        if own.keys() != network.state_dict().keys():
+            continue
+        try:
+            network.load_state_dict(own)
+        except RuntimeError:
+            raise UserError(
+                f"--init-from {path}: its {name} has another shape; "
+                "match --size, --width, --code-dim and --xi-dim"
+            ) from None
+        taken.append(name)
+    if not taken:
+        networks = " or ".join(framework.networks)
+        raise UserError(f"--init-from {path}: it has no {networks} of this run's kind; see docs/networks.md")
+    logger.info(f"initial weights of {' and '.join(taken)} from {path}")

@@ -1,0 +1,244 @@
+"""Everything a run holds in memory, and what it does at each step, checkpoint and evaluation."""
+
+import copy
+import dataclasses
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from avae.data.batch_loader import BatchLoader
+from avae.data.cache import cache_folder
+from avae.data.dataset import Dataset
+from avae.distributed.processes import any_rank, barrier, broadcast_from_rank0, broadcast_weights, rank
+from avae.engine.checkpoint import CheckpointManager, NonFiniteError, Stateful
+from avae.engine.compile import make_gradient_fn
+from avae.engine.loop import LoopSpec, Schedule
+from avae.engine.metrics_log import RunningMeans
+from avae.engine.optimizers import AdamSettings, OptimizerState, make_ema, make_optimizers
+from avae.engine.step import training_step
+from avae.errors import UserError
+from avae.files import write_atomically
+from avae.frameworks.adversarial import Adversarial
+from avae.frameworks.base import Framework
+from avae.frameworks.batch_norm import recalibrate_batch_norm
+from avae.frameworks.regularizers import Regularizer
+from avae.model import Model
+from avae.recipes.build import build_framework, build_regularizers
+from avae.recipes.config import learning_rate_factor
+from avae.recipes.resolve import ResolvedConfig
+from avae.training.batches import BatchStream
+from avae.training.periodic_evaluation import PeriodicEvaluator
+from avae.training.phases import make_phases
+from avae.training.previews import previews
+from avae.training.run_folder import SavedRun, dataset_info, delete_run_files, require_new_run, write_run
+
+logger = logging.getLogger(__name__)
+
+RECALIBRATION_ITEMS = 4096
+
+
+FEW = 10_000
+"""Pictures, under which the papers on augmentation of what the critic sees found it to matter most."""
+
+
+class Trainer:
+    """Everything a run holds in memory.
+
+    Args:
+        config: of the run.
+        data: to train on.
+        device: where.
+        networks: your own, by name.
+    """
+
+    def __init__(
+        self,
+        config: ResolvedConfig,
+        data: Dataset,
+        device: torch.device,
+        networks: Mapping[str, nn.Module] | None,
+    ) -> None:
+        self.config, self.data, self.device, self.own = config, data, device, bool(networks)
+        self.folder = Path(config.out)
+        self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
+        framework = build_framework(config, networks)
+        regularizers = build_regularizers(config, framework)
+        # Convolutions are faster in this layout, see benchmarks/memory_format.py.
+        self.framework = framework.to(self.dtype).to(memory_format=torch.channels_last).to(device).train()
+        feed = BatchLoader(data.train, device, config.seed, config.batch_size, config.flip)
+        self.draws = BatchStream(feed, config, device, self.dtype)
+        self.phases = make_phases(self.framework, regularizers, device, config.precision)
+        self.optimizers = make_optimizers(self.framework.networks, _rates(config, regularizers))
+        self.averages = make_ema(
+            self.framework.networks,
+            self.framework.ema_networks,
+            config.ema_half_life,
+            config.batch_size,
+        )
+        measured = config.evaluate_every and rank() == 0
+        self.evaluations = PeriodicEvaluator(config, self._as_model(), data) if measured else None
+        self.means = RunningMeans()
+        self.checkpoints = CheckpointManager(self.folder / "state", self._stateful())
+
+    def prepare(self, saved: SavedRun | None, overwrite: bool) -> int:
+        """Restore what is saved, or make room for a new run; return the step to start from."""
+        if saved:
+            start = self.checkpoints.restore()
+        else:
+            start = 0
+            require_new_run(self.folder, overwrite)
+        self._check_agreement(start)
+        broadcast_weights(self.framework.networks.values())
+        if rank() == 0:
+            if saved is None:
+                delete_run_files(self.folder)
+            elif saved.config.steps != self.config.steps:
+                schedule = _schedule(self.config, start, self.checkpoints.learning_rate_scale)
+                logger.info(f"{self.config.steps} steps instead of {saved.config.steps}: {schedule}")
+            write_run(self.folder, self.config, self.data)
+        print_dataset_summary(self.data)
+        if saved is None and self._critic_may_memorise():
+            logger.info(
+                "note: of so few pictures a critic learns each by heart in time; --augment makes that hard"
+            )
+        barrier()
+        if any_rank(not (self.folder / "config.json").exists()):
+            raise UserError(f"--out {self.folder}: it must lie on a disk that all machines share")
+        return start
+
+    def _critic_may_memorise(self) -> bool:
+        few = self.config.recipe == "folder" and len(self.data.train) < FEW
+        return few and isinstance(self.framework, Adversarial) and not self.config.augment
+
+    def _check_agreement(self, start: int) -> None:
+        """Raise UserError, in every process, unless all are about to do the same."""
+        config = dataclasses.replace(self.config, data="", out="", device="auto")
+        ours = {"--data": self.data.checksum, "the flags": config, "the run to resume": start}
+        theirs = broadcast_from_rank0(ours)
+        for what, value in ours.items():
+            if any_rank(value != theirs[what]):
+                raise UserError(f"{what} differ between the processes: start all with the same")
+
+    def _stateful(self) -> dict[str, Stateful]:
+        """Return all that a resumed run needs, by name."""
+        networks, coefficients = self.framework.networks, self.framework.coefficients
+        return {
+            **{f"network.{name}": network for name, network in networks.items()},
+            **{f"average.{name}": average for name, average in self.averages.items()},
+            **{f"optimizer.{name}": OptimizerState(networks[name], o) for name, o in self.optimizers.items()},
+            **{f"coefficient.{name}": coefficient for name, coefficient in coefficients.items()},
+            "means": self.means,
+        }
+
+    def loop(self) -> LoopSpec:
+        """Return what the loop runs."""
+        config = self.config
+        cache = cache_folder(config.cache) / "compiled"
+        step = partial(
+            training_step,
+            phases=self.phases,
+            optimizers=self.optimizers,
+            batches=self.draws.micro_batches,
+            differentiate=make_gradient_fn(config.compile, config.steps, self.own, cache),
+            learning_rate=self._learning_rate,
+            averages=self.averages,
+            coefficients=self.framework.coefficients.values(),
+        )
+        return LoopSpec(
+            step=step,
+            learning_rate=self._learning_rate,
+            save=self.save,
+            evaluate=self.evaluate,
+            checkpoints=self.checkpoints,
+            means=self.means,
+            schedule=Schedule(
+                config.steps,
+                config.batch_size,
+                config.log_every,
+                config.checkpoint_every,
+                config.evaluate_every,
+            ),
+            on_collapse=config.on_collapse,
+            folder=self.folder,
+            title=f"{config.framework} on {self.data.name}",
+        )
+
+    def _learning_rate(self, step: int) -> float:
+        return learning_rate_factor(self.config, step) * self.checkpoints.learning_rate_scale
+
+    def save(self, step: int, healthy: bool) -> None:
+        """Write model, pictures and, last, the state, so that a state never outruns its model.
+
+        Args:
+            step: steps done.
+            healthy: whether the state is one to go back to.
+        """
+        wrong = broadcast_from_rank0(self._write(step, healthy) if rank() == 0 else None)
+        if wrong:
+            raise NonFiniteError(step, wrong, self.checkpoints.recovery_hint(finite=True))
+        if rank() > 0:
+            self.checkpoints.mark_healthy(step, healthy)
+
+    def evaluate(self, step: int) -> None:
+        """Measure the model; the others wait for rank 0."""
+        if rank() == 0 and self.evaluations is not None:
+            self.evaluations.measure(step, self.model())
+        barrier()
+
+    def _write(self, step: int, healthy: bool) -> str | None:
+        """Write all that `save` writes, or return why it must not be."""
+        model = self.model()
+        wrong = self.checkpoints.non_finite(model.framework.state_dict())
+        if wrong:
+            return f"{wrong} is not finite at step {step}"
+        model.save(self.folder / "model")
+        for kind, picture in previews(model, self.data).items():
+            write_atomically(self.folder / "images" / f"step-{step:08d}-{kind}.png", picture)
+        self.checkpoints.save(step, healthy)
+        return None
+
+    def model(self) -> Model:
+        """Return a copy for use: averaged weights where there are any, batch-norm statistics settled."""
+        framework = copy.deepcopy(self.framework)
+        for name, average in self.averages.items():
+            framework.networks[name].load_state_dict(average.module.state_dict())
+        steps = math.ceil(RECALIBRATION_ITEMS / self.config.batch_size)
+        whole, shapes = range(self.config.batch_size), framework.noise_shapes(self.config.batch_size)
+        recalibrate_batch_norm(
+            framework,
+            lambda: (self.draws.batch(step, whole, shapes, "recalibrate") for step in range(steps)),
+        )
+        return self._as_model(framework)
+
+    def _as_model(self, framework: Framework | None = None) -> Model:
+        framework = framework or copy.deepcopy(self.framework)
+        return Model(framework.float(), self.config, dataset_info(self.data), self.device)
+
+
+def print_dataset_summary(data: Dataset) -> None:
+    """Tell what was read, and name what was not."""
+    kind = f"{data.train.shape[1]} px images" if data.is_image_data else "points"
+    logger.info(f"{data.name}: {len(data.train)} + {len(data.test)} {kind} to train and test on")
+    if data.rejected:
+        first = data.rejected[0]
+        logger.info(f"left out {len(data.rejected)}: {first.name} ({first.reason}), ...; see rejected.jsonl")
+
+
+def _rates(config: ResolvedConfig, regularizers: Sequence[Regularizer]) -> AdamSettings:
+    return AdamSettings(
+        config.learning_rate,
+        (config.adam_beta1, config.adam_beta2),
+        {"log_sigma": config.sigma_lr_multiplier},
+        {regularizer.network: regularizer.every for regularizer in regularizers},
+    )
+
+
+def _schedule(config: ResolvedConfig, start: int, rate: float) -> str:
+    first = config.learning_rate * rate
+    now, last = (first * learning_rate_factor(config, step) for step in (start, config.steps))
+    return f"the learning rate goes on at {now:.3g} and ends at {last:.3g}"

@@ -1,0 +1,167 @@
+"""What `--data` takes: built-in names, splits, hold-outs, the choice of size and channels, the errors."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from avae.console import Progress
+from avae.data.dataset import Dataset, checksum
+from avae.data.images.preprocessing import Preprocessing
+from avae.data.load import load_data
+from avae.data.sources.folder import split_names
+from avae.errors import UserError
+from picture_files import encoded, folder, noise, pictures, tarred, zipped
+
+SPLIT = ["train/cat/1.png", "train/cat/2.png", "train/dog/1.png", "test/cat/1.png", "test/dog/9.png"]
+
+
+def rows(data: Dataset) -> tuple[set[bytes], set[bytes]]:
+    return {item.tobytes() for item in data.train}, {item.tobytes() for item in data.test}
+
+
+def test_the_splits_are_the_folders(tmp_path: Path) -> None:
+    files = pictures(SPLIT)
+    data = [
+        load_data(str(source), 16, 3)
+        for source in (
+            folder(tmp_path / "set", files),
+            folder(tmp_path / "wrapped" / "set" / "photos", files).parent,
+            zipped(tmp_path / "set.zip", files),
+            tarred(tmp_path / "set.tar.gz", {f"./a/b/{name}": files[name] for name in files}),
+            zipped(tmp_path / "set2.zip", {name.replace("train", "Train"): files[name] for name in files}),
+        )
+    ]
+    assert {(item.train.shape, item.test.shape) for item in data} == {((3, 16, 16, 3), (2, 16, 16, 3))}
+    assert len({item.checksum for item in data}) == 1
+    assert [item.name for item in data] == ["set", "set", "set", "set", "set2"]
+    assert np.array_equal(data[0].test[0], noise(16, 16, 3, seed=3))
+    assert data[0].checksum == checksum(data[0].train, data[0].test)
+    assert all(item.rejected == () for item in data)
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_validation_stands_in_for_a_missing_test(tmp_path: Path, name: str) -> None:
+    files = pictures(["train/1.png", "train/2.png", f"{name}/1.png"])
+    data = load_data(str(folder(tmp_path / "set", files)), 16, 3)
+    assert (len(data.train), len(data.test)) == (2, 1)
+
+
+def test_pictures_beside_the_splits_are_listed(tmp_path: Path) -> None:
+    files = pictures(["train/1.png", "test/1.png", "val/1.png", "cover.png"])
+    data = load_data(str(folder(tmp_path / "set", files)), 16, 3)
+    assert (len(data.train), len(data.test)) == (1, 1)
+    assert [item.name for item in data.rejected] == ["cover.png", "val/1.png"]
+
+
+def test_train_alone_is_held_out_from(tmp_path: Path) -> None:
+    names = [f"train/{number}.png" for number in range(30)]
+    data = load_data(str(folder(tmp_path / "set", pictures(names))), 16, 3)
+    assert (len(data.train), len(data.test)) == (27, 3)
+
+
+def test_the_hold_out_depends_on_the_seed_alone(tmp_path: Path) -> None:
+    files = pictures([f"{number % 3}/{number}.png" for number in range(40)])
+    one = load_data(str(folder(tmp_path / "one", files)), 16, 3, seed=4)
+    two = load_data(str(tarred(tmp_path / "two.tgz", dict(reversed(files.items())))), 16, 3, seed=4)
+    other = load_data(str(tmp_path / "one"), 16, 3, seed=5)
+    assert (len(one.train), len(one.test)) == (36, 4)
+    assert one.checksum == two.checksum != other.checksum
+    train, test = rows(one)
+    assert not train & test
+    assert len(train | test) == 40
+
+
+def test_unreadable_pictures_leave_both_splits_whole(tmp_path: Path) -> None:
+    files = pictures(SPLIT) | {"train/a.png": b"", "test/zz.png": b"text"}
+    data = load_data(str(folder(tmp_path / "set", files)), 16, 3)
+    assert (len(data.train), len(data.test)) == (3, 2)
+    assert [item.name for item in data.rejected] == ["test/zz.png", "train/a.png"]
+    assert np.array_equal(data.test[1], noise(16, 16, 3, seed=4))
+
+
+@pytest.mark.parametrize(
+    ("side", "size"), [(5, 16), (16, 16), (31, 16), (32, 32), (63, 32), (64, 64), (90, 64)]
+)
+def test_the_size_follows_the_pictures(tmp_path: Path, side: int, size: int) -> None:
+    files = {f"{n}.png": encoded(noise(side, side + 40 * n, 3, seed=n)) for n in range(3)}
+    assert load_data(str(folder(tmp_path / "set", files)), None, 3).train.shape[1:] == (size, size, 3)
+
+
+def test_the_channels_follow_the_pictures(tmp_path: Path) -> None:
+    grey = {f"{n}.png": encoded(noise(16, 16, seed=n)) for n in range(300)} | {"bad.png": b"x"}
+    assert load_data(str(folder(tmp_path / "grey", grey)), 16, None).train.shape[1:] == (16, 16, 1)
+    colour = {f"zebra/{n}.png": encoded(noise(16, 16, 3, seed=n)) for n in range(5)}
+    assert load_data(str(folder(tmp_path / "both", grey | colour)), 16, None).train.shape[1:] == (16, 16, 3)
+
+
+def test_the_sample_looks_on_when_its_first_pictures_are_broken(tmp_path: Path) -> None:
+    files = {f"{n:03}.png": b"" for n in range(0, 402, 3)} | {f"{n:03}.png": b"" for n in range(1, 402, 3)}
+    files |= {f"{n:03}.png": encoded(noise(40, 40, seed=n)) for n in range(2, 402, 3)}
+    assert load_data(str(zipped(tmp_path / "x.zip", files)), None, None).train.shape[1:] == (32, 32, 1)
+
+
+def test_progress_ends_at_the_number_of_pictures(tmp_path: Path) -> None:
+    calls: list[tuple[int, int | None]] = []
+    source = folder(tmp_path / "set", pictures(SPLIT))
+    load_data(str(source), 16, 3, progress=Progress(lambda done, total: calls.append((done, total))))
+    assert calls[0] == (0, None)
+    assert calls[-1] == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "holds no pictures"),
+        ({"a.txt": b"hello"}, "holds no pictures"),
+        ({"a.png": b"", "b.png": b"x"}, "a.png: the file is empty"),
+        (pictures(["a.png"]), "too few"),
+        (pictures(["a.png"]) | {"b.png": b""}, "b.png: the file is empty"),
+        (pictures(["train/a.png", "train/b.png"]) | {"test/a.png": b""}, "test/a.png: the file is empty"),
+        ({"train/a.png": b""} | pictures(["test/a.png"]), "train/a.png: the file is empty"),
+    ],
+)
+def test_too_little_is_told(tmp_path: Path, files: dict[str, bytes], message: str) -> None:
+    (tmp_path / "set").mkdir()
+    with pytest.raises(UserError, match=message) as caught:
+        load_data(str(folder(tmp_path / "set", files)), None, None)
+    assert str(tmp_path / "set") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_name_is_told_with_a_suggestion(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"digit: .*did you mean digits"):
+        load_data("digit", None, None)
+    with pytest.raises(UserError, match=r"use toy, digits, cifar10, .* or ffhq"):
+        load_data(str(tmp_path / "nowhere"), None, None)
+
+
+def test_digits_come_at_any_size() -> None:
+    own = load_data("digits", None, None)
+    assert load_data("digits", 16, 1, seed=3).checksum == own.checksum
+    large = load_data("digits", 24, 3)
+    assert (large.train.shape, large.test.shape) == ((1497, 24, 24, 3), (300, 24, 24, 3))
+    assert large.checksum == checksum(large.train, large.test)
+    padded = load_data("digits", 24, fit="pad", crop=0.5)
+    assert padded.preparation == Preprocessing(24, 1, 0.5, "pad")
+    assert padded.checksum != load_data("digits", 24).checksum
+    again = load_data("digits", 16, 3)
+    assert np.array_equal(again.test, own.test.repeat(3, axis=3))
+
+
+names = st.lists(st.sampled_from(["train", "test", "val", "a", "b", "Train"]), min_size=1, max_size=4).map(
+    lambda parts: "/".join([*parts, "x.png"])
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(names=st.sets(names, min_size=1).map(sorted))
+def test_splits_never_share_and_never_invent(names: list[str]) -> None:
+    train, test = split_names(names)
+    assert train
+    assert train == sorted(train)
+    assert test == sorted(test)
+    assert not set(train) & set(test)
+    assert set(train) | set(test) <= set(names)

@@ -1,0 +1,122 @@
+"""Signs of a dead game, on made lines."""
+
+import pytest
+
+from avae.engine.collapse import (
+    EXPLODED,
+    EXPLOSION_PATIENCE,
+    MIN_HISTORY,
+    RUNAWAY_PATIENCE,
+    SLOW_PATIENCE,
+    CollapseDetector,
+)
+
+HEALTHY = {"critic": 0.9, "real": -1.0, "fake": 1.0, "diversity": 0.8, "gradient_norm": 20.0}
+
+
+def lines(count, start=0, every=50, **terms):
+    """Lines that end at start + every, start + 2 every, ..., healthy but for `terms`."""
+    return [{"step": start + every * n} | HEALTHY | terms for n in range(1, count + 1)]
+
+
+def test_a_healthy_run_shows_nothing():
+    sentinel = CollapseDetector(lines(200))
+    assert (sentinel.symptoms, sentinel.collapse, str(sentinel), sentinel.log_fields()) == ([], None, "", {})
+
+
+@pytest.mark.parametrize(
+    ("term", "value", "patience"),
+    [
+        ("critic", 0.003, SLOW_PATIENCE),
+        ("diversity", 0.0, SLOW_PATIENCE),
+        ("real", -130.0, RUNAWAY_PATIENCE),
+        ("fake", 130.0, RUNAWAY_PATIENCE),
+        ("gradient_norm", 20.0 * EXPLODED * 1.1, EXPLOSION_PATIENCE),
+    ],
+)
+def test_each_sign_warns_at_once_and_kills_after_its_patience(term, value, patience):
+    sentinel = CollapseDetector(lines(20))
+    for line in lines(patience // 50, start=1000, **{term: value}):
+        assert sentinel.collapse is None
+        sentinel.update(line)
+        assert [symptom.sign.term for symptom in sentinel.symptoms] == [term]
+        assert sentinel.log_fields()["symptoms"] == {term: line["step"] - 1000}
+    assert sentinel.collapse.since == 1000
+    assert sentinel.collapse.lasted == patience
+    assert sentinel.log_fields()["collapsed"]
+
+
+@pytest.mark.parametrize(
+    ("term", "value"),
+    [
+        ("critic", 0.02),
+        ("diversity", 0.02),
+        ("real", -90.0),
+        ("fake", 90.0),
+        ("gradient_norm", 20.0 * EXPLODED * 0.9),
+        ("critic", None),
+        ("fake", float("nan")),
+    ],
+)
+def test_what_stays_within_the_range_is_no_sign(term, value):
+    assert CollapseDetector(lines(20) + lines(100, start=1000, **{term: value})).symptoms == []
+
+
+def test_one_better_line_starts_the_count_anew():
+    """Runs at rho 1 are of this kind: the critic wins the first 1,200 steps, and the game goes on."""
+    won = lines(39, critic=0.001)
+    assert str(CollapseDetector(won)) == "warning: critic loss 0.001 for 1950 steps"
+    again = [*won, *lines(1, start=1950), *lines(39, start=2000, critic=0.001)]
+    assert CollapseDetector(again).collapse is None
+    assert CollapseDetector(again).symptoms[0].since == 2000
+    last = lines(1, start=3950, critic=0.001)
+    assert str(CollapseDetector(again + last)) == "COLLAPSED: critic loss 0.001 for 2000 steps"
+
+
+def test_one_line_is_never_enough():
+    """Its mean may be the doing of one step, however many it counts."""
+    long = lines(2, every=10_000, critic=0.0)
+    assert CollapseDetector(long[:1]).collapse is None
+    assert CollapseDetector(long).collapse is not None
+
+
+def test_gradients_are_compared_with_what_is_usual_once_that_is_known():
+    early = lines(MIN_HISTORY - 1, gradient_norm=1e-3) + lines(
+        1, start=50 * (MIN_HISTORY - 1), gradient_norm=1e9
+    )
+    assert CollapseDetector(early).symptoms == []
+    assert (
+        CollapseDetector(early + lines(1, start=50 * MIN_HISTORY, gradient_norm=1e9)).symptoms[0].value
+        == 1e12
+    )
+    still = lines(20, gradient_norm=0.0) + lines(1, start=1000, gradient_norm=1.0)
+    assert CollapseDetector(still).symptoms == []
+
+
+def test_an_explosion_never_becomes_usual():
+    exploded = lines(1000, start=1000, gradient_norm=20.0 * EXPLODED * 2)
+    assert CollapseDetector(lines(20) + exploded).collapse.lasted == 50_000
+
+
+def test_terms_that_are_missing_are_passed_over():
+    """A phase that is due now and then reports now and then."""
+    vae = [{"step": 50 * n, "kl": 3.0} for n in range(1, 100)]
+    assert CollapseDetector(vae).symptoms == []
+    sparse = [line if n % 2 else {"step": line["step"]} for n, line in enumerate(lines(60, diversity=0.0))]
+    assert CollapseDetector(sparse).collapse.since == 50
+
+
+def test_events_say_nothing():
+    event = {"step": 1000, "event": "rollback", "from": 3000, "why": "critic loss", "rate": 0.5}
+    before, after = lines(20, critic=0.0), lines(20, start=1000, critic=0.0)
+    assert CollapseDetector([*before, event, *after]).symptoms == CollapseDetector(before + after).symptoms
+
+
+def test_reading_the_lines_again_gives_the_same_verdict():
+    """What a resumed run does: its lines have what was found, and a null for what was not finite."""
+    told, log = CollapseDetector(), []
+    for line in lines(20) + lines(10, 1000, diversity=0.0) + lines(3, 1500, gradient_norm=1e6):
+        told.update(line)
+        log.append(line | told.log_fields())
+    assert CollapseDetector(log).symptoms == told.symptoms
+    assert [symptom.lasted for symptom in told.symptoms] == [150]

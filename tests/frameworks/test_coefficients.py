@@ -1,0 +1,116 @@
+"""Coefficients that move while training."""
+
+import copy
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from avae.frameworks.coefficients import ControllerSettings, ExponentialDecay, PIController, current_value
+from avae.model import Model, load_weights
+from avae.recipes.build import build_framework, build_regularizers
+from avae.recipes.registry import get_recipe
+from avae.recipes.resolve import with_defaults
+
+SETTINGS = ControllerSettings(
+    start=1.0, lowest=0.01, highest=100.0, integral_gain=0.02, proportional_gain=1.0
+)
+
+
+def settle(control, respond, steps):
+    """Close the loop: the term follows its equilibrium with a delay, as KL follows beta."""
+    term = 1e-6
+    values = []
+    for _ in range(steps):
+        term += (respond(float(control.value)) - term) / 30
+        control.update({"kl": torch.tensor(term)})
+        values.append(term)
+    return values
+
+
+def test_a_control_reaches_and_holds_its_target():
+    values = settle(PIController("kl", 20.0, SETTINGS), lambda beta: 60 / beta, 1000)
+    assert all(abs(value / 20 - 1) < 0.01 for value in values[500:])
+
+
+def test_a_negative_gain_is_for_a_term_that_grows_with_the_coefficient():
+    settings = ControllerSettings(1.0, 0.01, 100.0, -0.02, -1.0)
+    values = settle(PIController("kl", 20.0, settings), lambda beta: 60 * beta, 1000)
+    assert values[-1] == pytest.approx(20, rel=0.01)
+
+
+def test_the_first_updates_by_hand():
+    control = PIController("kl", 2.0, SETTINGS)
+    control.update({"kl": torch.tensor(4.0)})
+    first = 0.02 * math.log(2)
+    assert float(control.value) == pytest.approx(math.exp(first + math.log(2)))
+    control.update({"kl": torch.tensor(2e9)})  # cut to one
+    assert float(control.value) == pytest.approx(math.exp(first + 0.02 + 1))
+
+
+def test_at_its_target_it_stays_and_above_it_grows():
+    control = PIController("kl", 3.0, SETTINGS)
+    control.update({"kl": torch.tensor(3.0)})
+    assert float(control.value) == 1
+    control.update({"kl": torch.tensor(6.0)})
+    assert float(control.value) > 1
+
+
+@pytest.mark.parametrize(("term", "bound"), [(0.0, 0.01), (1e30, 100.0)])
+def test_the_value_stays_within_its_bounds_and_finite(term, bound):
+    control = PIController("kl", 1.0, SETTINGS)
+    for _ in range(1000):
+        control.update({"kl": torch.tensor(term)})
+    assert float(control.value) == pytest.approx(bound)
+
+
+def test_a_target_of_zero_counts_as_small():
+    control = PIController("kl", 0.0, SETTINGS)
+    control.update({"kl": torch.tensor(0.1)})
+    assert 1 < float(control.value) < 100
+
+
+def test_an_annealed_value_falls_exponentially():
+    rho = ExponentialDecay(1.0, 0.01, 200)
+    for _ in range(100):
+        rho.update({})
+    assert float(rho.value) == pytest.approx(0.1, rel=1e-4)
+
+
+def test_a_constant_is_its_own_value():
+    assert current_value(0.3) == 0.3
+    assert current_value(ExponentialDecay(0.3, 0.1, 5)) == pytest.approx(0.3)
+
+
+@pytest.fixture
+def framework():
+    moving = {"latent_weighting": "annealed", "target_kl": 3.0, "path_length": 1.0, "learning_rate": 1e-3}
+    config = with_defaults(dataclasses.replace(get_recipe("toy"), channels=2, **moving))
+    framework = build_framework(config)
+    build_regularizers(config, framework)
+    return framework
+
+
+def test_coefficients_go_where_their_framework_goes(framework):
+    assert list(framework.coefficients) == ["beta", "rho", "path_length_target"]
+    framework.to(torch.float64).to("meta")
+    for coefficient in framework.coefficients.values():
+        assert (coefficient.state.dtype, coefficient.state.device.type) == (torch.float64, "meta")
+
+
+def test_a_copy_of_a_framework_has_coefficients_of_its_own(framework):
+    other = copy.deepcopy(framework)
+    other.coefficients["rho"].update({})
+    assert other.coefficients["rho"].value < framework.coefficients["rho"].value == 1
+
+
+def test_a_saved_model_holds_networks_only(framework, tmp_path):
+    config = with_defaults(dataclasses.replace(get_recipe("toy"), channels=2, latent_weighting="annealed"))
+    Model(framework, config, {"name": "toy", "checksum": ""}).save(tmp_path)
+    names = load_weights(tmp_path).keys()
+    assert names == {
+        f"{name}.{key}" for name, network in framework.networks.items() for key in network.state_dict()
+    }
+    assert names.isdisjoint({"beta.state", "weighting.rho.state", "path_length_target.state"})
+    assert {"encoder", "decoder", "generator", "critic"} == {name.partition(".")[0] for name in names}

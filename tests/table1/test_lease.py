@@ -1,0 +1,118 @@
+"""A run is one worker's at a time."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from filelock import FileLock
+
+from avae.table1 import lease
+from avae.table1.lease import hold_lease, is_claimed, is_locked, lease_holder
+
+HOST = lease._host()
+
+
+def write_claim(run, host=HOST, pid=None, age=0.0):
+    run.mkdir(exist_ok=True)
+    path = run / ".claim"
+    path.write_text(json.dumps({"host": host, "pid": pid or os.getpid(), "since": "", "token": "theirs"}))
+    os.utime(path, (time.time() - age, time.time() - age))
+    return path
+
+
+def gone() -> int:
+    """Return the number of a process that has ended."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def test_a_claim_keeps_others_out_until_it_is_given_up(tmp_path):
+    run = tmp_path / "a/b/seed-0"
+    with hold_lease(run) as ours:
+        assert ours is not None
+        assert is_claimed(run)
+        assert lease_holder(run)["pid"] == os.getpid()
+        with hold_lease(run) as again:
+            assert again is None
+        assert is_claimed(run), "who was kept out has not given it up"
+    assert not is_claimed(run)
+    with hold_lease(run) as anew:
+        assert anew is not None
+
+
+def test_a_claim_is_given_up_when_work_fails(tmp_path):
+    with pytest.raises(RuntimeError), hold_lease(tmp_path / "run"):
+        raise RuntimeError
+    assert not is_claimed(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("host", "pid", "age", "free"),
+    [
+        (HOST, os.getpid(), 0, False),
+        (HOST, 1, 0, False),  # somebody else's process
+        (HOST, gone(), 0, True),
+        ("elsewhere", gone(), 0, False),
+        ("elsewhere", 1, lease.STALE - 30, False),
+        ("elsewhere", 1, lease.STALE + 30, True),
+        (HOST, os.getpid(), lease.STALE + 30, True),  # asleep for long
+    ],
+    ids=["ours", "another's", "gone", "elsewhere", "old elsewhere", "stale elsewhere", "asleep"],
+)
+def test_stale_claims_are_taken_over(host, pid, age, free, tmp_path):
+    run = tmp_path / "run"
+    write_claim(run, host, pid, age)
+    assert is_claimed(run) == (not free)
+    with hold_lease(run) as ours:
+        assert (ours is not None) == free
+
+
+def test_a_claim_that_is_just_being_written_counts(tmp_path):
+    (tmp_path / ".claim").touch()
+    with hold_lease(tmp_path) as ours:
+        assert ours is None
+    os.utime(tmp_path / ".claim", (0, 0))
+    with hold_lease(tmp_path) as ours:
+        assert ours is not None, "its writer died"
+
+
+def test_a_held_claim_is_touched(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT", 0.01)
+    with hold_lease(tmp_path):
+        path = tmp_path / ".claim"
+        os.utime(path, (0, 0))
+        while path.stat().st_mtime == 0:
+            time.sleep(0.01)
+
+
+def test_who_was_taken_for_dead_notices_and_leaves_the_claim_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT", 0.01)
+    with hold_lease(tmp_path) as ours:
+        path = write_claim(tmp_path)
+        while not ours.lost:
+            time.sleep(0.01)
+    assert lease_holder(tmp_path)["token"] == "theirs"
+    assert path.exists()
+
+
+def test_of_many_that_take_over_one_succeeds(tmp_path):
+    """50 times 8 threads at once find a stale claim."""
+    for i in range(50):
+        run = tmp_path / str(i)
+        write_claim(run, pid=gone() if i == 0 else None, age=0 if i == 0 else lease.STALE + 60)
+        with ThreadPoolExecutor(8) as pool:
+            taken = list(pool.map(lambda n, run=run: lease._take(run / ".claim", str(n)), range(8)))
+        assert sum(taken) == 1
+        assert lease_holder(run)["token"] == str(taken.index(True))
+
+
+def test_a_training_is_told_by_its_lock(tmp_path):
+    assert not is_locked(tmp_path)
+    with FileLock(tmp_path / ".lock"):
+        assert is_locked(tmp_path)
+    assert not is_locked(tmp_path)

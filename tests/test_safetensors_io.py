@@ -1,0 +1,50 @@
+"""Tensors and words on disk: what is damaged is refused."""
+
+import pytest
+import safetensors.torch
+import torch
+
+from avae.errors import UserError
+from avae.safetensors_io import load_tensors, save_tensors
+
+TENSORS = {
+    "a": torch.arange(6.0).reshape(2, 3),
+    "b": torch.tensor(7),
+    "c": torch.ones(2, dtype=torch.bfloat16),
+}
+WORDS = {"step": "1200", "avae": "0.1.0"}
+
+
+def test_tensors_and_words_come_back(tmp_path):
+    save_tensors(tmp_path / "a", TENSORS, WORDS)
+    tensors, words = load_tensors(tmp_path / "a")
+    assert words == WORDS
+    assert tensors.keys() == TENSORS.keys()
+    for name, tensor in tensors.items():
+        assert tensor.dtype == TENSORS[name].dtype
+        assert torch.equal(tensor, TENSORS[name])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"step":"1200"', b'"step":"1300"'),
+        (b'"step":"1200"', b'"stop":"1200"'),
+        (b'"shape":[2,3]', b'"shape":[3,2]'),
+        (b'"dtype":"BF16"', b'"dtype":"F16"'),
+    ],
+)
+def test_a_changed_header_is_refused(old, new, tmp_path):
+    path = tmp_path / "a"
+    save_tensors(path, TENSORS, WORDS)
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new.ljust(len(old))))
+    with pytest.raises(UserError, match="damaged"):
+        load_tensors(path)
+
+
+def test_a_file_without_checksum_is_refused(tmp_path):
+    (tmp_path / "a").write_bytes(safetensors.torch.save(TENSORS, WORDS))
+    with pytest.raises(UserError, match="checksum"):
+        load_tensors(tmp_path / "a")

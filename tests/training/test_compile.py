@@ -1,0 +1,134 @@
+"""--compile: the eager course, to rounding; resumed to the bit; eager where nothing can be compiled."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch._dynamo
+from torch import nn
+
+import avae
+from avae.engine.compile import MIN_STEPS_TO_COMPILE, CompiledGradients, make_gradient_fn
+from avae.engine.metrics_log import read_stats
+from avae.engine.step import Phase, gradients
+from avae.safetensors_io import load_tensors
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from kill_nine import compare
+
+MOVING = {"latent_weighting": "annealed", "target_kl": 5.0}
+"""Coefficients that move, by plan and by control: a trace must hold neither at its first value."""
+
+SHAPE = {
+    "steps": 12,
+    "checkpoint_every": 6,
+    "log_every": 1,
+    "batch_size": 16,
+    "width": 2,
+    "code_dim": 4,
+    "xi_dim": 2,
+    "precision": "fp64",
+    "device": "cpu",
+} | MOVING
+
+
+@pytest.fixture(scope="module")
+def compiled_run(tmp_path_factory) -> Path:
+    """A compiled run, which compiled no more than once."""
+    folder = tmp_path_factory.mktemp("compiled") / "run"
+    torch._dynamo.utils.counters.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("avae.training.trainer.RECALIBRATION_ITEMS", 128)
+        avae.train("demo", **SHAPE, compile="on", out=str(folder))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    return folder
+
+
+def test_compiled_steps_follow_the_eager_course(compiled_run, tmp_path):
+    avae.train("demo", **SHAPE, compile="off", out=str(tmp_path / "off"))
+    off, on = (
+        load_tensors(run / "state/step-00000012.safetensors")[0] for run in (tmp_path / "off", compiled_run)
+    )
+    assert off.keys() == on.keys()
+    assert any(not torch.equal(on[name], off[name]) for name in off)  # else nothing was compiled
+    for name in off:
+        torch.testing.assert_close(on[name], off[name], rtol=1e-10, atol=1e-10, msg=name)
+    terms = [
+        [
+            {k: v for k, v in line.items() if k != "images_per_second"}
+            for line in read_stats(run / "stats.jsonl")
+        ]
+        for run in (tmp_path / "off", compiled_run)
+    ]
+    assert terms[0] == terms[1]  # in float32, as they are written
+
+
+def test_a_compiled_run_resumes_to_the_bit(compiled_run, tmp_path):
+    run = tmp_path / "run"
+    avae.train("demo", **SHAPE, compile="on", out=str(run))
+    (run / "state/step-00000012.safetensors").unlink()
+    avae.train("demo", out=str(run), resume=True)
+    assert compare(compiled_run, run) == []
+
+
+def test_what_cannot_be_traced_stays_eager_and_says_so_once(tmp_path, messages):
+    network = nn.Linear(2, 1)
+
+    def losses(x, noise):
+        y = network(x)
+        return {"a": y.square().mean() if y.sum() > 0 else y.mean()}, {}  # decides by a value
+
+    phase, x = Phase("main", losses, {"a": network}), torch.ones(4, 2)
+    compiled = CompiledGradients(tmp_path)
+    for _ in range(3):
+        ours, expected = compiled(phase, x, {}), gradients(phase, x, {})
+        assert all(map(torch.equal, ours[0]["a"], expected[0]["a"]))
+    assert [line.split(" (")[0] for line in messages()] == ["compiling the step", "not compiled, so slower"]
+
+
+def test_a_tensor_that_no_state_holds_stays_eager(tmp_path, messages):
+    """A trace would hold its first value for ever."""
+    network, hidden = nn.Linear(2, 1), torch.ones(1)
+    phase = Phase("main", lambda x, noise: ({"a": (hidden * network(x)).mean()}, {}), {"a": network})
+    compiled = CompiledGradients(tmp_path)
+    for value in (1.0, 2.0):
+        hidden.fill_(value)
+        grads, _ = compiled(phase, torch.ones(4, 2), {})
+        assert grads["a"][1].item() == value
+    assert "not compiled" in messages()[-1]
+
+
+def test_every_run_keeps_what_it_compiles_in_its_own_cache(tmp_path, monkeypatch, messages):
+    """Of two in one process, the second needs nothing of the first's, and the environment is as before."""
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    environment = dict(os.environ)
+    network = nn.Linear(2, 1)
+    phase = Phase("main", lambda x, noise: ({"a": network(x).square().mean()}, {}), {"a": network})
+    for cache in (tmp_path / "one", tmp_path / "two"):
+        CompiledGradients(cache)(phase, torch.ones(4, 2), {})
+        assert "compiled in" in messages()[-1]
+        assert list(cache.rglob("*.so")), "the kernels are here"
+        assert dict(os.environ) == environment
+        shutil.rmtree(cache)
+
+
+def test_a_cache_that_the_environment_names_goes_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "named"))
+    network = nn.Linear(3, 1)
+    phase = Phase("main", lambda x, noise: ({"a": network(x).square().mean()}, {}), {"a": network})
+    CompiledGradients(tmp_path / "ours")(phase, torch.ones(4, 3), {})
+    assert list((tmp_path / "named").rglob("*.so"))
+    assert not (tmp_path / "ours").exists()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "named")
+
+
+def test_auto_compiles_long_runs_of_built_networks():
+    def chosen(mode, steps, own=False):
+        return make_gradient_fn(mode, steps, own, Path()) is not gradients
+
+    assert [chosen("auto", MIN_STEPS_TO_COMPILE), chosen("auto", MIN_STEPS_TO_COMPILE - 1)] == [True, False]
+    assert [chosen("auto", MIN_STEPS_TO_COMPILE, own=True), chosen("on", 1, own=True)] == [False, True]
+    assert not chosen("off", MIN_STEPS_TO_COMPILE)
