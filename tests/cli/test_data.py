@@ -192,7 +192,7 @@ def test_a_set_made_while_one_waited_is_not_replaced(cli, pictures, tmp_path, mo
             shutil.copytree("first", dest)
             yield
 
-    monkeypatch.setattr(data_pack, "locked", locked)
+    monkeypatch.setattr(data_pack, "folder_lock", locked)
     cli("data", "pack", pictures, "second", "--size", 32).refused("second is there already")
     assert read_meta(Path("second")).size == 16
 

@@ -191,7 +191,7 @@ def test_the_thread_does_not_keep_python_alive() -> None:
     code = (
         "import numpy as np, torch\n"
         "from avae.data.batch_loader import Feed\n"
-        "feed = Feed(np.zeros((9, 4, 4, 1), np.uint8), torch.device('cpu'), 0, 4)\n"
+        "feed = BatchLoader(np.zeros((9, 4, 4, 1), np.uint8), torch.device('cpu'), 0, 4)\n"
         "feed.batch(0, range(4))\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

@@ -163,10 +163,10 @@ def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
 
 SCRIPT = """
 import logging, sys
-from avae.data.sources.resolve import Located
+from avae.data.sources.resolve import ResolvedSource
 from avae.data.load import load_data
 
-opened, real = [], Located.open
+opened, real = [], ResolvedSource.open
 
 def open_slowly(self, *arguments):
     opened.append(self)
@@ -179,7 +179,7 @@ class FirstWords(logging.Handler):
         print(record.getMessage().split()[0], flush=True)
 
 logging.basicConfig(level=logging.INFO, handlers=[FirstWords()])
-Located.open = open_slowly
+ResolvedSource.open = open_slowly
 data = load_data(sys.argv[1], 16, 3, cache=sys.argv[2])
 print(data.checksum, flush=True)
 """

@@ -26,16 +26,16 @@ TO = Preprocessing(8, 3)
 PEAK = """
 import resource, sys
 from pathlib import Path
-from avae.data.images.archives import load_content, open_pictures
+from avae.data.images.archives import open_collection, read_bytes
 from avae.data.images.decode import UnreadableError, decode
-from avae.data.images.preprocessing import Preparation
+from avae.data.images.preprocessing import Preprocessing
 from avae.errors import UserError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in map(Path, sys.argv[1:]):
     try:
-        for _, content in (pictures := open_pictures(path)).read(pictures.names):
+        for _, content in (pictures := open_collection(path)).read(pictures.names):
             try:
-                decode(load_content(content), Preparation(8, 3))
+                decode(read_bytes(content), Preprocessing(8, 3))
             except UnreadableError:
                 pass
     except UserError:

@@ -341,10 +341,11 @@ import sys, time
 from contextlib import contextmanager
 from avae.cli import data_pack, main
 from avae.console import Progress
-from avae.data import packing, workers
+from avae.data.images import workers
+from avae.data.packed import pack
 
-workers._ALONE_SECONDS, stop = float(sys.argv[1]), int(sys.argv[2])
-packing._SECONDS = 0
+workers._SERIAL_SECONDS, stop = float(sys.argv[1]), int(sys.argv[2])
+pack._SECONDS = 0
 
 @contextmanager
 def progress_bar(title):
@@ -401,7 +402,7 @@ def check_finished(source: Path, dest: Path, whole: dict[str, bytes], monkeypatc
     prepared: list[object] = []
     monkeypatch.setattr("avae.data.images.workers._SERIAL_SECONDS", float("inf"))
     monkeypatch.setattr(
-        "avae.data.images.workers.prepare",
+        "avae.data.images.workers.preprocess",
         lambda content, to: prepared.append(content) or preprocess(content, to),
     )
     assert not dest.exists()

@@ -72,7 +72,7 @@ def test_a_permutation_is_drawn_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -
         drawn.append(epoch)
         return rng(seed, stream, epoch)
 
-    monkeypatch.setattr("avae.data.shuffle.generator", counting)
+    monkeypatch.setattr("avae.data.shuffle.rng", counting)
     order = EpochShuffler(100, 0)
     for step in range(25):
         order.batch(step, 10)

@@ -154,9 +154,9 @@ def test_what_waits_is_bounded_in_bytes(kind) -> None:
 
 DEAF = """
 import signal
-from avae.data.images.workers import _processes
+from avae.data.images.workers import _process_pool
 
-with _processes(2) as pool:
+with _process_pool(2) as pool:
     print(*pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result())
 print(*signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 """

@@ -33,7 +33,7 @@ def checkpoints(run: Path) -> list[Path]:
 def stopped(tmp_path_factory):
     """Stop rank 1 of a job. torchrun takes 30 s to end it; the other tests of this file run meanwhile."""
     run = tmp_path_factory.mktemp("stopped") / "run"
-    script = f"import avae.distributed.heartbeat as l; l.BEAT, l.SILENCE = 0.2, 15; {AVAE}"
+    script = f"import avae.distributed.heartbeat as l; l.HEARTBEAT_SECONDS, l.MAX_MISSED = 0.2, 15; {AVAE}"
     with job(TWO, script, "train", "toy", f"--out={run}", *ENDLESS, "--checkpoint-every=10") as started:
         wait_for(started, lambda: checkpoints(run))
         os.kill(process_of_rank(1, started.pid), signal.SIGSTOP)
@@ -45,7 +45,7 @@ def test_a_process_has_time_to_fall_silent_and_torchrun_to_end_it_within_a_minut
 
 
 def test_who_loses_the_launcher_ends_and_says_so(tmp_path):
-    script = f"import avae.distributed.heartbeat as l; l.BEAT, l.SILENCE = 0.2, 15; {AVAE}"
+    script = f"import avae.distributed.heartbeat as l; l.HEARTBEAT_SECONDS, l.MAX_MISSED = 0.2, 15; {AVAE}"
     run = tmp_path / "run"
     with job(TWO, script, "train", "toy", f"--out={run}", *ENDLESS, "--checkpoint-every=10") as started:
         wait_for(started, lambda: checkpoints(run))
@@ -59,10 +59,12 @@ def test_who_is_busy_for_longer_than_others_may_be_silent_is_not_taken_for_dead(
     script = f"""
 import time
 import avae.distributed.heartbeat, avae.training.train as t
+from avae.distributed.processes import barrier, rank
+from avae.training.trainer import Trainer
 avae.distributed.heartbeat.HEARTBEAT_SECONDS, avae.distributed.heartbeat.MAX_MISSED = 0.2, 15
-t.Training.evaluate = lambda self, step: (time.sleep(4 * (t.rank() == 0)), t.barrier())
-fit = t.fit
-t.fit = lambda spec, start: (fit(spec, start), time.sleep(4 * (t.rank() == 1)))[0]
+Trainer.evaluate = lambda self, step: (time.sleep(4 * (rank() == 0)), barrier())
+train_loop = t.train_loop
+t.train_loop = lambda spec, start: (train_loop(spec, start), time.sleep(4 * (rank() == 1)))[0]
 {AVAE}
 """
     flags = as_flags({"steps": 1, "evaluate_every": 1, "device": "cpu"})
@@ -79,15 +81,15 @@ def test_a_job_restarts_itself_after_a_kill_and_ends_as_one_left_alone(tmp_path)
     script = f"""
 import os, signal
 import avae.distributed.processes as t
-from avae.training.batches import Draws
-batches, first = Draws.micro_batches, os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+from avae.training.batches import BatchStream
+batches, first = BatchStream.micro_batches, os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
 def deadly(self, step, phase):
     if step == 12 and t.rank() == 1 and first:
         os.kill(os.getpid(), signal.SIGKILL)
     if t.rank() == 0 and not first and not hasattr(t, "told"):
         t.told = print("again from step", step)
     return batches(self, step, phase)
-Draws.micro_batches = deadly
+BatchStream.micro_batches = deadly
 {AVAE}
 """
     run = tmp_path / "run"

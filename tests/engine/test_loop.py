@@ -83,7 +83,7 @@ def test_plain_lines_tell_step_time_left_and_terms(tmp_path, capsys, monkeypatch
 def test_the_first_step_which_may_compile_does_not_count_as_slow(tmp_path, monkeypatch):
     """Nor is there a speed after it alone."""
     now = [0.0]
-    monkeypatch.setattr("avae.engine.metrics_log.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("avae.engine.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def slow_at_first(*arguments):
         now[0] += 0.5 if now[0] else 100

@@ -58,7 +58,7 @@ def test_an_empty_dimension_turns_no_interpolation(model, images, monkeypatch):
             return torch.tensor([[*codes[float(x.flatten()[0])], empty]])
 
         monkeypatch.setattr(model.framework, "encode", encode)
-        monkeypatch.setattr(type(model), "items", lambda self, x: torch.full((1, 1, 16, 16), x))
+        monkeypatch.setattr(type(model), "to_items", lambda self, x: torch.full((1, 1, 16, 16), x))
         return model.interpolate(1.0, 2.0, steps=5)
 
     assert_close(drawn(0.02), drawn(-0.03), atol=1e-5, rtol=1e-5)
