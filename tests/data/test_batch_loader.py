@@ -190,7 +190,7 @@ def test_the_thread_ends_with_its_feed() -> None:
 def test_the_thread_does_not_keep_python_alive() -> None:
     code = (
         "import numpy as np, torch\n"
-        "from avae.data.batch_loader import Feed\n"
+        "from avae.data.batch_loader import BatchLoader\n"
         "feed = BatchLoader(np.zeros((9, 4, 4, 1), np.uint8), torch.device('cpu'), 0, 4)\n"
         "feed.batch(0, range(4))\n"
     )

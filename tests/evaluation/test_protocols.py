@@ -113,9 +113,9 @@ def test_paper_shuffles_what_folders_hold_class_by_class(runs):
 def test_figures_do_not_depend_on_how_rows_are_divided(runs, monkeypatch):
     model = load(runs, "avae")
     expected = figures(model)
-    for room in ("images", "samples", "codes"):
+    for room in ("reconstruction_metrics", "sample_metrics", "latent_metrics"):
         monkeypatch.setattr(
-            f"avae.evaluation.{room}.row_ranges", lambda count, **how: row_chunks(count, 7, **how)
+            f"avae.evaluation.{room}.row_chunks", lambda count, **how: row_chunks(count, 7, **how)
         )
     found = figures(model)
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
@@ -124,9 +124,9 @@ def test_figures_do_not_depend_on_how_rows_are_divided(runs, monkeypatch):
 def test_paper_does_not_depend_on_how_rows_are_divided_into_whole_batches(runs, monkeypatch):
     model = load(runs, "avae")
     expected = figures(model, samples=200, protocol="paper")
-    for room in ("images", "samples", "codes"):
+    for room in ("reconstruction_metrics", "sample_metrics", "latent_metrics"):
         monkeypatch.setattr(
-            f"avae.evaluation.{room}.row_ranges", lambda count, **how: row_chunks(count, 64, **how)
+            f"avae.evaluation.{room}.row_chunks", lambda count, **how: row_chunks(count, 64, **how)
         )
     found = figures(model, samples=200, protocol="paper")
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
