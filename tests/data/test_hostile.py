@@ -24,23 +24,30 @@ from picture_files import pictures
 SAMPLES = samples()
 TO = Preprocessing(8, 3)
 PEAK = """
-import resource, sys
+import sys
 from pathlib import Path
 from avae.data.images.archives import open_collection, read_bytes
-from avae.data.images.decode import UnreadableError, decode
+from avae.data.images.decode import decode
+from avae.data.images.item import UnreadableError
 from avae.data.images.preprocessing import Preprocessing
 from avae.errors import UserError
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def peak():
+    # Not ru_maxrss, which a process starts at what its parent has.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+before = peak()
 for path in map(Path, sys.argv[1:]):
     try:
-        for _, content in (pictures := open_collection(path)).read(pictures.names):
+        for _, content in (collection := open_collection(path)).read(collection.names):
             try:
                 decode(read_bytes(content), Preprocessing(8, 3))
             except UnreadableError:
                 pass
     except UserError:
         pass
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print((peak() - before) // 1024)
 """
 
 
