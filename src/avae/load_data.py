@@ -12,7 +12,7 @@ from avae.data.load import load_data
 from avae.errors import UserError
 from avae.model import Model
 from avae.recipes.config import Config
-from avae.recipes.resolve import reopened
+from avae.recipes.resolve import unresolved
 
 
 def load_dataset(source: str, config: Config) -> Dataset:
@@ -39,7 +39,7 @@ def load_dataset_for(model: Model, source: str, cache: str | None = None) -> Dat
         UserError: as `load_data`, or it is made of points and the model of images, or the reverse.
     """
     channels = model.config.channels if model.is_image_model else None
-    asked = dataclasses.replace(reopened(model.config), channels=channels, cache=cache)
+    asked = dataclasses.replace(unresolved(model.config), channels=channels, cache=cache)
     data = load_dataset(source, asked)
     if data.is_image_data != model.is_image_model:
         kinds = ("points", "images")

@@ -111,7 +111,7 @@ def test_sigterm_to_one_process_or_to_the_launcher_saves_all_and_the_run_goes_on
             else:
                 started.terminate()
             _, err = started.communicate()
-        assert "all saved; go on with --resume" in err, err
+        assert "all saved; continue with --resume" in err, err
         assert "lost contact" not in err
         steps = sorted(int(load_tensors(path)[1]["step"]) for path in checkpoints(run))
         assert len(steps) == 1 + (reached > 0)

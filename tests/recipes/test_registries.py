@@ -25,25 +25,25 @@ def test_families_of_images_have_sizes(name):
     assert bool(NETWORK_FAMILIES[name].load().sizes) == (NETWORK_FAMILIES[name].items == "images")
 
 
-def test_a_field_is_one_ones_own():
-    """A run's, a row's, the data's, or free: no two of them."""
+def test_scopes_of_a_field_are_exclusive():
+    """A field belongs to a run, a row or the data, or may change: at most one of them."""
     for name, declared in facts().items():
-        own = {Fact.FREE, Fact.OF_RUN, Fact.OF_ROW, Fact.OF_DATA} & set(declared)
+        own = {Fact.MAY_CHANGE, Fact.PER_RUN, Fact.PER_ROW, Fact.FROM_DATA} & set(declared)
         assert len(own) <= 1, name
 
 
 @pytest.mark.parametrize(
-    ("framework", "settings", "says"),
+    ("framework", "settings", "message"),
     [
         ("gan", {"target_kl": 2.0}, "--target-kl 2.0: a gan has no KL"),
         ("vae", {"r1": 0.1}, "--r1 0.1: a vae has no critic"),
         ("vae", {"augment": True}, "--augment True: a vae has no critic"),
     ],
 )
-def test_what_a_framework_lacks_is_refused_only_where_it_is_on(framework, settings, says):
+def test_settings_for_missing_parts_are_rejected_only_if_on(framework, settings, message):
     run = {"recipe": "", "data": "", "out": "", "steps": 1, "framework": framework}
     (name,) = settings
     assert not applies(name, framework)
     validate(Config(**run, **{name: False if name == "augment" else None}))
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         validate(Config(**run, **settings))

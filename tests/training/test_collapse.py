@@ -151,7 +151,8 @@ def test_back_to_the_last_good_state_and_on_to_the_end(growing_rate, cli, tmp_pa
     assert avae.load(run).sample(1).isfinite().all()
     said = cli("train", "demo", "--resume", "--steps", 11, "--out", run)
     assert (
-        f"11 steps instead of 10: the learning rate goes on at {5e-4 * 0.5 * 4 ** (10 / 11):.3g}" in said.err
+        f"11 steps instead of 10: the learning rate continues at {5e-4 * 0.5 * 4 ** (10 / 11):.3g}"
+        in said.err
     )
     assert curves_png(lines) == curves_png([line for line in lines if "event" not in line])
 

@@ -79,7 +79,7 @@ def test_a_resumed_run_measures_as_one_that_was_not_interrupted(settings, tmp_pa
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"keep_best": "sharpness_decoder"}, "no metric to be the best by"),
+        ({"keep_best": "sharpness_decoder"}, "not a metric with a best value"),
         ({"keep_best": "fidd", "evaluate_every": 0}, "--evaluate-every"),
         ({"keep_best": "lpips_decoder"}, "images of"),
         ({"keep_best": "mse"}, "it has mse_generator_calibrated"),
@@ -97,7 +97,7 @@ def test_what_cannot_be_measured_is_refused_before_training(settings, monkeypatc
     assert not (Path(settings["out"]) / "stats.jsonl").exists()
 
 
-def test_a_metric_the_model_lacks_is_told_with_those_it_has(settings):
+def test_a_missing_metric_is_reported_with_the_available_ones(settings):
     with pytest.raises(UserError, match="mse_generator_calibrated"):
         avae.train("demo", **settings, keep_best="mse_generator")
 

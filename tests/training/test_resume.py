@@ -126,7 +126,7 @@ def test_signals_of_a_real_process_save_and_exit(tmp_path, monkeypatch):
         error = process.communicate()[1]
         reached = read_stats(run / "stats.jsonl")[-1]["step"]
         assert process.returncode == 128 + number, error
-        assert f"stopped at step {reached} of 60, all saved; go on with --resume" in error
+        assert f"stopped at step {reached} of 60, all saved; continue with --resume" in error
         assert "Traceback" not in error
         assert (run / "state" / f"step-{reached:08d}.safetensors").exists()
     avae.train("demo", resume=True, out=str(run))
@@ -235,7 +235,7 @@ def test_more_steps_go_on_and_the_new_schedule_is_told(cli, tiny, tmp_path):
     said = cli("train", "demo", "--steps", 16, "--resume", "--out", run)
     assert said.code == 0
     half = 5e-4 * 0.02 ** (8 / 16)
-    assert f"16 steps instead of 8: the learning rate goes on at {half:.3g} and ends at 1e-05" in said.err
+    assert f"16 steps instead of 8: the learning rate continues at {half:.3g} and ends at 1e-05" in said.err
     stats = read_stats(run / "stats.jsonl")
     assert [line["step"] for line in stats] == [2, 4, 6, 8, 10, 12, 14, 16]
     assert stats[4]["learning_rate_factor"] == pytest.approx(0.02 ** (9 / 16))

@@ -55,7 +55,7 @@ def random_trainer(config: ResolvedConfig, device: torch.device) -> Trainer:
 
 def take_step(trainer: Trainer, phase: Phase, step: int) -> None:
     """Take one step of one phase: gradients, optimizers, moving averages and coefficients."""
-    batches = trainer.draws.micro_batches(step, phase)
+    batches = trainer.batches.micro_batches(step, phase)
     by_network, terms = mean_gradients(phase, batches, average=_own_only)
     apply_gradients(by_network, phase.networks, trainer.optimizers)
     if phase.name == "main":

@@ -1,1 +1,8 @@
-"""Recipes: functions that return one frozen dataclass, the whole run, and the registry that builds it."""
+"""Recipes: the configuration of a run, and the registries that turn it into networks.
+
+- A recipe is a function that returns a `Config`, one frozen dataclass of all settings; `registry` lists them.
+- `resolve` fills in the fields that the data and the network determine: the result is a `ResolvedConfig`.
+- `FRAMEWORKS` and `NETWORK_FAMILIES` are the registries from which `build_framework` builds the networks.
+
+Open `config.py` first.
+"""

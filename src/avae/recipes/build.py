@@ -1,4 +1,4 @@
-"""From a resolved config to a framework with its networks, and to its regularizers."""
+"""Build the framework, its networks and its regularizers from a resolved config."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from torch import nn
 
 from avae.errors import UserError
 from avae.frameworks.adversarial import Adversarial
-from avae.frameworks.augmentation import Augmentation, DiffAugment
+from avae.frameworks.augmentation import DiffAugment
 from avae.frameworks.base import Framework
 from avae.frameworks.code_sources import CodeSource, DataCodes, PriorCodes
 from avae.frameworks.coefficients import Coefficient, ControllerSettings, ExponentialDecay, PIController
@@ -27,10 +27,10 @@ from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.resolve import ResolvedConfig
 
 INTEGRAL_GAIN, PROPORTIONAL_GAIN = 10.0, 4.0
-"""Of the control of beta: the integral's per unit of sigma's learning rate."""
+"""Gains of the controller of beta; the integral gain is per unit of sigma's learning rate."""
 
 ANNEALED_TO = 0.14
-"""Share of its first value that rho falls to, as chosen in ADR 6."""
+"""Share of its first value that rho decays to, as chosen in ADR 6."""
 
 CODES: dict[str, Callable[[], CodeSource]] = {"prior": PriorCodes, "pictures": DataCodes}
 LATENT_LOSSES = {"a": latent_loss_a, "b": latent_loss_b}
@@ -38,17 +38,16 @@ CODE_SCALES = {"a": code_scale_a, "b": code_scale_b}
 
 
 def build_framework(config: ResolvedConfig, networks: Mapping[str, nn.Module] | None = None) -> Framework:
-    """Build the framework a config describes, with initial weights a function of its seed.
+    """Build the framework that a config describes; its initial weights are a function of the seed.
 
     Args:
-        config: of the run.
-        networks: your own instead of the named ones, by name ("encoder", "decoder", ...); any left out
-            are built.
+        config: configuration of the run.
+        networks: custom networks, by name ("encoder", "decoder", ...); missing ones are built.
 
     Raises:
-        UserError: one of your own does not fit the framework; docs/networks.md says what does.
+        UserError: a custom network does not fit the framework; docs/networks.md describes the requirements.
     """
-    own, framework = dict(networks or {}), FRAMEWORKS[config.framework].load()
+    custom, framework = dict(networks or {}), FRAMEWORKS[config.framework].load()
     family = NETWORK_FAMILIES[config.network].load()
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would seed the caller's GPU too.
@@ -56,21 +55,21 @@ def build_framework(config: ResolvedConfig, networks: Mapping[str, nn.Module] | 
         built = {
             name: build_network(contract, family, config)
             for name, contract in framework.contracts.items()
-            if name not in own
+            if name not in custom
         }
-    unknown = sorted(own.keys() - framework.contracts.keys())
+    unknown = sorted(custom.keys() - framework.contracts.keys())
     if unknown:
         raise UserError(
             f"networks: {config.framework} has no '{unknown[0]}'; it has {', '.join(framework.contracts)}"
         )
-    validate_custom_networks(config, framework.contracts, own)
-    taken = inspect.signature(framework).parameters
-    settings = {name: make(config) for name, make in SETTINGS.items() if name in taken}
-    return framework(**built | own, **settings)
+    validate_custom_networks(config, framework.contracts, custom)
+    parameters = inspect.signature(framework).parameters
+    settings = {name: make(config) for name, make in SETTINGS.items() if name in parameters}
+    return framework(**built | custom, **settings)
 
 
 def build_network(contract: NetworkContract, family: NetworkFamily, config: ResolvedConfig) -> nn.Module:
-    """Build a network of a family that does what a framework asks."""
+    """Build a network of a family that fulfils a contract of a framework."""
     item, width, d = config.item_shape, config.width, config.code_dim
     if contract.role == "encoder":
         body = family.encoder(item, width, d)
@@ -86,22 +85,18 @@ def build_network(contract: NetworkContract, family: NetworkFamily, config: Reso
 
 def build_regularizers(config: ResolvedConfig, framework: Framework) -> list[Regularizer]:
     """Build the regularizers a config asks for."""
-    made: list[Regularizer] = []
+    regularizers: list[Regularizer] = []
     if isinstance(framework, Adversarial) and config.r1:
-        made.append(R1(framework, config.r1))
+        regularizers.append(R1(framework, config.r1))
     if isinstance(framework, Adversarial) and config.path_length:
-        made.append(PathLength(framework, config.path_length, config.item_shape))
-    return made
-
-
-def _augmentation(config: ResolvedConfig) -> Augmentation | None:
-    return DiffAugment() if config.augment else None
+        regularizers.append(PathLength(framework, config.path_length, config.item_shape))
+    return regularizers
 
 
 def _beta(config: ResolvedConfig) -> Coefficient:
-    """Return the weight of the KL term, or a controller of it that goes as fast as sigma can follow.
+    """Return the weight of the KL term, or a controller that changes it as fast as sigma can follow.
 
-    log sigma moves by at most its learning rate a step; a KL that is off by a third is some 0.3 away.
+    log sigma moves by at most its learning rate per step; it is about 0.3 off if the KL is off by a third.
     """
     if config.target_kl is None:
         return config.beta
@@ -129,6 +124,6 @@ SETTINGS: dict[str, Callable[[ResolvedConfig], Any]] = {
     "code_scale": lambda config: CODE_SCALES[config.latent_loss],
     "weighting": _weighting,
     "codes": lambda config: CODES[config.latent_codes](),
-    "augmentation": _augmentation,
+    "augmentation": lambda config: DiffAugment() if config.augment else None,
 }
-"""What frameworks are built from besides their networks; each is given those it has a parameter for."""
+"""Arguments of frameworks besides networks; each framework receives those that it has parameters for."""

@@ -1,4 +1,4 @@
-"""A run as plain data."""
+"""The configuration of a run: one frozen dataclass, its checks, and the facts declared beside its fields."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -21,30 +21,30 @@ NOT_WITHOUT_CRITIC = f"Not for {titles_without('critic')}."
 
 @dataclass(frozen=True)
 class Config:
-    """Everything a run depends on; saved, resolved, as config.json."""
+    """Everything a run depends on; saved, once resolved, as config.json."""
 
-    # What is known of a field stands beside it, see facts.py.
+    # Facts about a field are declared in its annotation, see facts.py.
 
-    recipe: Annotated[str, tyro.conf.Suppress, Fact.OF_RUN]
-    """Where the defaults came from."""
-    data: Annotated[str, Fact.FREE]
+    recipe: Annotated[str, tyro.conf.Suppress, Fact.PER_RUN]
+    """Recipe that the defaults come from."""
+    data: Annotated[str, Fact.MAY_CHANGE]
     """A folder of pictures, a .zip or .tar(.gz) of them, a packed set, a data set by name (toy, digits,
     cifar10, cifar100, svhn, svhn-extra, celeba, bedroom, ffhq; see docs/data.md), or NAME:PATH for one of
-    these that lies elsewhere; `folder` needs one."""
-    out: Annotated[str, Fact.FREE]
+    these stored elsewhere; required by `folder`."""
+    out: Annotated[str, Fact.MAY_CHANGE]
     """The run folder."""
-    steps: Annotated[int, at_least(1), Fact.GROWS, TableFlag("Optimizer steps of every run.")]
+    steps: Annotated[int, at_least(1), Fact.MAY_GROW, TableFlag("Optimizer steps of every run.")]
     """Optimizer steps."""
-    batch_size: Annotated[int, at_least(2), TableFlag("Pictures a step.")] = 64
-    """Items a step, over all processes."""
-    micro_batches: Annotated[int, at_least(1), Fact.FREE] = 1
-    """Parts in which each process goes through its share of a batch, one after the other, to save memory; for
-    networks without batch norm."""
+    batch_size: Annotated[int, at_least(2), TableFlag("Images per step.")] = 64
+    """Items per step, over all processes."""
+    micro_batches: Annotated[int, at_least(1), Fact.MAY_CHANGE] = 1
+    """Number of parts into which each process splits its share of a batch, to save memory; for networks
+    without batch norm."""
     framework: Annotated[
         FrameworkName,
-        Fact.OF_ROW,
+        Fact.PER_ROW,
         Fact.ARCHITECTURE,
-        arg(help=f"What to train: {listed((spec.title for spec in FRAMEWORKS.values()), 'or')}."),
+        arg(help=f"Model to train: {listed((spec.title for spec in FRAMEWORKS.values()), 'or')}."),
     ] = "avae"
     network: Annotated[
         NetworkName,
@@ -53,54 +53,54 @@ class Config:
     ] = "dcgan"
     size: Annotated[
         int | None,
-        Fact.OF_DATA,
+        Fact.FROM_DATA,
         Fact.ARCHITECTURE,
         TableFlag("Pixels across; by default as in the paper."),
     ] = None
     """Pixels across: 16, 32, 64, 128 or 256; with stylegan2 512 and 1024 too. By default as in the paper, or
     the largest of 16, 32 and 64 that the pictures fill."""
-    channels: Annotated[int | None, Fact.OF_DATA, Fact.ARCHITECTURE] = None
-    """1 for grey, 3 for colour; by default as the pictures are. For points, their features."""
-    crop: Annotated[float | None, SHARE, Fact.OF_DATA, Fact.ARCHITECTURE] = None
-    """Share of the width and of the height to keep, around the centre; by default all, of CelebA 0.7."""
-    fit: Annotated[Literal["crop", "pad", "squash"] | None, Fact.OF_DATA, Fact.ARCHITECTURE] = None
-    """What makes pictures square: crop to the centre, pad with black, or squash; by default crop, of bedroom
-    squash."""
+    channels: Annotated[int | None, Fact.FROM_DATA, Fact.ARCHITECTURE] = None
+    """1 for grey, 3 for colour; by default those of the pictures. For points, the number of features."""
+    crop: Annotated[float | None, SHARE, Fact.FROM_DATA, Fact.ARCHITECTURE] = None
+    """Share of the width and of the height to keep, around the centre; by default 1, for CelebA 0.7."""
+    fit: Annotated[Literal["crop", "pad", "squash"] | None, Fact.FROM_DATA, Fact.ARCHITECTURE] = None
+    """How to make pictures square: crop to the centre, pad with black, or squash; by default crop, for
+    bedroom squash."""
     flip: bool = False
-    """Mirror each picture, left to right, half of the times it is shown."""
+    """Mirror each image, left to right, with probability 1/2."""
     cache: Annotated[
         str | None,
-        Fact.FREE,
-        TableFlag("Where packed sets and downloads are kept; by default ~/.cache/avae."),
+        Fact.MAY_CHANGE,
+        TableFlag("Folder of packed data sets and downloads; by default ~/.cache/avae."),
     ] = None
-    """Where packed sets and downloads are kept; by default ~/.cache/avae."""
+    """Folder of packed data sets and downloads; by default ~/.cache/avae."""
     width: Annotated[int, at_least(1), Fact.ARCHITECTURE, TableFlag("Channels of the first convolution.")] = (
         64
     )
-    """Channels of the first convolution (w in the paper), or units of a perceptron's hidden layers; of
-    stylegan2, channels at 512 pixels: 64 is its paper's."""
+    """Channels of the first convolution (w in the paper), or units of a perceptron's hidden layers; for
+    stylegan2, channels at 512 pixels, 64 in its paper."""
     code_dim: Annotated[
         int,
         at_least(1),
         Fact.ARCHITECTURE,
-        TableFlag("Dimensions of the code, and of xi where there is one."),
+        TableFlag("Dimensions of the code, and of xi in rows that have it."),
     ] = 100
     """Dimensions of the code z."""
     xi_dim: Annotated[
         int,
         at_least(0),
         Needs("latent loss"),
-        Fact.OF_ROW,
+        Fact.PER_ROW,
         Fact.ARCHITECTURE,
         arg(
-            help="Dimensions of xi, the generator's noise for what the code does not say; 0 for none. "
+            help="Dimensions of xi, the generator's noise for what the code leaves out; 0 for none. "
             f"{LATENT_LOSS_ONLY}"
         ),
     ] = 100
     latent_loss: Annotated[
         Literal["a", "b"],
         Needs("latent loss"),
-        Fact.OF_ROW,
+        Fact.PER_ROW,
         Fact.ARCHITECTURE,
         arg(help=f"Eq. 12 (a) or Eq. 16 (b). {LATENT_LOSS_ONLY}"),
     ] = "b"
@@ -110,7 +110,7 @@ class Config:
         Fact.ARCHITECTURE,
         TableFlag("Weight of L_Z, see avae train cifar10 --help."),
         arg(
-            help="Weight of L_Z: equation[:FACTOR] or softmax; or at most RHO times L_M at each picture: "
+            help="Weight of L_Z: equation[:FACTOR] or softmax; or at most RHO times L_M for each image: "
             f"balanced[:RHO], or annealed[:RHO] (falling over the run). {LATENT_LOSS_ONLY}"
         ),
     ] = "balanced"
@@ -118,17 +118,17 @@ class Config:
         Literal["prior", "pictures"],
         Needs("latent loss"),
         Fact.ARCHITECTURE,
-        TableFlag("Codes that L_Z asks the generator for, see avae train cifar10 --help."),
+        TableFlag("Codes given to the generator in L_Z, see avae train cifar10 --help."),
         arg(
-            help="Codes that L_Z asks the generator for: prior draws (the paper's), or those of the training "
-            f"items, with prior draws only asked to look real. {LATENT_LOSS_ONLY}"
+            help="Codes given to the generator in L_Z: prior draws, as in the paper, or those of the "
+            f"training items; the loss on prior draws is then only adversarial. {LATENT_LOSS_ONLY}"
         ),
     ] = "prior"
     beta: Annotated[
         float,
         at_least(0),
         Needs("KL"),
-        Fact.OF_ROW,
+        Fact.PER_ROW,
         Fact.ARCHITECTURE,
         arg(help=f"Weight of the KL term in the encoder's loss. {KL_ONLY}"),
     ] = 1.0
@@ -137,14 +137,14 @@ class Config:
         POSITIVE,
         Needs("KL", refused=True),
         arg(
-            help="Nats of KL to reach and hold by moving beta from there, to compare models at equal "
-            f"information. {KL_ONLY}"
+            help="KL to reach and hold, in nats, by adjusting beta from its first value, to compare models "
+            f"at equal information. {KL_ONLY}"
         ),
     ] = None
     learning_rate: Annotated[float | None, POSITIVE] = None
-    """Adam's, at the first step; by default 2e-4, of stylegan2 2e-3."""
+    """Adam's learning rate at the first step; by default 2e-4, for stylegan2 2e-3."""
     learning_rate_decay: Annotated[float, POSITIVE] = 0.02
-    """What the learning rate falls to over the run, exponentially, as a share of the first."""
+    """Share of its first value that the learning rate decays to, exponentially, over the run."""
     sigma_lr_multiplier: Annotated[
         float | None,
         POSITIVE,
@@ -153,22 +153,22 @@ class Config:
             "Learning rate of sigma over that of the weights; by default 1 for 50,000 steps, more for fewer."
         ),
         arg(
-            help="Learning rate of sigma over that of the weights; by default enough for log sigma to go as "
-            "far as in the paper's 50,000 steps (1 there, 20 for 2,500 steps at the same rate). "
+            help="Learning rate of sigma over that of the weights; by default enough for log sigma to move "
+            "as far as in the paper's 50,000 steps (1 there, 20 for 2,500 steps at the same rate). "
             f"{KL_ONLY}"
         ),
     ] = None
     adam_beta1: Annotated[float | None, DECAY] = None
-    """How much of its mean gradient Adam keeps at every step; by default 0.5, of stylegan2 0."""
+    """Adam's decay rate of the mean gradient; by default 0.5, for stylegan2 0."""
     adam_beta2: Annotated[float | None, DECAY] = None
-    """The same of the mean square; by default 0.999, of stylegan2 0.99."""
+    """Adam's decay rate of the mean squared gradient; by default 0.999, for stylegan2 0.99."""
     ema_half_life: Annotated[
         int | None,
         at_least(0),
         Needs("critic"),
         arg(
-            help="Half-life, in images, of an average of the generator (VAE/GAN: of the decoder), with which "
-            "the model is saved; 0 for none; by default 0, of stylegan2 10,000. "
+            help="Half-life, in images, of the moving average of the generator (VAE/GAN: of the decoder) "
+            "that is saved with the model; 0 for none; by default 0, for stylegan2 10,000. "
             f"{NOT_WITHOUT_CRITIC}"
         ),
     ] = None
@@ -178,7 +178,7 @@ class Config:
         Needs("critic", refused=True),
         arg(
             help="Weight gamma of R1, the penalty on the critic's gradient at real items, every 16 steps; 0 "
-            "for none; by default 0, with stylegan2 0.0002 pixels / batch size. "
+            "for none; by default 0, for stylegan2 0.0002 pixels / batch size. "
             f"{NOT_WITHOUT_CRITIC}"
         ),
     ] = None
@@ -188,7 +188,7 @@ class Config:
         Needs("critic", refused=True),
         arg(
             help="Weight of path length regularization of the generator (VAE/GAN: of the decoder), every 4 "
-            "steps; 0 for none; by default 0, with stylegan2 as in its paper. "
+            "steps; 0 for none; by default 0, for stylegan2 as in its paper. "
             f"{NOT_WITHOUT_CRITIC}"
         ),
     ] = None
@@ -196,79 +196,79 @@ class Config:
         bool,
         Needs("critic", refused=True),
         arg(
-            help="Show the critic pictures changed at random, real and generated alike (DiffAugment), so "
-            "that it cannot learn a small set (some thousands) by heart; the encoder never sees them. "
+            help="Change the critic's images at random, real and generated alike (DiffAugment), so that it "
+            "cannot memorise a data set of some thousands; the encoder never sees the changed ones. "
             f"{NOT_WITHOUT_CRITIC}"
         ),
     ] = False
     init_from: str | None = None
-    """A run or model folder to take initial weights from, for the networks of the same name and kind."""
-    precision: Annotated[Literal["fp32", "bf16", "fp64"], TableFlag("Arithmetic of the networks.")] = "fp32"
-    """Arithmetic of the networks. With bf16 losses are fp32 still; fp64 is for checks."""
+    """Run or model folder to load initial weights from, for networks of the same name and kind."""
+    precision: Annotated[Literal["fp32", "bf16", "fp64"], TableFlag("Precision of the networks.")] = "fp32"
+    """Precision of the networks. With bf16, losses stay in fp32; fp64 is for checks."""
     device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], Fact.FREE, TableFlag("Where to train and measure.")
+        Literal["auto", "cpu", "cuda", "mps"], Fact.MAY_CHANGE, TableFlag("Device to train and measure on.")
     ] = "auto"
-    """Where to train; auto takes a GPU where there is one."""
-    compile: Annotated[Literal["auto", "on", "off"], Fact.FREE] = "auto"
-    """Compile the training step: faster steps, after half a minute. auto does so for runs long enough to
-    gain by it, but not with networks of your own. It rounds in other places, and changes nothing else."""
+    """Device to train on; auto takes a GPU if one is available."""
+    compile: Annotated[Literal["auto", "on", "off"], Fact.MAY_CHANGE] = "auto"
+    """Compile the training step: faster steps, after half a minute. auto compiles runs long enough to gain by
+    it, except with custom networks. Only rounding differs."""
     seed: Annotated[
-        int, at_least(0), Check(lambda seed: seed < 2**63, "must be below 2**63"), Fact.OF_RUN
+        int, at_least(0), Check(lambda seed: seed < 2**63, "must be below 2**63"), Fact.PER_RUN
     ] = 0
-    """Of initial weights, order of data and noise."""
+    """Seed for initial weights, order of data and noise."""
     checkpoint_every: Annotated[
-        int, at_least(1), Fact.FREE, TableFlag("Steps between checkpoints: what a kill may cost.")
+        int, at_least(1), Fact.MAY_CHANGE, TableFlag("Steps between checkpoints, at most lost to a kill.")
     ] = 1000
-    """Steps between checkpoints: state to resume from, the model, and pictures."""
-    log_every: Annotated[int, at_least(1), Fact.FREE] = 50
+    """Steps between checkpoints: state to resume from, model and preview images."""
+    log_every: Annotated[int, at_least(1), Fact.MAY_CHANGE] = 50
     """Steps between lines of stats.jsonl."""
-    evaluate_every: Annotated[int, at_least(0), Fact.FREE] = 0
-    """Steps between evaluations, as of avae evaluate, to evaluation/steps in the run folder; 0 for none."""
-    evaluation_samples: Annotated[int, at_least(2), Fact.FREE] = 10_000
-    """Prior draws for FID in these evaluations; no more items are reconstructed, either."""
-    features: Annotated[str, Fact.FREE] = "inception"
-    """What these evaluations compare distributions in: inception, FILE.py:attr or package.module:attr."""
-    keep_best: Annotated[str | None, Fact.FREE] = None
-    """Metric by which the best model of these evaluations is kept, in the run's folder best, such as fid or
-    mse_generator_calibrated."""
-    on_collapse: Annotated[Literal["stop", "rollback", "ignore"], Fact.FREE] = "stop"
-    """When the game is dead (critic's loss at zero for long, generated items all alike, logits or gradients
-    running away, values not finite): stop; rollback to the last good checkpoint, to go on at half the
-    learning rate, three times at most; or ignore it, unless values are not finite."""
+    evaluate_every: Annotated[int, at_least(0), Fact.MAY_CHANGE] = 0
+    """Steps between evaluations, as by avae evaluate, into evaluation/steps of the run folder; 0 for none."""
+    evaluation_samples: Annotated[int, at_least(2), Fact.MAY_CHANGE] = 10_000
+    """Number of prior draws for FID in these evaluations, and the most items to reconstruct."""
+    features: Annotated[str, Fact.MAY_CHANGE] = "inception"
+    """Features for FID and the like in these evaluations: inception, FILE.py:attr or package.module:attr."""
+    keep_best: Annotated[str | None, Fact.MAY_CHANGE] = None
+    """Metric that decides which model of these evaluations to keep in the folder best of the run, such as fid
+    or mse_generator_calibrated."""
+    on_collapse: Annotated[Literal["stop", "rollback", "ignore"], Fact.MAY_CHANGE] = "stop"
+    """Response to training collapse (critic's loss at zero for long, generated items all alike, diverging
+    logits or gradients, values not finite): stop; rollback to the last healthy checkpoint and continue at
+    half the learning rate, at most three times; or ignore it, unless values are not finite."""
 
 
 @cache
 def facts() -> dict[str, tuple[Any, ...]]:
-    """Return what is declared beside every field, by its name."""
+    """Return the facts declared for every field, by its name."""
     hints = get_type_hints(Config, include_extras=True)
     return {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
 
 
 def fields_with(*kinds: Fact) -> tuple[str, ...]:
-    """Return the names of the fields of which any of these is declared."""
+    """Return the names of the fields that have any of these facts."""
     return tuple(name for name, declared in facts().items() if set(kinds) & set(declared))
 
 
 def shared_settings() -> tuple[str, ...]:
-    """Return the fields that change what is trained, and that are no row's, column's or run's own."""
-    own = fields_with(Fact.FREE, Fact.OF_RUN, Fact.OF_ROW, Fact.OF_DATA)
+    """Return the fields that change what is trained and must be the same in all runs of a table."""
+    own = fields_with(Fact.MAY_CHANGE, Fact.PER_RUN, Fact.PER_ROW, Fact.FROM_DATA)
     return tuple(name for name in facts() if name not in own)
 
 
 def table_flags() -> dict[str, TableFlag]:
-    """Return the fields that `avae table1` has flags for."""
+    """Return the fields that have a flag of `avae table1`, with its help."""
     found = ((name, fact) for name, declared in facts().items() for fact in declared)
     return {name: fact for name, fact in found if isinstance(fact, TableFlag)}
 
 
 def applies(name: str, framework: str) -> bool:
-    """Whether a field means anything for a framework."""
+    """Return True if a field has an effect for a framework."""
     needs = {fact.part for fact in facts()[name] if isinstance(fact, Needs)}
     return needs <= FRAMEWORKS[framework].parts
 
 
 def validate(config: Config) -> None:
-    """Raise UserError for a value no run can have."""
+    """Raise UserError for a value that no run can have."""
     _check_types(config)
     for name, declared in facts().items():
         value = getattr(config, name)
@@ -276,20 +276,18 @@ def validate(config: Config) -> None:
             if isinstance(fact, Check):
                 _require(value is None or fact.holds(value), config, name, fact.remedy)
             if isinstance(fact, Needs) and fact.refused and value:
-                lacks = f"a {config.framework} has no {fact.part}; leave it out"
-                _require(applies(name, config.framework), config, name, lacks)
+                remedy = f"a {config.framework} has no {fact.part}; leave it out"
+                _require(applies(name, config.framework), config, name, remedy)
     if config.target_kl is not None:
         _require(config.beta > 0, config, "beta", "must be positive for --target-kl to start from")
     if config.keep_best is not None:
-        _require(
-            config.evaluate_every > 0, config, "keep_best", "tell how often to measure: --evaluate-every"
-        )
+        _require(config.evaluate_every > 0, config, "keep_best", "set how often to measure: --evaluate-every")
     parse_weighting(config.latent_weighting)
     _check_items(config)
 
 
 def _check_items(config: Config) -> None:
-    """Raise UserError for what does not go with the items that the networks draw."""
+    """Raise UserError for a setting that does not fit the kind of items that the networks draw."""
     family = NETWORK_FAMILIES[config.network]
     if family.items == "images":
         _require(config.channels in (None, 1, 3), config, "channels", "must be 1 (grey) or 3 (colour)")
@@ -309,7 +307,7 @@ def _check_types(config: Config) -> None:
 
 
 def _fits(value: object, part: Any) -> bool:
-    """Whether a value is of one part of a field's type; an int will do for a float, but True is no number."""
+    """Return True if a value is of one part of a field's type: int passes as float, bool not as a number."""
     if get_origin(part) is Literal:
         return value in get_args(part)
     accepted = (int, float) if part is float else part
@@ -322,12 +320,12 @@ def _kinds(parts: tuple[Any, ...]) -> str:
 
 
 def learning_rate_factor(config: Config, step: int) -> float:
-    """Return the share of the first learning rate that step `step` takes: exponential over the run."""
+    """Return the learning rate of a step as a share of the first: exponential decay over the run."""
     return float(config.learning_rate_decay ** (step / config.steps))
 
 
 def parse_weighting(text: str) -> tuple[str, float]:
-    """Split "balanced:0.3" into its name and number (1 where none is given); raise UserError if unknown."""
+    """Split "balanced:0.3" into name and number (by default 1); raise UserError if unknown."""
     name, _, number = text.partition(":")
     known = ("balanced", "annealed", "equation", "softmax")
     if name not in known or (name == "softmax" and number):
@@ -340,12 +338,12 @@ def parse_weighting(text: str) -> tuple[str, float]:
     except ValueError:
         value = -1.0
     if not 0 < value < float("inf"):
-        raise UserError(f"--latent-weighting {text}: {number} is no positive number")
+        raise UserError(f"--latent-weighting {text}: {number} is not a positive number")
     return name, value
 
 
 def check_fields(names: Iterable[str], complaint: str) -> None:
-    """Raise UserError, with the complaint and a suggestion, for a name that is no field of a Config."""
+    """Raise UserError, with the complaint and a suggestion, for a name that is not a field of Config."""
     known = {field.name for field in dataclasses.fields(Config)}
     for name in names:
         if name not in known:
@@ -353,7 +351,7 @@ def check_fields(names: Iterable[str], complaint: str) -> None:
 
 
 def flag(name: str) -> str:
-    """Return a field's name as the command line writes it."""
+    """Return the command-line flag of a field."""
     return f"--{name.replace('_', '-')}"
 
 

@@ -1,4 +1,4 @@
-"""Networks of one's own: tried on two items before a run, so that one that does not fit is told at once."""
+"""Validate custom networks with a forward pass on two dummy items before training."""
 
 from collections.abc import Mapping
 
@@ -10,18 +10,21 @@ from avae.frameworks.contracts import NetworkContract
 from avae.recipes.resolve import ResolvedConfig
 
 Shape = tuple[int | str, ...]
-"""Of a tensor: numbers, N for the items of a batch, and ... for whatever follows."""
+"""Shape of a tensor: sizes, N for the items of a batch, and ... for any further dimensions."""
+
+BATCH = 2
+"""Number of dummy items."""
 
 
 def validate_custom_networks(
     config: ResolvedConfig, contracts: Mapping[str, NetworkContract], networks: Mapping[str, object]
 ) -> None:
-    """Raise UserError for a network that its framework could not use.
+    """Raise UserError for a network that its framework cannot use.
 
     Args:
-        config: of the run.
-        contracts: of the framework, by name.
-        networks: by name; the framework has one of each.
+        config: configuration of the run.
+        contracts: contracts of the framework's networks, by name.
+        networks: custom networks, by name; each name must have a contract.
     """
     shapes = _shapes(config)
     for name, network in networks.items():
@@ -30,17 +33,17 @@ def validate_custom_networks(
         takes = {symbol: shapes[symbol] for symbol in contract.takes if symbol in shapes}
         returns = {symbol: shapes[symbol] for symbol in contract.returns}
         method = "" if contract.method == "forward" else f".{contract.method}"
-        asked = (
+        expected = (
             f"networks: {config.framework}'s {name}{method} takes {_words(takes)} "
             f"and returns {_words(returns)}{contract.hint}"
         )
         try:
-            wrong = _wrong(network, contract, takes, returns)
-        except Exception as error:  # whatever a stranger's network may raise
-            said = " ".join(f"{type(error).__name__}: {error}".split())
-            raise UserError(f"{asked}; yours raises {said}") from error
-        if wrong:
-            raise UserError(f"{asked}; yours {wrong}")
+            mismatch = _mismatch(network, contract, takes, returns)
+        except Exception as error:  # a custom network may raise anything
+            message = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(f"{expected}; yours raises {message}") from error
+        if mismatch:
+            raise UserError(f"{expected}; yours {mismatch}")
 
 
 def _shapes(config: ResolvedConfig) -> dict[str, Shape]:
@@ -58,10 +61,10 @@ def _shapes(config: ResolvedConfig) -> dict[str, Shape]:
     }
 
 
-def _wrong(
+def _mismatch(
     network: object, contract: NetworkContract, takes: Mapping[str, Shape], returns: Mapping[str, Shape]
 ) -> str:
-    """Say what is wrong with a network; nothing, if it can be called so."""
+    """Return what breaks the contract, as the end of a sentence; an empty string if nothing does."""
     if not isinstance(network, nn.Module):
         return f"is a {type(network).__name__}, not a torch.nn.Module"
     if not hasattr(network, contract.needs):
@@ -69,14 +72,11 @@ def _wrong(
     found = _dry_call(network, contract.method, takes)
     parts = found if isinstance(found, tuple) else (found,)
     fits = len(parts) == len(returns) and all(map(_fits, parts, returns.values()))
-    return "" if fits else f"returns {' and '.join(map(_described, parts))} for N = {_N}"
-
-
-_N = 2
+    return "" if fits else f"returns {' and '.join(map(_described, parts))} for N = {BATCH}"
 
 
 def _dry_call(network: nn.Module, method: str, takes: Mapping[str, Shape]) -> object:
-    """Call a network in evaluation mode on zeros, and leave it and the caller's randomness as they were."""
+    """Call a network on zeros in evaluation mode; restore its mode and the caller's random state."""
     modes = {module: module.training for module in network.modules()}
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     zeros = [torch.zeros(_sizes(shape), device=device) for shape in takes.values()]
@@ -99,7 +99,7 @@ def _fits(found: object, shape: Shape) -> bool:
 
 
 def _sizes(shape: Shape) -> tuple[int, ...]:
-    return tuple(_N if isinstance(size, str) else size for size in shape if size != "...")
+    return tuple(BATCH if isinstance(size, str) else size for size in shape if size != "...")
 
 
 def _described(found: object) -> str:

@@ -1,7 +1,7 @@
-"""Facts about a field of a config, declared beside it as metadata of its annotation.
+"""Facts about a field of a config, declared as metadata of its annotation.
 
-Without any, a field changes what is trained: a resumed run must not change it, and all runs of a table share
-it. So a field that somebody adds and says nothing of is held to the strictest.
+A field without facts is under the strictest rules: it changes what is trained, so a resumed run must not
+change it, and all runs of a table must share it.
 """
 
 from collections.abc import Callable
@@ -13,21 +13,21 @@ from avae.recipes.frameworks import Part
 
 
 class Fact(Enum):
-    """What may be said of a field without a number."""
+    """Facts without parameters."""
 
-    FREE = auto()
-    """It changes nothing that is trained, but by rounding and unless a run collapses: a resumed run may
-    change it, and the runs of a table may differ in it."""
-    GROWS = auto()
+    MAY_CHANGE = auto()
+    """A resumed run may change it, and the runs of a table may differ in it: what is trained stays the same,
+    rounding and the response to a collapse apart."""
+    MAY_GROW = auto()
     """A resumed run may raise it."""
-    OF_RUN = auto()
-    """Each run of a table has its own."""
-    OF_ROW = auto()
-    """Each row of a table has its own."""
-    OF_DATA = auto()
-    """The data decide it where it is left open; each column of a table has its own."""
+    PER_RUN = auto()
+    """Each run of a table has its own value."""
+    PER_ROW = auto()
+    """Each row of a table has its own value."""
+    FROM_DATA = auto()
+    """The data determine it by default; each column of a table has its own value."""
     ARCHITECTURE = auto()
-    """A saved model needs it, to be built again and to prepare pictures for it."""
+    """A saved model needs it, to rebuild its networks and to preprocess images for them."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Check:
     """A condition on a value.
 
     Attributes:
-        holds: whether a value, other than None, meets it.
-        remedy: what to say of one that does not.
+        holds: function that returns True for an accepted value; never called with None.
+        remedy: end of the error message for other values.
     """
 
     holds: Callable[[Any], bool]
@@ -44,7 +44,7 @@ class Check:
 
 
 def at_least(least: int) -> Check:
-    """Require a finite number from `least` up."""
+    """Return a check for a finite number, `least` or more."""
     return Check(lambda value: least <= value < float("inf"), f"must be {least} or more")
 
 
@@ -55,11 +55,11 @@ DECAY = Check(lambda value: 0 <= value < 1, "must be 0 or more, and below 1")
 
 @dataclass(frozen=True)
 class Needs:
-    """A field that means something only for frameworks with a part.
+    """A field that has an effect only for frameworks with a part.
 
     Attributes:
-        part: which.
-        refused: whether other frameworks refuse it where it is on; they ignore it else.
+        part: the part.
+        refused: True if other frameworks reject a value that turns it on; otherwise they ignore it.
     """
 
     part: Part
@@ -68,6 +68,6 @@ class Needs:
 
 @dataclass(frozen=True)
 class TableFlag:
-    """A field that `avae table1` has a flag for, with its help there."""
+    """A field that is also a flag of `avae table1`, with its help there."""
 
     help: str

@@ -1,4 +1,4 @@
-"""The frameworks by name, known without importing PyTorch: help and checks need no more than this."""
+"""The registry of frameworks, for help texts and checks that must not import PyTorch."""
 
 import pkgutil
 from collections.abc import Iterable, Set
@@ -13,12 +13,12 @@ Part = Literal["encoder", "KL", "critic", "latent loss"]
 
 @dataclass(frozen=True)
 class FrameworkSpec:
-    """What is known of a framework before it is loaded; its class describes the rest.
+    """Facts about a framework that are available before its class is imported.
 
     Attributes:
-        title: its name, as papers write it.
-        path: of its class, MODULE:NAME.
-        parts: what it has.
+        title: name, as papers write it.
+        path: its class, as MODULE:NAME.
+        parts: the parts it has.
     """
 
     title: str
@@ -38,7 +38,7 @@ FRAMEWORKS = {
     "bigan": FrameworkSpec("BiGAN", "avae.frameworks.bigan:BiGAN", {"encoder", "critic"}),
     "avae": FrameworkSpec("AVAE", "avae.frameworks.avae:AVAE", {"encoder", "KL", "critic", "latent loss"}),
 }
-"""The registry: a framework is a class in a file of its own and a line here."""
+"""The registry: a framework is a class in its own file and a line here."""
 
 if TYPE_CHECKING:
     FrameworkName = str
@@ -52,11 +52,11 @@ def titles_with(part: Part) -> str:
 
 
 def titles_without(part: Part) -> str:
-    """Return the titles of the frameworks that lack a part."""
+    """Return the titles of the frameworks without a part."""
     return listed((spec.title for spec in FRAMEWORKS.values() if part not in spec.parts), "and")
 
 
 def listed(words: Iterable[str], conjunction: str) -> str:
-    """Join words as prose does: "a, b and c"."""
+    """Join words as in prose: "a, b and c"."""
     *first, last = words
     return f"{', '.join(first)} {conjunction} {last}" if first else last

@@ -1,4 +1,4 @@
-"""The network families by name, known without importing PyTorch."""
+"""The registry of network families, for help texts and checks that must not import PyTorch."""
 
 import pkgutil
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ ItemKind = Literal["images", "points"]
 
 @dataclass(frozen=True)
 class FamilySpec:
-    """What is known of a network family before it is loaded.
+    """Facts about a network family that are available before it is imported.
 
     Attributes:
-        items: what its networks take and draw.
-        path: of its `NetworkFamily`, MODULE:NAME.
+        items: kind of items that its networks take and draw.
+        path: its `NetworkFamily`, as MODULE:NAME.
     """
 
     items: ItemKind

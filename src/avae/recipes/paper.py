@@ -1,4 +1,4 @@
-"""The paper's image sets and the cells of its table, with its networks and course of learning (section 5)."""
+"""Recipes for the paper's image sets and the cells of its Table 1, with its hyper-parameters (section 5)."""
 
 import dataclasses
 from typing import Any, Literal, get_args
@@ -8,16 +8,16 @@ from avae.recipes.config import Config
 from avae.recipes.frameworks import FRAMEWORKS
 
 Row = Literal["vae", "gan", "vaegan", "bigan", "avae-xi-a", "avae-a", "avae-b", "avae-xi-b"]
-"""A row of Table 1. AVAE's name the latent loss and, where there is one, xi; the last is not in the paper."""
+"""A row of Table 1; AVAE's name its latent loss, and xi if it is used. The last is not in the paper."""
 
 ROWS: tuple[Row, ...] = get_args(Row)
 
 VAEGAN_BETA = {"bedroom": 4.0, "celeba": 5.0, "cifar10": 10.0, "cifar100": 10.0, "svhn": 20.0}
-"""Weight of VAE/GAN's KL term by set, as searched by the authors (section 5.2); it is 1 everywhere else."""
+"""Weight of VAE/GAN's KL term by data set, from the authors' search (section 5.2); 1 for any other."""
 
 
 def paper_defaults(recipe: str, data: str, size: int | None) -> Config:
-    """Return the run that all of them share."""
+    """Return the settings that the paper's image sets share."""
     return Config(
         recipe=recipe,
         data=data,
@@ -31,22 +31,22 @@ def paper_defaults(recipe: str, data: str, size: int | None) -> Config:
 
 
 def cifar10() -> Config:
-    """Train on CIFAR-10 at 32 px, downloaded if need be."""
+    """Train on CIFAR-10 at 32 px, downloaded if missing."""
     return paper_defaults("cifar10", "cifar10", 32)
 
 
 def cifar100() -> Config:
-    """Train on CIFAR-100 at 32 px, downloaded if need be."""
+    """Train on CIFAR-100 at 32 px, downloaded if missing."""
     return paper_defaults("cifar100", "cifar100", 32)
 
 
 def svhn() -> Config:
-    """Train on SVHN at 32 px, downloaded if need be; --data svhn-extra for its larger half."""
+    """Train on SVHN at 32 px, downloaded if missing; --data svhn-extra for its larger half."""
     return paper_defaults("svhn", "svhn", 32)
 
 
 def celeba() -> Config:
-    """Train on CelebA at 64 px, the central 70 % of each picture."""
+    """Train on CelebA at 64 px, the central 70 % of each image."""
     return paper_defaults("celeba", "celeba", 64)
 
 
@@ -58,8 +58,8 @@ def bedroom() -> Config:
 def ffhq256() -> Config:
     """Train on FFHQ at 256 px, with StyleGAN2's networks: name its folder or zip with --data.
 
-    The paper (section 5.2) says no more than that its networks are "straightforward modifications" of
-    StyleGAN2's: width and codes are that one's, and so are the 25 million images it was trained on.
+    The paper (section 5.2) only states that its networks are "straightforward modifications" of StyleGAN2's:
+    width, code and the 25 million images of training are those of StyleGAN2.
     """
     return dataclasses.replace(
         paper_defaults("ffhq256", "ffhq", 256),
@@ -78,18 +78,17 @@ PAPER_DATASETS = {make.__name__: make for make in (bedroom, celeba, cifar10, cif
 
 
 def table1_config(column: str, row: Row, **settings: Any) -> Config:
-    """Return the run of a cell of Table 1, with the paper's hyper-parameters but for `settings`.
+    """Return the config of a cell of Table 1: the paper's hyper-parameters, overridden by `settings`.
 
-    What only one row has (framework, loss, xi, beta) is the row's own; xi has as many dimensions as the code.
+    The row determines framework, latent loss, xi and beta; xi has as many dimensions as the code.
 
     Args:
-        column: one of `SETS`, or "folder" for pictures that are not the paper's: at their own size, and
-            with beta 1.
+        column: a name in `PAPER_DATASETS`, or "folder" for other pictures: at their own size, with beta 1.
         row: one of `ROWS`.
         settings: fields of Config, the same for all rows.
 
     Raises:
-        UserError: there is no such row or column.
+        UserError: the row or the column does not exist.
     """
     if row not in ROWS:
         raise UserError(f"no row '{row}' in Table 1{did_you_mean(row, ROWS)}; there are {', '.join(ROWS)}")
@@ -104,7 +103,7 @@ def table1_config(column: str, row: Row, **settings: Any) -> Config:
 
 
 def _row_overrides(column: str, row: Row, code_dim: int) -> dict[str, Any]:
-    """Return what tells a row from the others."""
+    """Return the fields that the row determines."""
     framework, *details = row.split("-")
     if framework == "vaegan":
         return {"framework": framework, "beta": VAEGAN_BETA.get(column, 1.0)}
@@ -118,7 +117,7 @@ def _row_overrides(column: str, row: Row, code_dim: int) -> dict[str, Any]:
 
 
 def has_encoder(row: Row) -> bool:
-    """Whether the models of a row encode, and so reconstruct."""
+    """Return True if the models of a row can encode, and so reconstruct."""
     return "encoder" in FRAMEWORKS[row.partition("-")[0]].parts
 
 

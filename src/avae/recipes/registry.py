@@ -1,4 +1,4 @@
-"""The recipes by name."""
+"""The registry of recipes, and the recipes that are not the paper's."""
 
 import dataclasses
 from collections.abc import Callable
@@ -61,13 +61,13 @@ RECIPES: dict[str, Callable[[], Config]] = {
 
 
 def get_recipe(name: str) -> Config:
-    """Return a recipe's defaults; raise UserError, with a suggestion, if there is none of that name."""
+    """Return a recipe's defaults; raise UserError, with a suggestion, for an unknown name."""
     if name not in RECIPES:
         raise UserError(f"no recipe '{name}'{did_you_mean(name, RECIPES)}; there are {', '.join(RECIPES)}")
     return RECIPES[name]()
 
 
 def with_overrides(config: Config, overrides: dict[str, Any]) -> Config:
-    """Return the config with some fields replaced; raise UserError for a field that is none."""
+    """Return the config with some fields replaced; raise UserError for an unknown field."""
     check_fields(overrides, "a run has no setting")
     return dataclasses.replace(config, **overrides)

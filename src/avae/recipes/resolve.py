@@ -1,4 +1,4 @@
-"""From a config that leaves things open to that of a run: what the data decide, then hyper-parameters."""
+"""Resolve a config: fill in the fields that the data and then the network determine."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from avae.recipes.networks import NETWORK_FAMILIES
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedConfig(Config):
-    """A config with nothing left open; points have no size, crop or fit."""
+    """A config without open fields; only for points, size, crop and fit are None."""
 
     channels: int
     learning_rate: float
@@ -31,7 +31,7 @@ class ResolvedConfig(Config):
 
 
 def resolve(config: Config, data: Dataset) -> ResolvedConfig:
-    """Fill in what the data and the network decide.
+    """Fill in the fields that the data and the network determine.
 
     Raises:
         UserError: the data do not fit the network, or are too few.
@@ -41,61 +41,62 @@ def resolve(config: Config, data: Dataset) -> ResolvedConfig:
         raise UserError(f"--network {config.network} does not fit {data.name}, which is made of {kind}")
     if len(data.train) < 2:
         raise UserError(f"--data {config.data}: {len(data.train)} training items; bring 2 or more")
-    prepared = data.preparation
+    preprocessing = data.preparation
     return with_defaults(
         dataclasses.replace(
             config,
-            size=prepared.size if prepared else None,
+            size=preprocessing.size if preprocessing else None,
             channels=data.train.shape[-1],
-            crop=prepared.crop if prepared else None,
-            fit=prepared.fit if prepared else None,
+            crop=preprocessing.crop if preprocessing else None,
+            fit=preprocessing.fit if preprocessing else None,
         )
     )
 
 
 def with_defaults(config: Config) -> ResolvedConfig:
-    """Fill in the hyper-parameters of the network's authors, for a config with known items.
+    """Fill in the hyper-parameters that the network's authors chose, for a config with known items.
 
     Raises:
-        ValueError: its items are not known.
+        ValueError: the shape of the items is not known.
     """
     images = NETWORK_FAMILIES[config.network].items == "images"
     if config.channels is None or (images and config.size is None):
         raise ValueError("resolve a config with its data first: it has no channels, or images without a size")
-    values = _values(config) | ({} if images else {"size": None})
+    values = _as_dict(config) | ({} if images else {"size": None})
     filled = _defaults(config) | {name: value for name, value in values.items() if value is not None}
     multiplier = _sigma_lr_multiplier(filled["learning_rate"], config.steps)
     return ResolvedConfig(**values | {"sigma_lr_multiplier": multiplier} | filled)
 
 
+def unresolved(config: ResolvedConfig) -> Config:
+    """Return the same values as a plain Config, whose fields may be changed and resolved again."""
+    return Config(**_as_dict(config))
+
+
 def from_dict(values: dict[str, Any]) -> ResolvedConfig:
-    """Rebuild a config from config.json; unknown fields raise UserError, missing ones KeyError."""
+    """Rebuild a config from config.json; raise UserError for an unknown field, KeyError for a missing one."""
     check_fields(values, "config.json has an unknown field")
     return ResolvedConfig(**{field.name: values[field.name] for field in dataclasses.fields(Config)})
 
 
-def reopened(config: ResolvedConfig) -> Config:
-    """Return a config as one that may be changed, and resolved again."""
-    return Config(**_values(config))
-
-
-def _values(config: Config) -> dict[str, Any]:
+def _as_dict(config: Config) -> dict[str, Any]:
     return {field.name: getattr(config, field.name) for field in dataclasses.fields(Config)}
 
 
 def _defaults(config: Config) -> dict[str, Any]:
-    """Return the hyper-parameters that a network's authors chose, if what they act on is there."""
+    """Return the hyper-parameters of a network's authors; those of parts that the framework lacks are off."""
     family = NETWORK_FAMILIES[config.network].load()
-    chosen = {"r1": 0.0, "path_length": 0.0} | dict(family.defaults)
+    defaults = {"r1": 0.0, "path_length": 0.0} | dict(family.defaults)
     if config.size is not None:
-        chosen |= family.regularizers(config.size, config.batch_size)
+        defaults |= family.regularizers(config.size, config.batch_size)
     if "critic" not in FRAMEWORKS[config.framework].parts:
-        chosen |= {"r1": 0.0, "path_length": 0.0, "ema_half_life": 0}  # nor has it a network to average
-    return chosen
+        # Without a critic there is no network to average either.
+        defaults |= {"r1": 0.0, "path_length": 0.0, "ema_half_life": 0}
+    return defaults
 
 
 def _sigma_lr_multiplier(learning_rate: float, steps: int) -> float:
-    """Return a multiplier between 1 and 25 that offsets a shorter course of learning.
+    """Return a multiplier between 1 and 25 that makes up for a shorter run.
 
     Adam moves log sigma by about the sum of its learning rates: 2e-4 times 50,000 steps in the paper, before
     decay.

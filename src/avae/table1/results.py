@@ -105,7 +105,7 @@ def _check_place(path: Path, row: Row, seed: int, saved: SavedRun) -> None:
         ),
         seed=seed,
     )
-    for name in (*fields_with(Fact.OF_ROW), "seed"):
+    for name in (*fields_with(Fact.PER_ROW), "seed"):
         expected, found = getattr(wanted, name), getattr(config, name)
         if expected != found and applies(name, config.framework):
             raise UserError(

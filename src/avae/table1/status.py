@@ -157,11 +157,11 @@ def check_measured(job: Job, how: EvaluationOptions, features: str | None) -> No
 
 
 def _check_same(asked: Config, saved: ResolvedConfig) -> None:
-    left_open = [name for name in fields_with(Fact.OF_DATA) if getattr(asked, name) is None]
+    left_open = [name for name in fields_with(Fact.FROM_DATA) if getattr(asked, name) is None]
     resolved = with_defaults(dataclasses.replace(asked, **{name: getattr(saved, name) for name in left_open}))
     for name, declared in facts().items():
         wanted, found = getattr(resolved, name), getattr(saved, name)
-        if Fact.FREE not in declared and wanted != found:
+        if Fact.MAY_CHANGE not in declared and wanted != found:
             raise UserError(
                 f"{asked.out} is a run with {flag(name)} {found}, not {wanted}: "
                 "ask for that, or pass another --out"

@@ -1,4 +1,4 @@
-"""Items and noise of every step: functions of (seed, phase, step) and of the row in the batch."""
+"""Items and noise of every step: functions of seed, phase, step and row in the batch."""
 
 from functools import lru_cache
 
@@ -16,35 +16,35 @@ class BatchStream:
     """The batches of a run.
 
     Args:
-        feed: of its items.
-        config: of the run.
-        device, dtype: of all that is returned.
+        loader: loads the items of a step.
+        config: configuration of the run.
+        device, dtype: of all returned tensors.
     """
 
     def __init__(
-        self, feed: BatchLoader, config: ResolvedConfig, device: torch.device, dtype: torch.dtype
+        self, loader: BatchLoader, config: ResolvedConfig, device: torch.device, dtype: torch.dtype
     ) -> None:
-        self.feed, self.config, self.device, self.dtype = feed, config, device, dtype
+        self.config, self.device, self.dtype = config, device, dtype
         # All phases of a step see the same items.
-        self._items = lru_cache(1)(lambda step, rows: feed.batch(step, rows).to(dtype))
+        self._items = lru_cache(1)(lambda step, rows: loader.batch(step, rows).to(dtype))
 
     def micro_batches(self, step: int, phase: Phase) -> Batches:
         """Return this process's micro-batches of a step."""
         rows = local_rows(self.config.batch_size)
         size = len(rows) // self.config.micro_batches
-        # The noise of a run is a function of this name.
+        # The name seeds the noise; a change would change every run.
         stream = "train" if phase.name == "main" else phase.name
         return split_micro_batches(
             *self.batch(step, rows, phase.noise_shapes(self.config.batch_size), stream), size
         )
 
     def batch(self, step: int, rows: range, shapes: NoiseShapes, stream: str) -> tuple[Tensor, Noise]:
-        """Return some rows of a step's items, and of noise of these shapes."""
+        """Return some rows of a step's items, and the same rows of noise of the given shapes."""
         noise = {name: self._noise(shape, f"{stream}/{name}", step, rows) for name, shape in shapes.items()}
         return self._items(step, rows), noise
 
     def _noise(self, shape: tuple[int, ...], stream: str, step: int, rows: range) -> Tensor:
-        """Draw all rows of what is small, and only its own of what is as large as an image."""
+        """Draw vectors for all rows and select these; draw image-sized noise for these rows only."""
         if len(shape) == 2:
             drawn = normal(shape, self.config.seed, stream, step)[rows.start : rows.stop]
         else:
@@ -53,7 +53,7 @@ class BatchStream:
 
 
 def split_micro_batches(x: Tensor, noise: Noise, size: int) -> Batches:
-    """Divide items and their noise into micro-batches of one size."""
+    """Split items and their noise into micro-batches of `size` items."""
     return [
         (x[i : i + size], {name: tensor[i : i + size] for name, tensor in noise.items()})
         for i in range(0, len(x), size)

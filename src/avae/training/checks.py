@@ -1,4 +1,4 @@
-"""What can be checked of a run before any data are read."""
+"""Check a run as early as possible: settings and folder before data are read, then the split of batches."""
 
 import dataclasses
 import logging
@@ -18,21 +18,23 @@ from avae.recipes.config import Config, validate
 from avae.recipes.resolve import ResolvedConfig
 from avae.training.run_folder import SavedRun, read_run, require_new_run, require_same_config
 
+logger = logging.getLogger(__name__)
+
 
 def validate_run(
     config: Config, resume: bool, overwrite: bool
 ) -> tuple[Config, torch.device, SavedRun | None]:
-    """Check what can be checked without data, before any picture is packed.
+    """Check everything that does not depend on the data.
 
     Returns:
-        The config with whole paths, its device, and the run to go on with, if there is one.
+        The config with absolute paths, its device, and the saved run to resume, if any.
 
     Raises:
-        UserError: the settings, the device or the run folder will not do.
+        UserError: the settings, the device or the run folder cannot be used.
     """
     if resume and overwrite:
-        raise UserError("--resume goes on with a run and --overwrite replaces it: choose one")
-    config = _with_whole_paths(config)
+        raise UserError("--resume continues a run and --overwrite replaces it: choose one")
+    config = _with_absolute_paths(config)
     validate(config)
     device, folder = pick_device(config.device), Path(config.out)
     saved = read_run(folder) if resume else None
@@ -43,41 +45,18 @@ def validate_run(
     return config, device, saved
 
 
-def _with_whole_paths(config: Config) -> Config:
-    """Make paths mean the same from any folder, be they strings or of another kind."""
-    data, out = os.fspath(config.data), os.fspath(config.out)
-    init_from = config.init_from and _whole(os.fspath(config.init_from))
-    if not data:
-        raise UserError("--data is missing: name a folder of pictures, or a .zip or .tar(.gz) of them")
-    data = absolute_source(data)
-    if init_from and Path(init_from).is_relative_to(_whole(out)):
-        raise UserError(
-            f"--init-from {init_from} lies in --out, which is about to change: pass another --out"
-        )
-    file, colon, name = config.features.partition(":")
-    features = f"{_whole(file)}:{name}" if colon and file.endswith(".py") else config.features
-    return dataclasses.replace(config, data=data, out=out, init_from=init_from, features=features)
-
-
-def _whole(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
-
-
-logger = logging.getLogger(__name__)
-
-
 def check_batch_split(config: ResolvedConfig, framework: Framework) -> None:
-    """Raise UserError unless a batch can be divided as asked; tell if batch norm will see the difference."""
+    """Raise UserError if a batch cannot be split as configured; log a note if that changes batch norm."""
     parts = world_size() * config.micro_batches
-    over = f"{world_size()} processes of {config.micro_batches} micro-batches"
+    split = f"{world_size()} processes of {config.micro_batches} micro-batches"
     if config.batch_size % parts or config.batch_size // parts < 2:
         raise UserError(
-            f"--batch-size {config.batch_size}: it cannot be divided over {over} of 2 or more items each"
+            f"--batch-size {config.batch_size}: it cannot be divided over {split} of 2 or more items each"
         )
     group = math.lcm(*(getattr(module, "batch_multiple", 1) for module in framework.modules()))
     if parts > 1 and config.batch_size // parts % group:
         raise UserError(
-            f"--batch-size {config.batch_size}: the critic compares groups of {group} items, which {over} "
+            f"--batch-size {config.batch_size}: the critic compares groups of {group} items, which {split} "
             f"would cut: choose a multiple of {group * parts}"
         )
     norms = any(isinstance(module, _BatchNorm) for module in framework.modules())
@@ -87,5 +66,27 @@ def check_batch_split(config: ResolvedConfig, framework: Framework) -> None:
             f"micro-batch at a time: leave it out, or choose a smaller --batch-size"
         )
     if norms and world_size() > 1:
-        own = config.batch_size // world_size()
-        logger.info(f"note: batch norm sees the {own} items of its own process, not all {config.batch_size}")
+        local = config.batch_size // world_size()
+        logger.info(
+            f"note: batch norm sees the {local} items of its own process, not all {config.batch_size}"
+        )
+
+
+def _with_absolute_paths(config: Config) -> Config:
+    """Return the config with absolute paths, all of them strings."""
+    data, out = os.fspath(config.data), os.fspath(config.out)
+    init_from = config.init_from and _absolute(os.fspath(config.init_from))
+    if not data:
+        raise UserError("--data is missing: name a folder of pictures, or a .zip or .tar(.gz) of them")
+    data = absolute_source(data)
+    if init_from and Path(init_from).is_relative_to(_absolute(out)):
+        raise UserError(
+            f"--init-from {init_from} lies in --out, which is about to change: pass another --out"
+        )
+    file, colon, name = config.features.partition(":")
+    features = f"{_absolute(file)}:{name}" if colon and file.endswith(".py") else config.features
+    return dataclasses.replace(config, data=data, out=out, init_from=init_from, features=features)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())

@@ -1,4 +1,4 @@
-"""Evaluation during training, by the evaluators of `avae evaluate`, and the best model so far."""
+"""Evaluate a model during training, as `avae evaluate` does, and keep the best one."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from avae.errors import UserError, did_you_mean
 from avae.evaluate_model import NO_IMAGES, evaluate, evaluated_model, try_open_features, try_open_lpips
 from avae.evaluation.features import FeatureExtractor
 from avae.evaluation.lpips import Lpips
-from avae.evaluation.reconstruction_metrics import NAMES as OF_RECONSTRUCTIONS
+from avae.evaluation.reconstruction_metrics import NAMES as RECONSTRUCTION_METRICS
 from avae.evaluation.unavailable import Unavailable
 from avae.files import write_json
 from avae.model import Model
@@ -33,28 +33,28 @@ HIGHER_IS_BETTER = ("psnr", "ssim", "precision", "recall")
 
 
 class PeriodicEvaluator:
-    """The evaluations of a run: RUN/evaluation/steps/STEP.json, and RUN/best with the best model of them.
+    """Evaluations of a run: writes RUN/evaluation/steps/STEP.json, and the best model to RUN/best.
 
-    Nothing is remembered but these files, so a resumed run goes on as if it had not been interrupted.
+    These files are the only state, so a resumed run equals an uninterrupted one.
 
     Args:
-        config: with `evaluate_every`, `evaluation_samples`, `features` and `keep_best`.
-        model: as it is before training: what can be measured depends on its kind, not on its weights.
-        data: whose test items are measured.
+        config: provides `evaluate_every`, `evaluation_samples`, `features` and `keep_best`.
+        model: untrained model; the available metrics depend on its kind, not on its weights.
+        data: data set whose test items are used.
 
     Raises:
-        UserError: `keep_best` is no metric to be the best by, or cannot be measured here.
+        UserError: `keep_best` is not a metric with a best value, or is unavailable.
     """
 
     def __init__(self, config: ResolvedConfig, model: Model, data: Dataset) -> None:
         self.config, self.data, self.folder = config, data, Path(config.out)
         self.cache = cache_folder(config.cache)
-        self.extractor, self.lpips = _opened(config, model, self.cache)
+        self.extractor, self.lpips = _open_networks(config, model, self.cache)
         _check_metric(config.keep_best, {"fid": self.extractor, "lpips": self.lpips})
         _check_kind(config.keep_best, model)
 
     def measure(self, step: int, model: Model) -> None:
-        """Measure the model after so many steps, and keep it if it is the best so far."""
+        """Evaluate the model of a step, and save it if it is the best so far."""
         result = evaluate(
             model,
             self.data,
@@ -70,7 +70,7 @@ class PeriodicEvaluator:
             write_json(self.folder / "best" / "best.json", {"step": step, self.config.keep_best: value})
 
     def _best(self, metric: str, last: int) -> int | None:
-        """Return the step of the best evaluation up to `last`, the first one of equals."""
+        """Return the step of the best evaluation up to step `last`, the first of equal ones."""
         found = [_read(path) for path in sorted((self.folder / "evaluation" / "steps").glob("*.json"))]
         values = {result["step"]: _value(metric, result) for result in found if result["step"] <= last}
         known = {step: value for step, value in values.items() if value is not None}
@@ -78,10 +78,10 @@ class PeriodicEvaluator:
         return min(known, key=lambda step: sign * known[step], default=None)
 
 
-def _opened(
+def _open_networks(
     config: ResolvedConfig, model: Model, cache: Path
 ) -> tuple[FeatureExtractor | Unavailable, Lpips | Unavailable]:
-    """Open what is measured with, or say why not."""
+    """Open the networks that compute features and LPIPS; `Unavailable` gives the reason if one cannot be."""
     if not model.is_image_model:
         return NO_IMAGES, NO_IMAGES
     device = torch.device(model.device)
@@ -89,34 +89,35 @@ def _opened(
     return extractor, try_open_lpips(model, None, device, cache)
 
 
-def _check_metric(metric: str | None, tools: Mapping[str, FeatureExtractor | Lpips | Unavailable]) -> None:
-    """Raise UserError for a metric that there is no best of, or that lacks what it is measured with."""
+def _check_metric(metric: str | None, networks: Mapping[str, FeatureExtractor | Lpips | Unavailable]) -> None:
+    """Raise UserError for a metric without a best value, or whose features or LPIPS are unavailable."""
     if metric is None:
         return
     known = (*LOWER_IS_BETTER, *HIGHER_IS_BETTER)
     if not metric.startswith(known):
         raise UserError(
-            f"--keep-best {metric}: no metric to be the best by{did_you_mean(metric, known)}; "
+            f"--keep-best {metric}: not a metric with a best value{did_you_mean(metric, known)}; "
             "see docs/metrics.md, for instance fid or mse_generator_calibrated"
         )
-    missing = tools["lpips"] if metric.startswith("lpips") else tools["fid"]
-    of_features = metric.startswith(("lpips", "fid", "kid", "rfid", "precision", "recall"))
-    if of_features and isinstance(missing, Unavailable):
-        raise UserError(f"--keep-best {metric}: {missing.reason}")
+    network = networks["lpips"] if metric.startswith("lpips") else networks["fid"]
+    needs_network = metric.startswith(("lpips", "fid", "kid", "rfid", "precision", "recall"))
+    if needs_network and isinstance(network, Unavailable):
+        raise UserError(f"--keep-best {metric}: {network.reason}")
 
 
 def _check_kind(metric: str | None, model: Model) -> None:
-    """Raise UserError for a metric of reconstructions or codes that this model has none of."""
+    """Raise UserError for a metric of reconstructions or codes that this model does not have."""
     if metric is None:
         return
-    subject = evaluated_model(model, 0)
+    evaluated = evaluated_model(model, 0)
     name, _, kind = metric.partition("_")
-    why: object = subject.sigma if metric.startswith("latent_consistency") else None
-    if name in OF_RECONSTRUCTIONS:
-        there = ", ".join(f"{name}_{kind}" for kind in subject.reconstruct)
-        why = subject.reconstruct.get(kind, Unavailable(f"this model has no such metric; it has {there}"))
-    if isinstance(why, Unavailable):
-        raise UserError(f"--keep-best {metric}: {why.reason}")
+    source: object = evaluated.sigma if metric.startswith("latent_consistency") else None
+    if name in RECONSTRUCTION_METRICS:
+        available = ", ".join(f"{name}_{kind}" for kind in evaluated.reconstruct)
+        unknown = Unavailable(f"this model has no such metric; it has {available}")
+        source = evaluated.reconstruct.get(kind, unknown)
+    if isinstance(source, Unavailable):
+        raise UserError(f"--keep-best {metric}: {source.reason}")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -124,14 +125,14 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         result: dict[str, Any] = json.loads(path.read_text())
         if not {"step", "metrics"} <= result.keys():
-            raise ValueError("it is no result")
+            raise ValueError("it is not a result")
     except (ValueError, AttributeError) as error:
-        raise UserError(f"{path} is damaged ({error}): delete it, and go on with --resume") from None
+        raise UserError(f"{path} is damaged ({error}): delete it, then continue with --resume") from None
     return result
 
 
 def _value(metric: str, result: dict[str, Any]) -> float | None:
-    """Return a metric's value, None where it was not finite; raise UserError if there is no such metric."""
+    """Return the value of a metric, None if it was not finite; raise UserError if the metric is missing."""
     metrics: dict[str, float | None] = result["metrics"]
     if metric not in metrics:
         raise UserError(

@@ -1,4 +1,4 @@
-"""The phases of a run."""
+"""The phases of a training step: the framework's losses, then each regularizer when it is due."""
 
 from collections.abc import Iterable
 
@@ -13,10 +13,10 @@ from avae.frameworks.regularizers import Regularizer
 def make_phases(
     framework: Framework, regularizers: Iterable[Regularizer], device: torch.device, precision: str
 ) -> list[Phase]:
-    """Return "main" and the regularizers'.
+    """Return the phase "main" and one for each regularizer.
 
-    These stay in fp32 where `precision` is bf16: their losses are squares of gradients, of which bf16 keeps 8
-    bits, and small ones at that; and they are due every few steps only.
+    Regularizers stay in fp32 if `precision` is bf16: their losses are squares of small gradients, for which 8
+    bits are too few, and they are computed only every few steps.
     """
     networks, coefficients = framework.networks, tuple(framework.coefficients.values())
     main = with_autocast(framework.losses, device, precision)
@@ -27,7 +27,7 @@ def make_phases(
 
 
 def with_autocast(losses: LossFn, device: torch.device, precision: str) -> LossFn:
-    """Run the networks in bf16 where asked; what they return, and so every loss, stays in fp32."""
+    """Run the networks in bf16 if `precision` is bf16; their outputs, and so every loss, stay in fp32."""
 
     def autocast(x: Tensor, noise: Noise) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):

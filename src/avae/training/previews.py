@@ -1,4 +1,4 @@
-"""Pictures of what a model draws: reconstructions beside their originals, and samples."""
+"""Preview images of a model: reconstructions beside their originals, and samples."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +9,11 @@ from avae.visualize.grid import grid, png, sheet
 from avae.visualize.scatter import scatter_png
 
 ROW = 10
-"""Test images in a grid of reconstructions."""
+"""Number of test images in a grid of reconstructions."""
 
 
 def previews(model: Model, data: Dataset) -> dict[str, bytes]:
-    """Draw reconstructions of test items, and samples; return PNG files by what they show."""
+    """Draw reconstructions of test items, and samples; return PNG files by name."""
     if not data.is_image_data:
         return {"points": scatter_png(_point_panels(model, data))}
     samples = {"samples": png(sheet(as_images(model.sample(64))))}
@@ -26,10 +26,10 @@ def previews(model: Model, data: Dataset) -> dict[str, bytes]:
 def reconstruction_rows(
     model: Model, images: NDArray[np.uint8], seed: int = 0
 ) -> dict[str, NDArray[np.uint8]]:
-    """Return uint8 rows (N, H, W, C) by label: the originals, then each network's reconstructions."""
+    """Return uint8 rows (N, H, W, C) by label: the originals, then the reconstructions of each network."""
     rows = {"original": images}
-    for drawer, realism in model.framework.image_networks.items():
-        rows[drawer] = as_images(model.reconstruct(as_tensor(images), realism=realism, seed=seed))
+    for network, realism in model.framework.image_networks.items():
+        rows[network] = as_images(model.reconstruct(as_tensor(images), realism=realism, seed=seed))
     return rows
 
 
@@ -39,7 +39,7 @@ def _point_panels(model: Model, data: Dataset) -> dict[str, dict[str, NDArray[np
     if not model.framework.has_encoder:
         return {"samples": samples}
     drawn = {
-        f"{drawer}'s reconstructions": model.reconstruct(points, realism=realism).numpy()
-        for drawer, realism in model.framework.image_networks.items()
+        f"{network}'s reconstructions": model.reconstruct(points, realism=realism).numpy()
+        for network, realism in model.framework.image_networks.items()
     }
     return {"reconstructions": {"data": points, **drawn}, "samples": samples}

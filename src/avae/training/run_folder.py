@@ -1,4 +1,4 @@
-"""The run folder: what may be written where, and whether a run may go on."""
+"""The run folder: its files, its lock, and the checks before a run is written or resumed."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from avae.errors import UserError
 from avae.files import write_atomically, write_json
 from avae.recipes.config import Config, facts, flag
 from avae.recipes.facts import Fact
-from avae.recipes.resolve import ResolvedConfig, from_dict, reopened
+from avae.recipes.resolve import ResolvedConfig, from_dict, unresolved
 
 RUN_FILES = (
     "model",
@@ -30,44 +30,44 @@ RUN_FILES = (
     "report.html",
     "config.json",
 )
-"""What a run writes into its folder."""
+"""Files and folders of a run. config.json is deleted last, so an interrupted deletion can be repeated."""
 
 
 @dataclass(frozen=True)
 class SavedRun:
-    """A run's config.json."""
+    """The content of a run's config.json."""
 
     config: ResolvedConfig
     data: dict[str, Any]
 
 
 def read_run(folder: Path) -> SavedRun | None:
-    """Read a run folder's config.json; None where there is none, or only a model's."""
+    """Read a run folder's config.json; return None if it is missing or a model's.
+
+    Raises:
+        UserError: it is damaged.
+    """
     path = folder / "config.json"
     if not path.is_file() or (folder / "model.safetensors").is_file():
-        return None  # a model folder's config.json is of another kind
+        return None
     try:
-        described = json.loads(path.read_text())
-        return SavedRun(from_dict(described["config"]), described["data"])
+        content = json.loads(path.read_text())
+        return SavedRun(from_dict(content["config"]), content["data"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}): restore it, or train with --overwrite") from None
 
 
 def write_run(folder: Path, config: ResolvedConfig, data: Dataset) -> None:
-    """Write config.json, and the pictures left out, if any, to rejected.jsonl."""
-    described = {
-        "avae": version("avae"),
-        "config": dataclasses.asdict(config),
-        "data": dataset_info(data),
-    }
-    write_json(folder / "config.json", described)
+    """Write config.json, and rejected.jsonl if any pictures were rejected."""
+    content = {"avae": version("avae"), "config": dataclasses.asdict(config), "data": dataset_info(data)}
+    write_json(folder / "config.json", content)
     if data.rejected:
         lines = "".join(f"{json.dumps(dataclasses.asdict(rejected))}\n" for rejected in data.rejected)
         write_atomically(folder / "rejected.jsonl", lines.encode())
 
 
 def dataset_info(data: Dataset) -> dict[str, Any]:
-    """Return what a config.json and a model say of their data."""
+    """Return the description of a data set that is stored in config.json and with a model."""
     return {
         "name": data.name,
         "checksum": data.checksum,
@@ -84,12 +84,12 @@ def require_new_run(folder: Path, overwrite: bool) -> None:
         return
     if not folder.is_dir():
         raise UserError(f"--out {folder} is a file: name a folder")
-    # Hidden files are the system's, a lock of ours, or what a kill left of a file being written.
+    # Hidden files are the system's, a lock, or a partial file left by a kill.
     if all(path.name.startswith(".") for path in folder.iterdir()):
         return
     if not overwrite:
         raise UserError(
-            f"{folder} is not empty: go on with --resume, replace it with --overwrite, or pass --out"
+            f"{folder} is not empty: continue with --resume, replace it with --overwrite, or pass --out"
         )
     if not _holds_run(folder):
         raise UserError(
@@ -98,7 +98,7 @@ def require_new_run(folder: Path, overwrite: bool) -> None:
 
 
 def _holds_run(folder: Path) -> bool:
-    """Whether config.json is a run's, or, should it be damaged, lies beside what only runs have."""
+    """Return True if config.json is a run's, or is damaged and lies beside files that only runs have."""
     try:
         return read_run(folder) is not None
     except UserError:
@@ -106,10 +106,7 @@ def _holds_run(folder: Path) -> bool:
 
 
 def delete_run_files(folder: Path) -> None:
-    """Delete what the run that `check_fresh` allowed to be replaced has written, and nothing else.
-
-    What tells it for a run goes last, so that after a kill the rest may be deleted too.
-    """
+    """Delete the files of a run, and nothing else. Call `require_new_run` first."""
     for name in RUN_FILES:
         path = folder / name
         if path.is_dir() and not path.is_symlink():
@@ -120,7 +117,13 @@ def delete_run_files(folder: Path) -> None:
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, so that two processes never write one run; the system frees it after a kill."""
+    """Hold the folder's lock, so that two processes never write the same run.
+
+    The system releases it after a kill.
+
+    Raises:
+        UserError: another process holds it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
@@ -133,38 +136,38 @@ def run_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def resume_config(asked: Config) -> Config:
-    """Return the config of the run in `asked.out`, which a resumed run has but for what it changes.
+def resume_config(config: Config) -> Config:
+    """Return the saved config of the run in `config.out`, the defaults of a resumed run.
 
-    Without a run there, that is `asked`. The recipe's name and the folder are always as asked.
+    The recipe and the folder are those of `config`; without a saved run, return `config` itself.
     """
-    saved = read_run(Path(asked.out))
+    saved = read_run(Path(config.out))
     if saved is None:
-        return asked
-    return dataclasses.replace(reopened(saved.config), recipe=asked.recipe, out=asked.out)
+        return config
+    return dataclasses.replace(unresolved(saved.config), recipe=config.recipe, out=config.out)
 
 
 def require_same_config(config: Config, saved: Config) -> None:
-    """Raise UserError, naming the field, unless `config` goes on with the saved run."""
+    """Raise UserError, naming the field, if a resumed run may not change it."""
     if config.recipe != saved.recipe:
         raise UserError(
             f"the run in {config.out} is of the recipe {saved.recipe}, not {config.recipe}: "
             "name that one, or pass another --out"
         )
     for name, declared in facts().items():
-        asked, was = getattr(config, name), getattr(saved, name)
-        grows = Fact.GROWS in declared
-        if asked == was or Fact.FREE in declared or (grows and asked > was):
+        new, old = getattr(config, name), getattr(saved, name)
+        grows = Fact.MAY_GROW in declared
+        if new == old or Fact.MAY_CHANGE in declared or (grows and new > old):
             continue
         what = "may only grow" if grows else "cannot change"
         raise UserError(
-            f"{flag(name)} {asked}: the run in {config.out} has {was}, "
+            f"{flag(name)} {new}: the run in {config.out} has {old}, "
             f"which {what} when it is resumed; leave it out, or pass another --out"
         )
 
 
 def check_same_data(source: str, data: Dataset, saved: SavedRun) -> None:
-    """Raise UserError if the data read from `source` are not those the run began with."""
+    """Raise UserError if the data read from `source` are not those the run was started with."""
     if data.checksum != saved.data["checksum"]:
         raise UserError(
             f"--data {source}: these pictures are not those the run began with "

@@ -1,4 +1,4 @@
-"""From a recipe's name to a trained model."""
+"""Train a model, from the name of a recipe or from a config."""
 
 import dataclasses
 import logging
@@ -12,10 +12,7 @@ from typing import Any
 from torch import nn
 
 from avae.console import messages_on_stderr
-from avae.distributed.processes import (
-    process_group,
-    rank,
-)
+from avae.distributed.processes import process_group, rank
 from avae.engine.checkpoint import latest_checkpoint, step_of
 from avae.engine.loop import TrainingResult, train_loop
 from avae.errors import UserError
@@ -32,8 +29,8 @@ from avae.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
-
-_GIVEN = "pictures from Python"
+DATA_FROM_PYTHON = "pictures from Python"
+"""Placeholder for the field `data` until the pictures are packed."""
 
 
 def train(
@@ -47,16 +44,16 @@ def train(
     """Train a recipe and return the model; the run folder is `out`.
 
     Args:
-        name: of the recipe, as `avae train` lists them.
-        resume: go on from the last checkpoint in `out`, with its settings but for those given.
+        name: recipe: demo, toy, folder, cifar10, cifar100, svhn, celeba, bedroom or ffhq256.
+        resume: continue from the last checkpoint in `out`, with its settings unless given here.
         overwrite: replace the run in `out`.
-        networks: your own modules instead of the built ones, by name ("encoder", "decoder", "generator",
-            "critic"); docs/networks.md says what each framework asks of them.
+        networks: custom modules instead of the built ones, by name ("encoder", "decoder", "generator",
+            "critic"); docs/networks.md describes what each framework requires.
         settings: fields of `avae.recipes.config.Config`, such as data, out, steps, width; data may also be
             an array or a torch Dataset, see `avae.data.from_python.pack_from_python`.
 
     Raises:
-        UserError: a setting, the data or the run folder will not do; the message says why.
+        UserError: a setting, the data or the run folder cannot be used; the message gives the reason.
         KeyboardInterrupt, SystemExit: after Ctrl-C, or SIGTERM, once the state is saved.
     """
     config = get_recipe(name)
@@ -64,13 +61,13 @@ def train(
         config = resume_config(dataclasses.replace(config, out=settings.get("out", config.out)))
     data = settings.get("data", "")
     given = None if isinstance(data, str | os.PathLike) else data
-    config = with_overrides(config, settings if given is None else settings | {"data": _GIVEN})
+    config = with_overrides(config, settings if given is None else settings | {"data": DATA_FROM_PYTHON})
     with messages_on_stderr(unless_configured=True):
-        outcome = run(config, resume=resume, overwrite=overwrite, networks=networks, given=given)
-    if outcome.signal == signal.SIGINT:
+        result = run(config, resume=resume, overwrite=overwrite, networks=networks, given=given)
+    if result.signal == signal.SIGINT:
         raise KeyboardInterrupt
-    if outcome.signal is not None:
-        raise SystemExit(128 + outcome.signal)
+    if result.signal is not None:
+        raise SystemExit(128 + result.signal)
     return load(config.out, device=config.device, networks=networks)
 
 
@@ -82,10 +79,17 @@ def run(
     networks: Mapping[str, nn.Module] | None = None,
     given: Any = None,
 ) -> TrainingResult:
-    """Carry a run out, in its folder, as far as it goes.
+    """Train the run that a config describes, until its last step or a signal.
 
     Args:
-        given: data from Python, in place of those that `config` names.
+        config: configuration of the run, not resolved yet.
+        resume: continue the run in `config.out`, if there is one.
+        overwrite: replace it.
+        networks: custom modules, by name.
+        given: pictures from Python, instead of those that `config` names.
+
+    Raises:
+        UserError: as `train`.
     """
     config, device, saved = validate_run(config, resume, overwrite)
     folder = Path(config.out)
@@ -99,34 +103,34 @@ def run(
     resolved = resolve(config, data)
     if saved:
         check_same_data(config.data, data, saved)
-    training = Trainer(resolved, data, device, networks)
-    check_batch_split(resolved, training.framework)
+    trainer = Trainer(resolved, data, device, networks)
+    check_batch_split(resolved, trainer.framework)
     if config.init_from and not reached:
-        _load_initial_weights(training.framework, config.init_from)
+        _load_initial_weights(trainer.framework, config.init_from)
     with process_group(device), run_lock(folder) if rank() == 0 else nullcontext():
-        start = training.prepare(saved, overwrite)
-        outcome = train_loop(training.loop(), start)
-    if outcome.signal is not None:
-        logger.info(f"stopped at step {outcome.step} of {config.steps}, all saved; go on with --resume")
-    return outcome
+        start = trainer.prepare(saved, overwrite)
+        result = train_loop(trainer.loop(), start)
+    if result.signal is not None:
+        logger.info(f"stopped at step {result.step} of {config.steps}, all saved; continue with --resume")
+    return result
 
 
 def _load_initial_weights(framework: Framework, path: str) -> None:
-    """Copy the weights of every network that `path` has by the same name and of the same kind; say which."""
-    weights, taken = load_weights(path), []
+    """Load the weights of every network in `path` that has the same name and kind; log their names."""
+    weights, loaded = load_weights(path), []
     for name, network in framework.networks.items():
-        own = strip_prefix(weights, f"{name}.")
-        if own.keys() != network.state_dict().keys():
+        state = strip_prefix(weights, f"{name}.")
+        if state.keys() != network.state_dict().keys():
             continue
         try:
-            network.load_state_dict(own)
+            network.load_state_dict(state)
         except RuntimeError:
             raise UserError(
                 f"--init-from {path}: its {name} has another shape; "
                 "match --size, --width, --code-dim and --xi-dim"
             ) from None
-        taken.append(name)
-    if not taken:
+        loaded.append(name)
+    if not loaded:
         networks = " or ".join(framework.networks)
         raise UserError(f"--init-from {path}: it has no {networks} of this run's kind; see docs/networks.md")
-    logger.info(f"initial weights of {' and '.join(taken)} from {path}")
+    logger.info(f"initial weights of {' and '.join(loaded)} from {path}")

@@ -1,4 +1,4 @@
-"""Everything a run holds in memory, and what it does at each step, checkpoint and evaluation."""
+"""The state of a run in memory, and its work at each step, checkpoint and evaluation."""
 
 import copy
 import dataclasses
@@ -40,20 +40,20 @@ from avae.training.run_folder import SavedRun, dataset_info, delete_run_files, r
 logger = logging.getLogger(__name__)
 
 RECALIBRATION_ITEMS = 4096
+"""Number of items from which the batch-norm statistics of a saved model are computed."""
 
-
-FEW = 10_000
-"""Pictures, under which the papers on augmentation of what the critic sees found it to matter most."""
+SMALL_DATASET = 10_000
+"""Number of images below which augmentation of the critic's images matters most, according to its papers."""
 
 
 class Trainer:
-    """Everything a run holds in memory.
+    """Framework, data, optimizers, averages and checkpoints of a run.
 
     Args:
-        config: of the run.
-        data: to train on.
-        device: where.
-        networks: your own, by name.
+        config: configuration of the run.
+        data: data set to train on.
+        device: device to train on.
+        networks: custom networks, by name.
     """
 
     def __init__(
@@ -63,30 +63,34 @@ class Trainer:
         device: torch.device,
         networks: Mapping[str, nn.Module] | None,
     ) -> None:
-        self.config, self.data, self.device, self.own = config, data, device, bool(networks)
-        self.folder = Path(config.out)
+        self.config, self.data, self.device = config, data, device
+        self.has_custom_networks, self.folder = bool(networks), Path(config.out)
         self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
         framework = build_framework(config, networks)
         regularizers = build_regularizers(config, framework)
-        # Convolutions are faster in this layout, see benchmarks/memory_format.py.
+        # Convolutions are faster in this memory layout, see benchmarks/memory_format.py.
         self.framework = framework.to(self.dtype).to(memory_format=torch.channels_last).to(device).train()
-        feed = BatchLoader(data.train, device, config.seed, config.batch_size, config.flip)
-        self.draws = BatchStream(feed, config, device, self.dtype)
+        loader = BatchLoader(data.train, device, config.seed, config.batch_size, config.flip)
+        self.batches = BatchStream(loader, config, device, self.dtype)
         self.phases = make_phases(self.framework, regularizers, device, config.precision)
-        self.optimizers = make_optimizers(self.framework.networks, _rates(config, regularizers))
+        self.optimizers = make_optimizers(self.framework.networks, _adam_settings(config, regularizers))
         self.averages = make_ema(
             self.framework.networks,
             self.framework.ema_networks,
             config.ema_half_life,
             config.batch_size,
         )
-        measured = config.evaluate_every and rank() == 0
-        self.evaluations = PeriodicEvaluator(config, self._as_model(), data) if measured else None
+        evaluates = config.evaluate_every and rank() == 0
+        self.evaluator = PeriodicEvaluator(config, self._as_model(), data) if evaluates else None
         self.means = RunningMeans()
         self.checkpoints = CheckpointManager(self.folder / "state", self._stateful())
 
     def prepare(self, saved: SavedRun | None, overwrite: bool) -> int:
-        """Restore what is saved, or make room for a new run; return the step to start from."""
+        """Restore the last checkpoint, or clear the folder for a new run; return the step to start from.
+
+        Raises:
+            UserError: the processes differ in settings, data or disk, or the run folder cannot be used.
+        """
         if saved:
             start = self.checkpoints.restore()
         else:
@@ -104,7 +108,8 @@ class Trainer:
         print_dataset_summary(self.data)
         if saved is None and self._critic_may_memorise():
             logger.info(
-                "note: of so few pictures a critic learns each by heart in time; --augment makes that hard"
+                f"note: with fewer than {SMALL_DATASET:,} pictures the critic may memorise them; "
+                "consider --augment"
             )
         barrier()
         if any_rank(not (self.folder / "config.json").exists()):
@@ -112,20 +117,20 @@ class Trainer:
         return start
 
     def _critic_may_memorise(self) -> bool:
-        few = self.config.recipe == "folder" and len(self.data.train) < FEW
-        return few and isinstance(self.framework, Adversarial) and not self.config.augment
+        small = self.config.recipe == "folder" and len(self.data.train) < SMALL_DATASET
+        return small and isinstance(self.framework, Adversarial) and not self.config.augment
 
     def _check_agreement(self, start: int) -> None:
-        """Raise UserError, in every process, unless all are about to do the same."""
+        """Raise UserError, in every process, unless all have the same data, settings and first step."""
         config = dataclasses.replace(self.config, data="", out="", device="auto")
         ours = {"--data": self.data.checksum, "the flags": config, "the run to resume": start}
         theirs = broadcast_from_rank0(ours)
-        for what, value in ours.items():
-            if any_rank(value != theirs[what]):
-                raise UserError(f"{what} differ between the processes: start all with the same")
+        for name, value in ours.items():
+            if any_rank(value != theirs[name]):
+                raise UserError(f"{name} differ between the processes: start all with the same")
 
     def _stateful(self) -> dict[str, Stateful]:
-        """Return all that a resumed run needs, by name."""
+        """Return everything that a checkpoint holds, by name."""
         networks, coefficients = self.framework.networks, self.framework.coefficients
         return {
             **{f"network.{name}": network for name, network in networks.items()},
@@ -136,15 +141,15 @@ class Trainer:
         }
 
     def loop(self) -> LoopSpec:
-        """Return what the loop runs."""
+        """Return the specification of the training loop."""
         config = self.config
         cache = cache_folder(config.cache) / "compiled"
         step = partial(
             training_step,
             phases=self.phases,
             optimizers=self.optimizers,
-            batches=self.draws.micro_batches,
-            differentiate=make_gradient_fn(config.compile, config.steps, self.own, cache),
+            batches=self.batches.micro_batches,
+            differentiate=make_gradient_fn(config.compile, config.steps, self.has_custom_networks, cache),
             learning_rate=self._learning_rate,
             averages=self.averages,
             coefficients=self.framework.coefficients.values(),
@@ -172,46 +177,49 @@ class Trainer:
         return learning_rate_factor(self.config, step) * self.checkpoints.learning_rate_scale
 
     def save(self, step: int, healthy: bool) -> None:
-        """Write model, pictures and, last, the state, so that a state never outruns its model.
+        """Write the model, preview images and, last, the checkpoint, so that no checkpoint lacks its model.
 
         Args:
-            step: steps done.
-            healthy: whether the state is one to go back to.
+            step: number of completed steps.
+            healthy: True if a rollback may return to this checkpoint.
+
+        Raises:
+            NonFiniteError: a weight or a state of an optimizer is not finite; nothing is written then.
         """
-        wrong = broadcast_from_rank0(self._write(step, healthy) if rank() == 0 else None)
-        if wrong:
-            raise NonFiniteError(step, wrong, self.checkpoints.recovery_hint(finite=True))
+        problem = broadcast_from_rank0(self._write(step, healthy) if rank() == 0 else None)
+        if problem:
+            raise NonFiniteError(step, problem, self.checkpoints.recovery_hint(finite=True))
         if rank() > 0:
             self.checkpoints.mark_healthy(step, healthy)
 
     def evaluate(self, step: int) -> None:
-        """Measure the model; the others wait for rank 0."""
-        if rank() == 0 and self.evaluations is not None:
-            self.evaluations.measure(step, self.model())
+        """Evaluate the model in rank 0; the other processes wait."""
+        if rank() == 0 and self.evaluator is not None:
+            self.evaluator.measure(step, self.model())
         barrier()
 
     def _write(self, step: int, healthy: bool) -> str | None:
-        """Write all that `save` writes, or return why it must not be."""
+        """Write the files of `save`, or return why they must not be written."""
         model = self.model()
-        wrong = self.checkpoints.non_finite(model.framework.state_dict())
-        if wrong:
-            return f"{wrong} is not finite at step {step}"
+        name = self.checkpoints.non_finite(model.framework.state_dict())
+        if name:
+            return f"{name} is not finite at step {step}"
         model.save(self.folder / "model")
-        for kind, picture in previews(model, self.data).items():
-            write_atomically(self.folder / "images" / f"step-{step:08d}-{kind}.png", picture)
+        for kind, image in previews(model, self.data).items():
+            write_atomically(self.folder / "images" / f"step-{step:08d}-{kind}.png", image)
         self.checkpoints.save(step, healthy)
         return None
 
     def model(self) -> Model:
-        """Return a copy for use: averaged weights where there are any, batch-norm statistics settled."""
+        """Return a copy for inference, with averaged weights, if any, and new batch-norm statistics."""
         framework = copy.deepcopy(self.framework)
         for name, average in self.averages.items():
             framework.networks[name].load_state_dict(average.module.state_dict())
         steps = math.ceil(RECALIBRATION_ITEMS / self.config.batch_size)
-        whole, shapes = range(self.config.batch_size), framework.noise_shapes(self.config.batch_size)
+        rows, shapes = range(self.config.batch_size), framework.noise_shapes(self.config.batch_size)
         recalibrate_batch_norm(
             framework,
-            lambda: (self.draws.batch(step, whole, shapes, "recalibrate") for step in range(steps)),
+            lambda: (self.batches.batch(step, rows, shapes, "recalibrate") for step in range(steps)),
         )
         return self._as_model(framework)
 
@@ -221,7 +229,7 @@ class Trainer:
 
 
 def print_dataset_summary(data: Dataset) -> None:
-    """Tell what was read, and name what was not."""
+    """Log the number of items, and the number of rejected pictures with an example."""
     kind = f"{data.train.shape[1]} px images" if data.is_image_data else "points"
     logger.info(f"{data.name}: {len(data.train)} + {len(data.test)} {kind} to train and test on")
     if data.rejected:
@@ -229,7 +237,7 @@ def print_dataset_summary(data: Dataset) -> None:
         logger.info(f"left out {len(data.rejected)}: {first.name} ({first.reason}), ...; see rejected.jsonl")
 
 
-def _rates(config: ResolvedConfig, regularizers: Sequence[Regularizer]) -> AdamSettings:
+def _adam_settings(config: ResolvedConfig, regularizers: Sequence[Regularizer]) -> AdamSettings:
     return AdamSettings(
         config.learning_rate,
         (config.adam_beta1, config.adam_beta2),
@@ -238,7 +246,7 @@ def _rates(config: ResolvedConfig, regularizers: Sequence[Regularizer]) -> AdamS
     )
 
 
-def _schedule(config: ResolvedConfig, start: int, rate: float) -> str:
-    first = config.learning_rate * rate
+def _schedule(config: ResolvedConfig, start: int, scale: float) -> str:
+    first = config.learning_rate * scale
     now, last = (first * learning_rate_factor(config, step) for step in (start, config.steps))
-    return f"the learning rate goes on at {now:.3g} and ends at {last:.3g}"
+    return f"the learning rate continues at {now:.3g} and ends at {last:.3g}"
