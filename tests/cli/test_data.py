@@ -79,7 +79,7 @@ def test_no_verb_is_helped_and_a_wrong_one_is_corrected(cli):
     assert cli("data").out == cli("data", "-h").out == cli("data", "--help").out
     cli("data", "pakc").refused("no verb 'data pakc'", "'pack'", "avae data --help")
     cli("data", "xyzzy", "--help").refused("no verb 'data xyzzy'")
-    cli("data", "pack", "photos").refused("The folder to make", "avae data pack --help")
+    cli("data", "pack", "photos").refused("The folder to write", "avae data pack --help")
     cli("data", "pack", "photos", "packed", "--sise", 64).refused("--size")
     cli("data", "info").refused("A packed set", "avae data info --help")
     cli("data", "pack", "photos", "packed", "--fit", "stretch").refused("squash")

@@ -40,7 +40,7 @@ def test_from_pictures_to_the_table_and_on(digits, tmp_path, cli, contents):
     asked = flags(digits, out, "--frameworks", "bigan", "vaegan", "gan", "--seeds", 1)
     done = subprocess.run([*command, *asked], capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
-    assert "3 runs, 3 of them to be made or measured" in done.stderr
+    assert "3 runs, 3 of them to be trained or evaluated" in done.stderr
     assert "cifar10/vaegan/seed-0: done in" in done.stderr
     made = json.loads((out / "table.json").read_text())
     assert "is not empty" in made["failed"]["cifar10/bigan/seed-0"]

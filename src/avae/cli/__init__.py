@@ -1,4 +1,11 @@
-"""The command line: `avae VERB ...`, one file per verb, imported only when it is asked for."""
+"""The command line, `avae VERB ...`: parses flags, calls the library and prints results.
+
+Each verb is a file here with a dataclass, whose docstrings are its help, and `run(arguments)`, which returns
+the exit code. `VERBS` lists the verbs and `main` imports the requested one, so that help needs no torch.
+`parsing.parse` turns flags into the dataclass; `options` has the flags that verbs share; `io` reads and
+writes images and points. Messages and progress go to stderr, results to stdout (`avae.console`).
+Open `sample.py` first, the shortest verb.
+"""
 
 import errno
 import sys
@@ -16,9 +23,9 @@ VERBS = {
     "reconstruct": "encode pictures and draw them again",
     "encode": "turn pictures into codes (.npz)",
     "decode": "turn codes into pictures",
-    "interpolate": "draw the way from one picture to another",
+    "interpolate": "draw the path from one picture to another",
     "figure": "draw a figure of the paper, or rFID against MSE",
-    "data": "pack a data set, or look at one",
+    "data": "pack a data set, or describe one",
     "table1": "rebuild the paper's table: train and measure its models, on one machine or many",
 }
 
@@ -27,7 +34,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line; exit code 2 and one line for anything the user can put right."""
+    """Run the command line; print one line and exit with code 2 on any error that the user can fix."""
     try:
         sys.exit(_dispatch(sys.argv[1:]))
     except UserError as error:
@@ -72,7 +79,7 @@ def _help() -> str:
         "  avae train folder --data photos/ --size 64 --out runs/photos",
         "  avae reconstruct runs/photos some/pictures --out reconstructions",
         "",
-        "avae VERB --help tells more of each.",
+        "avae VERB --help describes a verb and lists its flags.",
     ]
     return "\n".join(lines)
 
@@ -80,14 +87,14 @@ def _help() -> str:
 def _os_error_message(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     if error.errno == errno.ENOSPC:
-        return f"no space left on the disk{where}: free some and try again (a run goes on with --resume)"
+        return f"no space left on the disk{where}: free some and try again (--resume continues a run)"
     return f"{error.strerror or error}{where}: check the path and its permissions"
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, of the machine or of its GPU; told by its name, for torch may not be imported.
+    """Return True if the machine or its GPU ran out of memory.
 
-    On a CPU torch has but a RuntimeError for it.
+    The class is recognised by name, as torch may not be imported; on a CPU torch raises a plain RuntimeError.
     """
     named = any(kind.__name__ in ("MemoryError", "OutOfMemoryError") for kind in type(error).__mro__)
     return named or "DefaultCPUAllocator" in str(error) or "out of memory" in str(error)

@@ -4,7 +4,7 @@ from avae.errors import UserError, did_you_mean
 
 HELP = """\
 usage: avae data pack SOURCE DEST [flags]    pack a data set into one array
-       avae data info PATH [flags]           describe one, and draw a contact sheet
+       avae data info PATH [flags]           describe a data set, and draw a contact sheet
 
 examples:
   avae data pack photos/ packed/photos-64 --size 64
@@ -20,7 +20,7 @@ def run(arguments: list[str]) -> int:
     if verb in ("-h", "--help"):
         print(HELP)
         return 0
-    # Here, for they import torch, which help does not need.
+    # Imported here: they import torch, which help does not need.
     from avae.cli.data_info import describe
     from avae.cli.data_pack import pack_source
 

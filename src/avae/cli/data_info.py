@@ -28,10 +28,10 @@ from avae.files import require_unused
 from avae.visualize.grid import save_png, sheet
 
 SHOWN = 64
-"""Pictures on a contact sheet."""
+"""Number of images on a contact sheet."""
 
-_NAMED = 10  # classes
-_PLACES = 8  # in the reading order of a source, that pictures are taken from
+_NAMED = 10  # classes listed by name
+_PLACES = 8  # positions in the reading order of a source, from which images are sampled
 
 Rows = dict[str, str]
 
@@ -44,12 +44,12 @@ class Info:
     """
 
     path: Annotated[str, tyro.conf.Positional]
-    """A packed set, or whatever --data of avae train takes."""
+    """A packed set, or any value of --data of avae train."""
     out: Path | None = None
-    """The contact sheet to write; NAME-contact-sheet.png here by default."""
+    """The contact sheet to write; by default NAME-contact-sheet.png in the current folder."""
     cache: Downloads = None
     overwrite: bool = False
-    """Write over the contact sheet."""
+    """Replace an existing contact sheet."""
 
 
 def describe(arguments: list[str]) -> None:
@@ -71,7 +71,7 @@ def describe(arguments: list[str]) -> None:
 
 
 def show(rows: Rows) -> None:
-    """Print what is known of a data set."""
+    """Print the description of a data set as a table."""
     table = Table(box=None, show_header=False)
     for name, value in rows.items():
         table.add_row(name, value)
@@ -79,7 +79,7 @@ def show(rows: Rows) -> None:
 
 
 def packed_rows(path: Path) -> Rows:
-    """Describe a packed set."""
+    """Return the description of a packed set."""
     meta = read_meta(path)
     megabytes = meta.count * meta.size**2 * meta.channels / 2**20
     return {
@@ -94,7 +94,7 @@ def packed_rows(path: Path) -> Rows:
 
 
 def _describe_source(path: str, cache: Path) -> tuple[Rows, NDArray[np.uint8]]:
-    """Describe a source, and read a few of its pictures."""
+    """Return the description of a source, and a sample of its images, uint8 (N, H, W, C)."""
     located = resolve_source(path, download_folder(cache))
     source = located.open(extraction_folder(cache), 0)
     to = resolve_preprocessing(PreprocessingOverrides(), located, source.suggest_size)
@@ -123,7 +123,7 @@ def _unreadable_row(rejected: Iterable[RejectedImage]) -> Rows:
 
 
 def _sample(source: ImageSource) -> Iterator[Item]:
-    """Yield a few items from places spread over the reading order."""
+    """Yield at most `SHOWN` items from positions spread over the reading order."""
     count = source.train + source.test
     places = min(_PLACES, count) if source.random_access else 1
     each = SHOWN // places

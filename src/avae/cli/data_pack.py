@@ -28,26 +28,26 @@ from avae.files import is_occupied, require_unused
 
 @dataclass(frozen=True)
 class Pack:
-    """Pack a data set into one array that training maps into memory. If it is stopped, the same goes on.
+    """Pack a data set into one array that training maps into memory. An interrupted one is resumed.
 
     Example: avae data pack photos/ packed/photos-64 --size 64
     """
 
     source: Annotated[str, tyro.conf.Positional]
-    """As --data of avae train: a folder, an archive, a data set's name, or NAME:PATH."""
+    """A folder, an archive, the name of a data set, or NAME:PATH, as --data of avae train."""
     dest: Annotated[Path, tyro.conf.Positional]
-    """The folder to make: images.npy, meta.json, and labels.npy and rejected.jsonl if there are any."""
+    """The folder to write: images.npy, meta.json, and where they apply labels.npy and rejected.jsonl."""
     size: int | None = None
     """Pixels across; by default as in the paper, or the largest of 16, 32 and 64 that the pictures fill."""
     channels: int | None = None
-    """1 for grey, 3 for colour; by default as the pictures are."""
+    """1 for grey, 3 for colour; by default that of the pictures."""
     crop: float | None = None
-    """Share of the width and of the height to keep, around the centre; by default all, of CelebA 0.7."""
+    """Share of the width and of the height to keep, around the centre; by default 1, for CelebA 0.7."""
     fit: Literal["crop", "pad", "squash"] | None = None
-    """What makes pictures square: crop to the centre, pad with black, or squash; by default crop, of bedroom
-    squash."""
+    """How to make pictures square: crop to the centre, pad with black, or squash; by default crop, for
+    bedroom squash."""
     seed: int = 0
-    """Seed for the hold-out, where there is no test split."""
+    """Seed for the test images that are held out if the data set has no test split."""
     cache: Downloads = None
     overwrite: bool = False
     """Replace the packed set in DEST."""
@@ -56,14 +56,18 @@ class Pack:
 def pack_source(arguments: list[str]) -> None:
     """Pack a data set."""
     options = parse(Pack, "avae data pack", arguments)
-    dest = Path(os.path.realpath(os.path.expanduser(options.dest)))  # of a link to another disk, that disk
+    dest = Path(
+        os.path.realpath(os.path.expanduser(options.dest))
+    )  # for a link to another disk, the folder on that disk
     if is_packed(Path(options.source)):
-        raise UserError(f"{options.source}: it is packed already; give it to --data as it is")
+        raise UserError(f"{options.source}: it is packed already; pass it to --data as it is")
     _check_dest(dest, options.overwrite)
     cache = cache_folder(options.cache)
     located = resolve_source(options.source, download_folder(cache))
     with folder_lock(dest, cache), progress_bar(f"packing {options.source}") as progress:
-        _check_dest(dest, options.overwrite)  # again: it may have been waited for
+        _check_dest(
+            dest, options.overwrite
+        )  # again: another process may have packed it while this one waited
         state = located.fingerprint()
         source = located.open(extraction_folder(cache), options.seed)
         wanted = PreprocessingOverrides(options.size, options.channels, options.crop, options.fit)
@@ -81,7 +85,7 @@ def pack_source(arguments: list[str]) -> None:
 
 
 def _check_dest(dest: Path, overwrite: bool) -> None:
-    """Raise UserError unless a packed set may be made there and loses nothing."""
+    """Raise UserError unless `dest` is free, or holds only a packed set that may be replaced."""
     if not is_occupied(dest):
         return
     if not is_packed(dest):
@@ -90,5 +94,5 @@ def _check_dest(dest: Path, overwrite: bool) -> None:
     others = sorted({path.name for path in dest.iterdir()} - FILE_NAMES)
     if others:
         raise UserError(
-            f"{dest} holds {others[0]}, which is no part of a packed set: move that, or name another folder"
+            f"{dest} holds {others[0]}, which is not part of a packed set: move it, or name another folder"
         )

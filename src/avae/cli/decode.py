@@ -26,7 +26,7 @@ class Decode:
 
     run: Run
     codes: Annotated[Path, tyro.conf.Positional]
-    """What `avae encode` wrote, or a .npy array (N, d) of posterior means."""
+    """A .npz file from `avae encode`, or a .npy array (N, d) of posterior means."""
     out: Path | None = None
     """The folder to write to; RUN/decoded by default."""
     realism: Realism = None
@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> int:
 
 
 def read_codes(path: Path) -> tuple[list[str], NDArray[np.generic]]:
-    """Read codes and their names from .npz, or codes alone from .npy."""
+    """Read names and codes (N, d) from .npz, or codes alone from .npy; raise UserError if that fails."""
     if path.suffix == ".npy":
         codes = np.atleast_2d(read_array(path))
         return numbered_names(len(codes)), codes
@@ -59,7 +59,7 @@ def read_codes(path: Path) -> tuple[list[str], NDArray[np.generic]]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is not what avae encode writes ({error})") from None
+        raise UserError(f"{path} is not a file of avae encode ({error})") from None
     if codes.shape[:1] != (len(names),):
         raise UserError(f"{path}: {len(names)} names do not fit codes of shape {codes.shape}")
     return names, codes

@@ -22,7 +22,7 @@ FAILED = 1
 
 @dataclass(frozen=True)
 class Demo:
-    """Train on bundled handwritten digits and write a report to look at.
+    """Train on bundled handwritten digits, evaluate, and write a report.
 
     Example: avae demo
     """
@@ -32,26 +32,26 @@ class Demo:
     steps: int = demo().steps
     """Optimizer steps."""
     seed: int = 0
-    """Of initial weights, order and noise."""
+    """Seed for initial weights, order of data and noise."""
     device: Device = "auto"
     resume: bool = False
-    """Go on with an interrupted demo; flags left out are as it has them."""
+    """Resume an interrupted demo; omitted flags keep its values."""
     overwrite: bool = False
     """Replace an earlier demo."""
 
 
 def run(arguments: list[str]) -> int:
-    """Run the demo; 1 if the generator's reconstructions are no sharper than the decoder's."""
+    """Run the demo; return 1 if the generator's reconstructions are no sharper than the decoder's."""
     options = parse(Demo, "avae demo", arguments)
     if world_size() > 1:
-        raise UserError("the demo is for one process: under torchrun, train demo and then evaluate")
+        raise UserError("the demo runs in one process: under torchrun, train demo and then evaluate")
     config = dataclasses.replace(demo(), out=str(options.out))
     if options.resume:
         config = resume_config(config)
         if config.framework != demo().framework:
             raise UserError(
                 f"--framework of the run in {options.out} is {config.framework}, and the demo is about "
-                f"{demo().framework}: go on with avae train demo --resume, or pass --out"
+                f"{demo().framework}: resume it with avae train demo --resume, or pass --out"
             )
         left_out = Demo(options.out, config.steps, config.seed, config.device)
         options = parse(Demo, "avae demo", arguments, left_out)
@@ -68,12 +68,12 @@ def run(arguments: list[str]) -> int:
 
 
 def verdict(result: dict[str, Any]) -> int:
-    """Say whether the demo shows what it is there to show."""
+    """Print the result of the demo; return 0 if the generator is sharper than the decoder, else 1."""
     metrics = result["metrics"]
     generator, decoder = metrics["sharpness_generator_calibrated"], metrics["sharpness_decoder"]
     output = f"sharpness of reconstructions, originals at 1: generator {generator:.2f}, decoder {decoder:.2f}"
     if generator > decoder:
         print(f"{output}: it works")
         return 0
-    print(f"{output}: the demo FAILED, for the generator should be the sharper")
+    print(f"{output}: the demo FAILED, as the generator should be sharper")
     return FAILED

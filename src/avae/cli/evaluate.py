@@ -29,35 +29,37 @@ from avae.training.run_folder import read_run
 class Evaluate:
     """Measure a model on pictures it was not trained on, and write RUN/evaluation/PROTOCOL.json and a report.
 
-    Metrics whose weights cannot be had are left out, and the result says which file to fetch.
+    Metrics whose weights are unavailable are left out; the result names the file to fetch.
 
     Example: avae evaluate runs/photos
     """
 
     run: Run
     data: str | None = None
-    """The data set; by default the one the run was trained on."""
+    """The data set, as --data of avae train; by default the one the run was trained on."""
     cache: str | None = None
-    """Where packed sets, weights and features of real images are kept; by default where training had them,
+    """Folder of packed sets, weights and features of real images; by default the one of the training run,
     or ~/.cache/avae."""
     protocol: Literal["standard", "paper"] = "standard"
     """standard: fixed batch-norm statistics and calibrated mean codes; paper: statistics of batches of 64 and
-    sampled codes."""
+    sampled codes. See docs/metrics.md."""
     split: Literal["test", "train"] = "test"
-    """Whose items are reconstructed. Distances of distributions are to training images, always."""
+    """Split whose items are reconstructed. Distances of distributions are always to training images."""
     samples: int = SAMPLES
-    """Prior draws for FID; up to 10,000 items are reconstructed, but no more than this."""
+    """Number of prior draws for FID; also the limit of items that are reconstructed, 10,000 at most."""
     features: str = "inception"
-    """What distributions are compared in: inception, or a callable that returns a module from (N, 3, H, W) in
-    [-1, 1] to (N, F), as FILE.py:attr or package.module:attr."""
+    """Features for distances of distributions: inception, or FILE.py:attr or package.module:attr for a
+    callable that returns a module from (N, 3, H, W) in [-1, 1] to (N, F)."""
     inception_weights: Path | None = None
-    """The 2015 Inception weights as torch-fidelity has them; by default fetched once into the cache."""
+    """File of the 2015 Inception weights, as torch-fidelity publishes them; by default downloaded to the
+    cache."""
     lpips_weights: Path | None = None
-    """torchvision's AlexNet weights, for LPIPS; by default fetched once into the cache."""
+    """File of torchvision's AlexNet weights, for LPIPS; by default downloaded to the cache."""
     seed: int = 0
     """Seed for all noise."""
     out: Path | None = None
-    """A .json to write instead of RUN/evaluation/PROTOCOL.json and RUN/report.html; replaced if there."""
+    """A .json to write instead of RUN/evaluation/PROTOCOL.json and RUN/report.html; an existing one is
+    replaced."""
     device: Device = "auto"
 
 
@@ -69,7 +71,7 @@ def run(arguments: list[str]) -> int:
     if options.out is not None and options.out.is_dir():
         raise UserError(f"--out {options.out} is a folder: name a .json to write")
     if rank() > 0:
-        return 0  # the work of one process: figures do not depend on how many there are
+        return 0  # one process measures: metrics do not depend on the number of processes
     model = load(options.run, device=options.device)
     saved = read_run(options.run)
     source = options.data or (saved.config.data if saved else None)
@@ -93,12 +95,12 @@ def run(arguments: list[str]) -> int:
         write_result_and_report(model, data, result, options.run)
     else:
         write_json(options.out, result)
-        print(f"figures: {options.out}")
+        print(f"metrics: {options.out}")
     return 0
 
 
 def run_evaluation(options: Evaluate, model: Model, data: Dataset, cache: Path) -> dict[str, Any]:
-    """Open what is measured with, and measure."""
+    """Open the features and LPIPS, and evaluate the model; return the result as plain data."""
     extractor: FeatureExtractor | Unavailable = NO_FEATURES
     if model.is_image_model:
         extractor = try_open_features(options.features, options.inception_weights, model.device, cache)
@@ -119,21 +121,21 @@ def run_evaluation(options: Evaluate, model: Model, data: Dataset, cache: Path) 
 
 
 def write_result_and_report(model: Model, data: Dataset, result: dict[str, Any], run: Path) -> None:
-    """Write a result, with the step of the run's last checkpoint, and a report into its run folder."""
+    """Write a result, with the last checkpoint's step, and a report to the run folder; print their paths."""
     last = latest_checkpoint(run / "state")
     result = {"step": step_of(last) if last else None, **result}
     path = run / "evaluation" / f"{result['protocol']}.json"
     write_json(path, result)
-    print(f"figures: {path}\nreport:  {write_report(model, data, result, run)}")
+    print(f"metrics: {path}\nreport:  {write_report(model, data, result, run)}")
 
 
-def print_metrics(outcome: dict[str, Any]) -> None:
-    """Print the figures, and once for all that have none, why."""
+def print_metrics(result: dict[str, Any]) -> None:
+    """Print the metrics, and group unavailable ones by reason."""
     table = Table("metric", "value", box=None)
     missing: dict[str, list[str]] = {}
-    for name, value in outcome["metrics"].items():
+    for name, value in result["metrics"].items():
         if value is None:
-            missing.setdefault(outcome["reasons"][name], []).append(name)
+            missing.setdefault(result["reasons"][name], []).append(name)
         else:
             table.add_row(name, f"{value:.4g}")
     Console().print(table)

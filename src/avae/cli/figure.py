@@ -46,31 +46,31 @@ HELP = """\
 usage: avae figure 1|6|7|8|9|tradeoff [RUN ...] [flags]
 
   1         why a decoder trained by mean squared error blurs edges; takes no run
-  6         the toy example: data, and the manifolds of decoder and generator; a run without xi, one with it
-  7         reconstructions, side by side: any runs but GANs
+  6         the toy example: data, and manifolds of decoder and generator; a run without xi and one with xi
+  7         reconstructions, side by side: any runs except GANs
   8         samples, side by side: any runs
   9         original, decoder, generator: a run of AVAE
   tradeoff  rFID against MSE as realism goes from 0 to 1: runs of AVAE
 
-Each is written as PDF and PNG, with a caption that names the runs, to figures/.
+Each figure is written to figures/ as PDF and PNG, with a caption that names the runs.
 
 example: avae figure 7 runs/vae runs/vaegan runs/avae --out figures
 
-avae figure 7 --help, and so on, list the flags of each."""
+avae figure 7 --help lists the flags of figure 7, and so on."""
 
 
 MAX_IMAGES = 100
-"""Pictures of a figure, of each run."""
+"""Limit of images in a figure for each run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FigureOptions:
-    """What every figure takes."""
+    """Options of every figure."""
 
     out: Path = Path("figures")
     """The folder to write to."""
     overwrite: bool = False
-    """Write over this figure in --out."""
+    """Replace this figure in --out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,16 +83,16 @@ class Edge(FigureOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class RunFigureOptions(FigureOptions):
-    """What every figure of runs takes."""
+    """Options of every figure that shows runs."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Run folders (or model folders, for what needs no data)."""
+    """Run folders, or model folders where no data are needed."""
     data: str | None = None
-    """Where the runs' data are, if no longer where the first run had them."""
+    """The data set of the runs, as --data of avae train; by default that of the first run."""
     cache: str | None = None
-    """Where packed sets are kept; by default where the first run had them, or ~/.cache/avae."""
+    """Folder of packed sets; by default the one of the first run, or ~/.cache/avae."""
     seed: int = 0
-    """Seed for xi and for codes that are drawn."""
+    """Seed for xi and for sampled codes."""
     device: Device = "auto"
 
 
@@ -106,31 +106,31 @@ class Toy(RunFigureOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class Reconstructions(RunFigureOptions):
-    """Draw Fig. 7: the same pictures, reconstructed by each run; a row each.
+    """Draw Fig. 7: the same pictures, reconstructed by each run, one row per run.
 
     Example: avae figure 7 runs/vae runs/vaegan runs/bigan runs/avae --images 10
     """
 
     images: int = 10
-    """Test pictures, evenly spread over the split."""
+    """Number of test pictures, evenly spread over the split."""
     pictures: tuple[Path, ...] = ()
-    """Pictures of your own instead: files, or folders or archives of them."""
+    """Custom pictures instead: files, folders or archives."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Samples(RunFigureOptions):
-    """Draw Fig. 8: samples of each run, all of one seed and none chosen.
+    """Draw Fig. 8: samples of each run, all with the same seed and none selected.
 
     Example: avae figure 8 runs/vae runs/gan runs/avae --images 20
     """
 
     images: int = 20
-    """Samples of each."""
+    """Number of samples of each run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows(Reconstructions):
-    """Draw Fig. 9: original, decoder, generator; a row a picture.
+    """Draw Fig. 9: original, decoder, generator; one row per picture.
 
     Example: avae figure 9 runs/avae --images 6
     """
@@ -140,17 +140,17 @@ class Rows(Reconstructions):
 
 @dataclass(frozen=True, kw_only=True)
 class Tradeoff(RunFigureOptions):
-    """Draw rFID against MSE as realism goes from 0 to 1; the points are written as JSON, too.
+    """Draw rFID against MSE as realism goes from 0 to 1, and write the points as JSON.
 
     Example: avae figure tradeoff runs/avae-a runs/avae-b --samples 10000
     """
 
     samples: int = 10_000
-    """Test pictures, at most, evenly spread over the split."""
+    """Limit of test pictures, evenly spread over the split."""
     features: str = "inception"
-    """Features of the Fréchet distance: inception, or FILE.py:ATTRIBUTE or PACKAGE:ATTRIBUTE for your own."""
+    """Features for the Fréchet distance: inception, or custom ones as FILE.py:attr or package.module:attr."""
     inception_weights: Path | None = None
-    """The file of Inception's weights, if not to be downloaded."""
+    """File of the Inception weights; by default downloaded to the cache."""
 
 
 def figure1(flags: list[str]) -> Path:
@@ -272,7 +272,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _data(options: RunFigureOptions, runs: Sequence[LoadedRun]) -> Dataset:
-    """Read the data of the first run, or those named, and see that they are what it was trained on."""
+    """Load --data, or the data of the first run; raise UserError if that run was trained on other data."""
     first = runs[0]
     source = options.data or (first.saved.config.data if first.saved else None)
     if source is None:
@@ -288,7 +288,7 @@ def _cache(options: RunFigureOptions, runs: Sequence[LoadedRun]) -> str | None:
 
 
 def _pictures(options: Reconstructions, runs: Sequence[LoadedRun]) -> tuple[NDArray[np.uint8], str]:
-    """Return the pictures asked for, as the runs take them, and what to call them."""
+    """Return the requested images, uint8 (N, H, W, C), preprocessed for the runs, and a name for captions."""
     if options.pictures:
         read = [read_items(runs[0].model, path) for path in options.pictures]
         names = [name for names, _ in read for name in names]

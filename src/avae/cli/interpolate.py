@@ -20,23 +20,23 @@ from avae.visualize.scatter import save_scatter
 
 @dataclass(frozen=True)
 class Interpolate:
-    """Draw the way from one picture to another: a PNG a step, and all of them on interpolation.png.
+    """Draw the path from one picture to another: one PNG per step, and all of them on interpolation.png.
 
     Example: avae interpolate runs/photos a.jpg b.jpg --steps 12 --out way
     """
 
     run: Run
     a: Annotated[Path, tyro.conf.Positional]
-    """The picture to begin with."""
+    """The first picture."""
     b: Annotated[Path, tyro.conf.Positional]
-    """The picture to end with."""
+    """The last picture."""
     out: Path | None = None
     """The folder to write to; RUN/interpolation by default."""
     steps: int = 8
-    """Pictures on the way, both ends included."""
+    """Number of pictures, both ends included."""
     realism: Realism = None
     seed: int = 0
-    """Seed for the one xi used all the way."""
+    """Seed for xi, which is the same for all steps."""
     device: Device = "auto"
     overwrite: Overwrite = False
 

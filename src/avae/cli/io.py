@@ -1,4 +1,4 @@
-"""Items in and out of files: pictures, or arrays of points."""
+"""Read and write items of a model: images, or arrays of points."""
 
 import itertools
 import re
@@ -19,17 +19,20 @@ from avae.visualize.grid import save_png
 
 
 def read_items(model: Model, path: Path) -> tuple[list[str], Tensor]:
-    """Read a picture, a folder or archive of pictures, or a .npy array, as the model takes them.
+    """Read a picture, a folder or archive of pictures, or a .npy array, and preprocess it for the model.
 
     Returns:
-        A name for each item, and the items.
+        Names, one for each item, and the items, float (N, ...) in [-1, 1] for images.
+
+    Raises:
+        UserError: the path cannot be read, or holds items of another kind.
     """
     if path.suffix == ".npy":
         items = model.to_items(read_array(path))
         return numbered_names(len(items)), items
     if not model.is_image_model:
         raise UserError(
-            f"{path}: this model is of points; name a .npy array of floats (N, {model.item_shape[0]})"
+            f"{path}: this model takes points; name a .npy array of floats (N, {model.item_shape[0]})"
         )
     with progress_bar(f"reading {path}") as progress:
         names, images, rejected = load_images(path, model.preprocessing, progress)
@@ -39,13 +42,13 @@ def read_items(model: Model, path: Path) -> tuple[list[str], Tensor]:
 
 
 def read_array(path: Path) -> NDArray[np.generic]:
-    """Read a .npy file, or raise UserError."""
+    """Read a .npy file; raise UserError if that fails."""
     try:
         array: NDArray[np.generic] = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (ValueError, EOFError) as error:
-        raise UserError(f"{path} is no array that can be read ({error})") from None
+        raise UserError(f"{path} is not a readable array ({error})") from None
     return array
 
 
@@ -62,7 +65,7 @@ def write_items(model: Model, names: Sequence[str], items: Tensor, folder: Path)
 
 
 def png_names(names: Sequence[str]) -> list[PurePosixPath]:
-    """Return a relative PNG path for each picture, all different: where two come to one, a "-2" is added."""
+    """Return a unique relative PNG path for each name; "-2" and so on is appended to duplicates."""
     wanted = [safe_name(name) for name in names]
     taken = {folder for path in wanted for folder in path.parents}
     found: list[PurePosixPath] = []
@@ -77,15 +80,15 @@ def png_names(names: Sequence[str]) -> list[PurePosixPath]:
 
 
 def safe_name(name: str) -> PurePosixPath:
-    """Return a picture's relative PNG path; nothing in a name from an archive leads out of the folder."""
-    name = re.sub("[\0\ud800-\udfff]", "_", name)  # no file can be called so
+    """Return a relative PNG path for a name; a name from an archive cannot lead out of the folder."""
+    name = re.sub("[\0\ud800-\udfff]", "_", name)  # not allowed in file names
     parts = [part for part in PurePosixPath(name).parts if part not in ("/", "//", "..", ".")]
     path = PurePosixPath(*parts) if parts else PurePosixPath("picture")
     return path if path.suffix == ".png" else path.with_name(f"{path.name}.png")
 
 
 def unused_name(names: Sequence[str], stem: str) -> str:
-    """Return a PNG's name that no picture among `names` is written to."""
+    """Return the name of a PNG that differs from the paths of all `names`."""
     taken = {str(path) for path in png_names(names)}
     while f"{stem}.png" in taken:
         stem = f"_{stem}"
@@ -93,5 +96,5 @@ def unused_name(names: Sequence[str], stem: str) -> str:
 
 
 def numbered_names(count: int) -> list[str]:
-    """Return names for items that have none."""
+    """Return names for items without any: 00000, 00001 and so on."""
     return [f"{row:05d}" for row in range(count)]

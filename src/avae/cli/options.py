@@ -1,4 +1,4 @@
-"""Options that several verbs share, each with its help text."""
+"""Options that verbs share, with their help texts."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,18 +10,16 @@ Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="A run or model f
 Pictures = Annotated[
     Path,
     tyro.conf.Positional,
-    tyro.conf.arg(help="A picture, a folder or archive of them, or a .npy array."),
+    tyro.conf.arg(help="A picture, a folder or archive of pictures, or a .npy array."),
 ]
 
 Realism = Annotated[
     float | None,
-    tyro.conf.arg(
-        help="1: the generator, 0: the decoder, between: a mix. By default the model's own choice."
-    ),
+    tyro.conf.arg(help="1: generator, 0: decoder, between: a mixture. By default that of the model."),
 ]
 
-Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or mps.")]
+Device = Annotated[str, tyro.conf.arg(help="Device: auto, cpu, cuda or mps.")]
 
-Overwrite = Annotated[bool, tyro.conf.arg(help="Write over what is in --out.")]
+Overwrite = Annotated[bool, tyro.conf.arg(help="Replace existing files in --out.")]
 
-Downloads = Annotated[str | None, tyro.conf.arg(help="Where downloads are put; by default ~/.cache/avae.")]
+Downloads = Annotated[str | None, tyro.conf.arg(help="Folder for downloads; by default ~/.cache/avae.")]

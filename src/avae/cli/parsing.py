@@ -1,4 +1,4 @@
-"""Arguments of a verb, by tyro, from a dataclass whose docstring is the help."""
+"""Parse the arguments of a verb with tyro into a dataclass, whose docstrings are the help."""
 
 import io
 import re
@@ -15,12 +15,15 @@ Arguments = TypeVar("Arguments")
 def parse(
     kind: type[Arguments], prog: str, arguments: list[str], default: Arguments | None = None
 ) -> Arguments:
-    """Parse arguments; raise UserError, with a suggestion, if they are off; print the help and exit if asked.
+    """Parse arguments; on --help, print the help and exit.
 
     Args:
         kind: a dataclass.
-        prog: as the help calls it ("avae train toy").
-        default: values of the flags left out, if other than the dataclass's own.
+        prog: the command as the help shows it ("avae train toy").
+        default: values of omitted flags; None takes the defaults of the dataclass.
+
+    Raises:
+        UserError: the arguments are invalid; the message suggests flags.
     """
     with redirect_stderr(io.StringIO()) as output:
         try:
@@ -38,9 +41,9 @@ def parse(
 
 
 def _one_line_error(box: str) -> str:
-    """Put what tyro says in a box on one line: what is wrong, and the flags it suggests.
+    """Convert the box that tyro prints to one line: the error, and the flags it suggests.
 
-    The box may be of ASCII and may have colours; rules part its title, the error and the rest.
+    The box may be ASCII and coloured; horizontal rules separate its title, the error and the rest.
     """
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
     parts = re.split(r"^[│ ]*(?:[╭╰].*|[─-]{3,}[│ ]*)$", plain, flags=re.MULTILINE)

@@ -31,7 +31,7 @@ from avae.visualize.scatter import save_scatter
 
 @dataclass(frozen=True)
 class Reconstruct:
-    """Encode pictures and draw them again: one PNG each, and the first few beside their originals.
+    """Reconstruct pictures: one PNG each, and the first few beside their originals in comparison.png.
 
     Example: avae reconstruct runs/photos some/pictures --realism 1 --out reconstructions
     """
@@ -42,11 +42,11 @@ class Reconstruct:
     """The folder to write to; RUN/reconstructions by default."""
     realism: Realism = None
     code: Literal["mean", "sample"] = "mean"
-    """The posterior's mean, calibrated, or a sample of it."""
+    """Code of a picture: the calibrated mean of the posterior, or a sample of it."""
     seed: int = 0
     """Seed for xi and for sampled codes."""
     map: bool = False
-    """Write NAME.map.png beside each picture, too: where the generator invents, for the code does not say.
+    """Also write NAME.map.png for each picture: where the generator invents what the code does not determine.
     AVAE only."""
     device: Device = "auto"
     overwrite: Overwrite = False
@@ -81,14 +81,14 @@ def run(arguments: list[str]) -> int:
 
 
 def map_names(names: Sequence[str]) -> list[str]:
-    """Return a file's name for each picture's map: a/b.png has a/b.map.png, unless a picture is called so."""
+    """Return a path for the map of each image: a/b.map.png for a/b.png, unless an image has that path."""
     paths = png_names(names)
     wanted = [str(path.with_suffix(".map.png")) for path in paths]
     return [str(path) for path in png_names([*map(str, paths), *wanted])[len(names) :]]
 
 
 def write_maps(model: Model, items: Tensor, names: Sequence[str], comparison: Path, seed: int) -> None:
-    """Write every map, all on one scale, and the first few beside originals and reconstructions."""
+    """Write all maps on one scale, and the first few beside originals and reconstructions."""
     with progress_bar("mapping what is invented") as progress:
         maps = uncertainty_map(model, items, seed, progress)
     top = float(maps.max())

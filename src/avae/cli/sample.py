@@ -15,7 +15,7 @@ from avae.visualize.scatter import save_scatter
 
 @dataclass(frozen=True)
 class Sample:
-    """Draw from the prior: one PNG a sample, and all of them on samples.png.
+    """Sample from the prior: one PNG per sample, and all of them on samples.png.
 
     Example: avae sample runs/demo --count 100 --seed 1 --out new-digits
     """
@@ -24,9 +24,9 @@ class Sample:
     out: Path | None = None
     """The folder to write to; RUN/samples by default."""
     count: int = 64
-    """Samples."""
+    """Number of samples."""
     seed: int = 0
-    """The same seed draws the same samples, however many."""
+    """Seed for the samples; a larger --count keeps the first ones."""
     device: Device = "auto"
     overwrite: Overwrite = False
 

@@ -23,48 +23,49 @@ logger = logging.getLogger(__name__)
 FAILED, ELSEWHERE = 1, 3
 
 SHARED = dataclasses.replace(table1_config("cifar10", "avae-b"), size=None)
-"""What runs have by default; the size is their recipe's."""
+"""Defaults of the shared flags; the size is that of each recipe."""
 
 
 @dataclass(frozen=True)
 class Table1:
     """Rebuild the paper's table: train and measure models x data sets x seeds, and write OUT/table.md.
 
-    Give the same command again to go on after a stop, and as often as you like at the same time, on any
-    machines that share OUT: they divide the runs (docs/table1.md has a SLURM script).
+    The same command resumes an interrupted table. Start it several times, on any machines that share OUT, to
+    divide the runs between them (docs/table1.md has a SLURM script).
 
     Example: avae table1 --data cifar10 svhn --frameworks vae gan avae-b --seeds 5 --out table
 
-    Exit code: 0 all is measured, 1 a run failed or collapsed (why is in the table), 3 others are still at it.
+    Exit code: 0 all runs are measured, 1 a run failed or collapsed (the table has the reason), 3 other
+    workers still have runs to finish.
     """
 
     data: tuple[str, ...] = ()
-    """Columns: bedroom, celeba, cifar10, cifar100, svhn; RECIPE=SOURCE for one of these with data from
-    elsewhere (cifar10=cifar10-jpeg.tar.gz); or pictures of your own, as --data of avae train."""
+    """Columns: bedroom, celeba, cifar10, cifar100, svhn; RECIPE=SOURCE for one of these with other data
+    (cifar10=cifar10-jpeg.tar.gz); or custom pictures, as --data of avae train."""
     out: Path = Path("table1")
-    """Folder of the runs, SET/ROW/seed-N, and of table.md, table.csv and table.json."""
+    """Folder for the runs, SET/ROW/seed-N, and for table.md, table.csv and table.json."""
     frameworks: tuple[Row, ...] = ROWS
-    """Rows, by default all. AVAE's names tell whether there is xi, and the latent loss (Eq. 12 or 16)."""
+    """Rows, by default all. Names of AVAE show if it has xi, and its latent loss (a: Eq. 12, b: Eq. 16)."""
     seeds: int = 5
-    """Runs a cell; their seeds are 0, 1, ..."""
+    """Number of runs per cell; their seeds are 0, 1, ..."""
     protocol: Literal["paper", "standard"] = "paper"
-    """How to measure, see docs/metrics.md."""
+    """Protocol of the evaluation, see docs/metrics.md."""
     features: str | None = None
-    """Of FID, as avae evaluate takes them: inception, FILE.py:attr or package:attr."""
+    """Features for FID: inception, FILE.py:attr or package.module:attr, as avae evaluate."""
     inception_weights: Path | None = None
-    """The weights of inception, where they are not to be downloaded."""
+    """File of the Inception weights; by default downloaded to the cache."""
     lpips_weights: Path | None = None
-    """AlexNet's weights for LPIPS, where they are not to be downloaded."""
+    """File of the AlexNet weights for LPIPS; by default downloaded to the cache."""
     samples: int | None = None
-    """Pictures to measure and to draw; by default the protocol's."""
+    """Number of samples to evaluate each run on; by default that of avae evaluate."""
     table_only: bool = False
-    """Only write the table of what lies in OUT."""
+    """Only write the table from the results in OUT."""
     dry_run: bool = False
-    """Only tell what would be done."""
+    """Only print what would be done, as commands."""
 
 
 def with_settings(options: type[Table1]) -> type[Table1]:
-    """Return the options and, as flags too, the fields of a config that all runs share."""
+    """Return the options, extended by a flag for each config field that all runs share."""
     hints = get_type_hints(Config)
     settings = [
         (name, Annotated[hints[name], arg(help=flag.help)], field(default=getattr(SHARED, name)))
@@ -76,7 +77,7 @@ def with_settings(options: type[Table1]) -> type[Table1]:
 
 
 def run(arguments: list[str]) -> int:
-    """Make what is missing of the table, and the table."""
+    """Train and evaluate missing runs, and write the table."""
     options = parse(with_settings(Table1), "avae table1", arguments)
     if options.table_only:
         from avae.table1.export import write_table
@@ -85,16 +86,16 @@ def run(arguments: list[str]) -> int:
         made = write_table(options.out, options.protocol)
         print_summary(made, options.out)
         return FAILED if made.failed else 0
-    # Here, for they import torch, which help does not need.
+    # Imported here: they import torch, which help does not need.
     from avae.distributed.processes import world_size
     from avae.table1 import commands
     from avae.table1.jobs import columns, jobs
     from avae.table1.status import check_settings
 
     if world_size() > 1:
-        raise UserError("table1 is one process: instead of torchrun, give the command several times")
+        raise UserError("table1 runs in one process: instead of torchrun, start the command several times")
     validate_options(options)
-    # Those left open are a recipe's own.
+    # Settings without a value are set by each recipe.
     settings = {name: value for name in table_flags() if (value := getattr(options, name)) is not None}
     table_columns = columns(options.data, settings.get("cache"))
     table_jobs = jobs(table_columns, options.frameworks, options.seeds, options.out.absolute(), settings)
@@ -115,7 +116,7 @@ def run(arguments: list[str]) -> int:
 
 
 def validate_options(options: Table1) -> None:
-    """Raise UserError for what would only show after hours."""
+    """Raise UserError for invalid options, which would otherwise fail after hours."""
     if not options.data:
         raise UserError("--data is missing: name the columns, such as cifar10, or RECIPE=SOURCE")
     if options.seeds < 1:
@@ -131,15 +132,17 @@ def validate_options(options: Table1) -> None:
 
 
 def check_protocol(out: Path, protocol: str) -> None:
-    """Raise UserError if the other protocol measured all there is: its table is not to be emptied."""
+    """Raise UserError if all results are of the other protocol: an empty table would replace theirs."""
     other = "standard" if protocol == "paper" else "paper"
     ours, theirs = (list(out.glob(f"*/*/seed-*/evaluation/{name}.json")) for name in (protocol, other))
     if theirs and not ours:
-        raise UserError(f"--protocol {protocol}: {theirs[0]} is what there is, so pass --protocol {other}")
+        raise UserError(
+            f"--protocol {protocol}: only {other} results exist ({theirs[0]}), so pass --protocol {other}"
+        )
 
 
 def print_plan(jobs: "list[Job]", how: "EvaluationOptions") -> None:
-    """Print what would be done for each run, as commands."""
+    """Print the remaining work of each run, as commands."""
     from avae.table1 import commands, status
     from avae.table1.lease import is_claimed
 
@@ -158,7 +161,7 @@ def print_plan(jobs: "list[Job]", how: "EvaluationOptions") -> None:
 
 
 def run_jobs(options: Table1, jobs: "list[Job]", how: "EvaluationOptions") -> int:
-    """Do what is left of the runs, and write the table after each."""
+    """Train and evaluate the remaining runs, and write the table after each; return the exit code."""
     from avae.evaluation.lpips import open_lpips
     from avae.load_data import load_dataset
     from avae.table1 import status
@@ -174,28 +177,28 @@ def run_jobs(options: Table1, jobs: "list[Job]", how: "EvaluationOptions") -> in
             status.check_data(job, data.checksum)
     features = open_requested_features(how) if due else None
     if due and options.lpips_weights:
-        open_lpips(options.lpips_weights, "cpu")  # now, for after a training would be late
+        open_lpips(options.lpips_weights, "cpu")  # opened now, so that wrong weights fail before training
     for job in jobs:
         status.check_measured(job, how, features)
-    logger.info(f"{len(jobs)} runs, {len(due)} of them to be made or measured")
-    read_runs(options.out, how.protocol)  # refuses now what cannot stand in one table
+    logger.info(f"{len(jobs)} runs, {len(due)} of them to be trained or evaluated")
+    read_runs(options.out, how.protocol)  # raises now if results cannot be in one table
     tally = work(jobs, how, lambda: write_table(options.out, how.protocol))
     if tally.signal is not None:
-        logger.info("stopped, all saved; give the same command to go on")
+        logger.info("stopped, all saved; the same command resumes")
         return 128 + tally.signal
     print_summary(write_table(options.out, how.protocol), options.out)
     if tally.elsewhere:
-        logger.info(f"in the hands of others: {', '.join(tally.elsewhere)}")
+        logger.info(f"in progress by other workers: {', '.join(tally.elsewhere)}")
     if tally.failed or any(status.failure_of(job.run) for job in jobs):
         return FAILED
     return ELSEWHERE if tally.elsewhere else 0
 
 
 def open_requested_features(how: "EvaluationOptions") -> str | None:
-    """Return the checksum of `--features`, opened now, for after a training would be late; None without any.
+    """Open `--features` before training and return their checksum; None if their weights are unavailable.
 
     Raises:
-        UserError: they are none.
+        UserError: the features cannot be opened.
     """
     from avae.data.cache import cache_folder
     from avae.evaluation.features import open_features
@@ -210,7 +213,7 @@ def open_requested_features(how: "EvaluationOptions") -> str | None:
 
 
 def print_summary(made: "Table", out: Path) -> None:
-    """Print where the table is, what failed, and whether models stand in the published order."""
+    """Print the table's path, failed runs, and how many comparisons confirm the published order."""
     from avae.table1.statistics import count
 
     for run, why in made.failed.items():

@@ -17,15 +17,15 @@ class Train:
 
     config: Config
     resume: bool = False
-    """Go on from the last checkpoint in --out; flags left out are as that run has them."""
+    """Resume from the last checkpoint in --out; omitted flags keep the values of that run."""
     overwrite: bool = False
     """Replace the run in --out."""
     dry_run: bool = False
-    """Print parameters, estimated memory and the time of a few steps, and start nothing."""
+    """Print the number of parameters, estimated memory and the time of a few steps, and do not train."""
 
 
 def run(arguments: list[str]) -> int:
-    """Train; 0 once finished, 128 + the signal's number if one ended it early."""
+    """Train a recipe; return 0, or 128 + the number of the signal that stopped it."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
         return 0
@@ -34,7 +34,7 @@ def run(arguments: list[str]) -> int:
         raise UserError(f"name a recipe before {name}: {', '.join(RECIPES)}")
     prog = f"avae train {name}"
     options = parse(Train, prog, flags, Train(get_recipe(name)))
-    # Here, for they import torch, which help does not need.
+    # Imported here: they import torch, which help does not need.
     from avae.training.run_folder import resume_config
     from avae.training.train import run as train
 
