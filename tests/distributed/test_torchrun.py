@@ -33,7 +33,7 @@ STYLEGAN2 = {"network": "stylegan2", "width": 1, "augment": True, "flip": True}
 RUNS = {name: ("toy", SETTINGS | settings) for name, settings in FRAMEWORKS.items()}
 RUNS |= {"default": ("toy", SETTINGS), "stylegan2": ("demo", SETTINGS | STYLEGAN2)}
 
-SCRIPT = """
+TRAIN = """
 import json, os, sys, time
 import avae, avae.data.cache as cache
 from avae.cli import main
@@ -42,10 +42,26 @@ pack = cache.pack
 cache.pack = lambda *given: (print("packing", flush=True), time.sleep(1), pack(*given))[2]
 for recipe, settings in json.loads(sys.argv[1]):
     avae.train(recipe, **settings)
+"""
+"""Trains one run after another, for a job takes seconds to start."""
+
+BUSY = """
+import avae.distributed.heartbeat as heartbeat, avae.training.train as t
+from avae.distributed.processes import barrier, rank
+from avae.training.trainer import Trainer
+
+heartbeat.HEARTBEAT_SECONDS, heartbeat.MAX_MISSED = 0.2, 15
+Trainer.evaluate = lambda self, step: (time.sleep(4 * (rank() == 0)), barrier())
+train_loop = t.train_loop
+t.train_loop = lambda spec, start: (train_loop(spec, start), time.sleep(4 * (rank() == 1)))[0]
+avae.train("toy", steps=1, evaluate_every=1, device="cpu", out=sys.argv[3])
+"""
+"""Keeps rank 0 busy, as when it measures, and lets rank 1 come to the end late."""
+
+FAIL = """
 sys.argv = ["avae", *(word.format(rank=os.environ["RANK"]) for word in json.loads(sys.argv[2]))]
 main()
 """
-"""Trains one run after another, for a job takes seconds to start, and ends with a command that is to fail."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +95,9 @@ def trained(tmp_path_factory, pictures):
         "pictures": ("folder", of_pictures | {"device": "cpu"}),
     }
     different = ["train", "toy", f"--out={folder / 'different'}", "--device=cpu", "--seed={rank}"]
-    one_of_two = [_one_of_two(), *_script(folder / "two", two, different)]
-    with job(*one_of_two) as first, job(*one_of_two) as second:
+    script = [TRAIN + BUSY + FAIL, *_arguments(folder / "two", two, different), folder / "busy"]
+    launcher = _one_of_two()
+    with job(launcher, *script) as first, job(launcher, *script) as second:
         said_by_two = failed(first) + failed(second)
     _forget_after(resumed, 12)
     avae.train("toy", out=str(resumed), resume=True, checkpoint_every=16)
@@ -90,7 +107,8 @@ def trained(tmp_path_factory, pictures):
     four |= {"resumed": ("toy", {"out": resumed, "resume": True})}
     endless = as_flags(SETTINGS | {"learning_rate": 1e300, "on_collapse": "rollback"})
     hopeless = ["train", "toy", f"--out={folder / 'hopeless'}", *endless]
-    with job([*LAUNCHER, "--nproc-per-node=4"], *_script(folder / "four", four, hopeless)) as started:
+    arguments = _arguments(folder / "four", four, hopeless)
+    with job([*LAUNCHER, "--nproc-per-node=4"], TRAIN + FAIL, *arguments) as started:
         return Trained(folder, said_by_two, failed(started))
 
 
@@ -102,11 +120,9 @@ def _one_of_two() -> list[str]:
     return [*LAUNCHER[:-1], "--nnodes=2", "--nproc-per-node=1", "--local-addr=127.0.0.1", *where]
 
 
-def _script(
-    folder: Path, runs: dict[str, tuple[str, dict[str, object]]], last: list[str]
-) -> tuple[str, str, str]:
+def _arguments(folder: Path, runs: dict[str, tuple[str, dict[str, object]]], last: list[str]) -> list[str]:
     plan = [(recipe, {"out": folder / name} | settings) for name, (recipe, settings) in runs.items()]
-    return SCRIPT, json.dumps(plan, default=str), json.dumps(last)
+    return [json.dumps(plan, default=str), json.dumps(last)]
 
 
 def _forget_after(run: Path, step: int) -> None:
@@ -123,7 +139,7 @@ def test_two_processes_equal_one(name, trained):
 
 def test_four_processes_equal_one_and_only_rank_0_speaks(trained):
     assert_same(trained.folder / "one" / "default", trained.folder / "four" / "default")
-    for said, points in ((trained.two, len(FRAMEWORKS) + 2), (trained.four, 3)):
+    for said, points in ((trained.two, len(FRAMEWORKS) + 3), (trained.four, 3)):
         assert said.count("points to train and test on") == points, said
         assert said.count("16 px images to train and test on") == 1 + (said == trained.two), said
     assert trained.two.count(f"step {STEPS}/{STEPS}") == len(FRAMEWORKS) + 3
@@ -164,6 +180,11 @@ def test_processes_that_were_told_different_things_are_refused(trained):
     """What two machines with different flags would do."""
     assert "the flags differ between the processes" in trained.two, trained.two
     assert not (trained.folder / "different" / "stats.jsonl").exists()
+
+
+def test_who_is_busy_for_longer_than_others_may_be_silent_is_not_taken_for_dead(trained):
+    assert (trained.folder / "busy" / "state" / "step-00000001.safetensors").exists()
+    assert "silent" not in trained.two
 
 
 def test_one_process_packs_pictures_and_the_others_wait(trained, pictures):
