@@ -1,4 +1,4 @@
-"""Distances of two sets of images, from their features."""
+"""Distances between two sets of images, computed from their features."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ Features = NDArray[np.float64]
 KID_SUBSETS, KID_SUBSET_SIZE, KID_SEED = 100, 1000, 2020
 NEIGHBOURHOOD = 3
 
-_MANY = 500
-"""Rows of distances at a time, for the sake of memory."""
+_DISTANCE_ROWS = 500
+"""Rows of the distance matrix in memory at a time."""
 
 
 @dataclass(frozen=True)
 class FeatureMoments:
-    """What a Fréchet distance knows of a set: mean (F,) and covariance (F, F) of its features."""
+    """Mean (F,) and covariance (F, F) of the features of a set of images: all a Fréchet distance needs."""
 
     mean: Features
     covariance: Features
@@ -25,7 +25,7 @@ class FeatureMoments:
 
 
 class RunningMoments:
-    """Mean and covariance of features that come bit by bit, in float64 (Chan, Golub, LeVeque, 1979)."""
+    """Mean and covariance of features added in blocks, in float64 (Chan, Golub, LeVeque, 1979)."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -33,7 +33,7 @@ class RunningMoments:
         self.scatter: Features = np.zeros((0, 0))
 
     def add(self, features: Features) -> None:
-        """Take more rows, (n, F)."""
+        """Add rows of features, (n, F)."""
         features = np.asarray(features, np.float64)
         mean = features.mean(0)
         centred = features - mean
@@ -47,7 +47,7 @@ class RunningMoments:
         self.count = total
 
     def statistics(self) -> FeatureMoments:
-        """Return those of all rows so far; the covariance is the unbiased one, NaN of a single row."""
+        """Return the moments of all rows so far. The covariance is unbiased; for a single row it is NaN."""
         with np.errstate(invalid="ignore"):
             return FeatureMoments(self.mean, np.divide(self.scatter, self.count - 1), self.count)
 
@@ -60,34 +60,36 @@ def statistics_of(features: Features) -> FeatureMoments:
 
 
 def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:
-    """Fréchet distance |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^1/2) of two Gaussians: FID, in features
-    of Inception (Heusel et al., 2017).
+    """Return the Fréchet distance of two Gaussians, |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^1/2).
+
+    With Inception features this is FID (Heusel et al., 2017).
 
     Returns:
-        0 for the same; NaN if either is not finite, as that of a single image. From few images it is
-        biased upwards.
+        0 for equal moments; NaN if a value is not finite, as for a single image. With few images the
+        distance is biased upwards.
     """
     from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric  # slow to import
 
-    both = [{"mu": s.mean, "sigma": s.covariance} for s in (a, b)]
-    if not all(np.isfinite(array).all() for s in both for array in s.values()):
+    moments = [{"mu": s.mean, "sigma": s.covariance} for s in (a, b)]
+    if not all(np.isfinite(array).all() for s in moments for array in s.values()):
         return float("nan")
-    return float(fid_statistics_to_metric(*both, verbose=False)[KEY_METRIC_FID])
+    return float(fid_statistics_to_metric(*moments, verbose=False)[KEY_METRIC_FID])
 
 
 def kernel_distance(generated: Features, real: Features) -> tuple[float, float]:
-    """KID (Binkowski et al., 2018): unbiased squared MMD under the kernel (x y / F + 1)^3.
+    """Return KID (Binkowski et al., 2018), the unbiased squared MMD for the kernel (x y / F + 1)^3.
 
     Args:
         generated, real: (N, F), (M, F); 4 rows or more.
 
     Returns:
-        Mean and standard deviation over 100 pairs of subsets drawn with a fixed seed, of 1,000 rows or, of
-        fewer than 2,000, of half of them. A mean below 0 is possible: it estimates one near 0.
+        Mean and standard deviation over 100 pairs of subsets, drawn with a fixed seed. A subset has 1,000
+        rows, or half of the rows if there are fewer than 2,000. The mean is an unbiased estimate, so it may
+        be below 0.
     """
     from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 
-    found = kid_features_to_metric(
+    result = kid_features_to_metric(
         torch.from_numpy(generated),
         torch.from_numpy(real),
         kid_subsets=KID_SUBSETS,
@@ -95,34 +97,34 @@ def kernel_distance(generated: Features, real: Features) -> tuple[float, float]:
         rng_seed=KID_SEED,
         verbose=False,
     )
-    return float(found[KEY_METRIC_KID_MEAN]), float(found[KEY_METRIC_KID_STD])
+    return float(result[KEY_METRIC_KID_MEAN]), float(result[KEY_METRIC_KID_STD])
 
 
 def kid_subset_size(generated: Features, real: Features) -> int:
-    """Return how many rows of each a subset has."""
+    """Return the number of rows in each subset."""
     return min(KID_SUBSET_SIZE, len(generated) // 2, len(real) // 2)
 
 
 def precision_recall(generated: Features, real: Features) -> tuple[float, float]:
-    """Improved precision and recall (Kynkäänniemi et al., 2019), with balls to the 3rd neighbour.
+    """Return improved precision and recall (Kynkäänniemi et al., 2019), with balls to the 3rd neighbour.
 
     Args:
         generated, real: (N, F), (M, F); 4 rows or more.
 
     Returns:
-        The share of generated rows in a real one's ball, and of real rows in a generated one's; NaN if a
-        feature is not finite.
+        The share of generated rows inside the ball of a real row, and the share of real rows inside the
+        ball of a generated row; NaN if a feature is not finite.
     """
     from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
     if not (np.isfinite(generated).all() and np.isfinite(real).all()):
-        return float("nan"), float("nan")  # it would be in nobody's ball, and count as 0
-    found = prc_features_to_metric(
+        return float("nan"), float("nan")  # otherwise such a row, in no ball, would count as 0
+    result = prc_features_to_metric(
         torch.from_numpy(generated),
         torch.from_numpy(real),
         prc_neighborhood=NEIGHBOURHOOD,
-        prc_batch_size=_MANY,
+        prc_batch_size=_DISTANCE_ROWS,
         save_cpu_ram=True,
         verbose=False,
     )
-    return float(found[KEY_METRIC_PRECISION]), float(found[KEY_METRIC_RECALL])
+    return float(result[KEY_METRIC_PRECISION]), float(result[KEY_METRIC_RECALL])

@@ -1,4 +1,4 @@
-"""What is measured: a model as plain callables."""
+"""A model under evaluation, as plain callables."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ from avae.evaluation.unavailable import Unavailable
 Reconstruct = Callable[[Tensor, range], Tensor]
 
 Metric = tuple[str, float | Unavailable]
-"""A metric's name and its value."""
+"""Name and value of a metric."""
 
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """A model to be measured; `rows` are row numbers, to which its noise is keyed.
+    """A model under evaluation. `rows` are row numbers; its noise is a function of them.
 
     Attributes:
-        reconstruct: by name of the reconstruction ("decoder", "generator_calibrated", ...):
-            (items, rows) -> items.
-        default: the name of the reconstruction it makes unless told otherwise.
+        reconstruct: (items, rows) -> items, by the name of the reconstruction ("decoder",
+            "generator_calibrated", ...).
+        default: name of the model's default reconstruction.
         encode: items -> mean codes (N, d).
         draw: (z, rows, xi_seed) -> items drawn from prior codes z (N, d).
         prior: rows -> prior codes (N, d).
-        code_scale: (d,) s: an item drawn from z should have the mean code s z.
+        code_scale: (d,) s; an item drawn from z should have the mean code s z.
         sigma: (d,) posterior scale.
-        has_xi: whether what it draws depends on more than z.
-        device: where all tensors lie, those it takes and those it returns.
+        has_xi: True if its samples depend on more than z.
+        device: device of all tensors that it takes and returns.
     """
 
     reconstruct: Mapping[str, Reconstruct | Unavailable]

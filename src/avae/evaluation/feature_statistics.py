@@ -1,4 +1,4 @@
-"""What distances need to know of a set of images, gathered in one pass."""
+"""Statistics of the features of a set of images, for distances, gathered in one pass."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from avae.evaluation.distances import FeatureMoments, Features, RunningMoments
 from avae.evaluation.features import FeatureExtractor, feature_blocks
 
 KEPT = 10_000
-"""Rows of features kept, at most: for KID, precision and recall."""
+"""Maximum number of feature rows kept, for KID, precision and recall."""
 
 
 @dataclass(frozen=True)
 class FeatureSummary:
-    """Statistics of all images of a set, and the features (K, F) of up to 10,000, evenly spread."""
+    """Moments of the features of all images, and the features (K, F) of up to 10,000, evenly spaced."""
 
     statistics: FeatureMoments
     features: Features
@@ -26,21 +26,22 @@ class FeatureSummary:
 def summarise(
     extractor: FeatureExtractor, images: Iterable[Tensor], count: int, progress: Progress = SILENT
 ) -> FeatureSummary:
-    """Look at images once.
+    """Summarise the features of images, which are read once.
 
     Args:
-        images: float (n, C, H, W) in [-1, 1]; `count` in all.
-        progress: of the images, begun by the caller.
+        images: batches, float (n, C, H, W) in [-1, 1].
+        count: number of images in all batches.
+        progress: counts the images; the caller sets its total.
     """
     moments, kept = RunningMoments(), []
-    places = kept_rows(count)
+    kept_at = kept_rows(count)
     for block in feature_blocks(extractor, images, progress):
-        here = places[(places >= moments.count) & (places < moments.count + len(block))]
-        kept.append(block[here - moments.count])
+        in_block = kept_at[(kept_at >= moments.count) & (kept_at < moments.count + len(block))]
+        kept.append(block[in_block - moments.count])
         moments.add(block)
     return FeatureSummary(moments.statistics(), np.concatenate(kept))
 
 
 def kept_rows(count: int) -> NDArray[np.int64]:
-    """Return which of `count` images have their features kept."""
+    """Return the row numbers, of `count` images, whose features are kept."""
     return np.linspace(0, count - 1, min(KEPT, count)).round().astype(np.int64)

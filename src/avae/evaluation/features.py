@@ -1,4 +1,4 @@
-"""Features of images, in which distributions of images are compared."""
+"""Extract features of images, with which distributions of images are compared."""
 
 import importlib
 import importlib.util
@@ -26,21 +26,21 @@ from avae.evaluation.pretrained_weights import (
 )
 
 BATCH = 64
-"""Images at a time, whatever the batches they come in, so that these make no difference."""
+"""Images per call of the extractor, whatever the size of the incoming batches, so that it has no effect."""
 
 BLOCK = 16 * BATCH
-"""Rows of features handed on at a time."""
+"""Rows of features yielded at a time."""
 
 
 @dataclass(frozen=True)
 class FeatureExtractor:
-    """Turns images into features.
+    """A network that maps images to features.
 
     Attributes:
-        name: as results tell it.
-        checksum: of the weights' values.
+        name: name in result files.
+        checksum: checksum of the values of its weights.
         module: float (N, 3, H, W) in [-1, 1] -> (N, F).
-        device: where it takes them.
+        device: device of its input.
     """
 
     name: str
@@ -52,24 +52,26 @@ class FeatureExtractor:
 def open_features(
     spec: str, inception_weights: Path | None, device: torch.device | str, cache: Path | None = None
 ) -> FeatureExtractor:
-    """Open what `--features` names.
+    """Open the feature extractor that `--features` names.
 
     Args:
         spec: "inception", the 2,048 features of FID (Heusel et al., 2017); or "FILE.py:attr" or
             "package.module:attr", a callable without arguments that returns a module from (N, 3, H, W) in
-            [-1, 1] to (N, F). That runs code: name only what you trust.
-        inception_weights: a file instead of the published one.
-        device: where to compute.
-        cache: the folder of packed sets and downloads; None is the user's own.
+            [-1, 1] to (N, F). The named code is run: name only code you trust.
+        inception_weights: file to use instead of the published weights.
+        device: device to compute on.
+        cache: folder of packed data sets and downloads; None is the user's default cache.
 
     Raises:
-        MissingWeightsError: the Inception weights cannot be had.
-        UserError: the spec names nothing of the kind.
+        MissingWeightsError: the Inception weights are not available.
+        UserError: the spec does not name a feature extractor.
     """
     module: nn.Module
     if spec == "inception":
         path = ensure_weights(INCEPTION, inception_weights, cache or cache_folder(None))
-        name, module = _name_of(path), Inception(read_weights(path, INCEPTION.flag), path)
+        published = sha256(path) == INCEPTION.sha256
+        name = "inception-2015-12-05" if published else f"inception of {path.name}"
+        module = Inception(read_weights(path, INCEPTION.flag), path)
     else:
         name, module = _load_custom_extractor(spec)
     module = module.eval().requires_grad_(False).to(device)
@@ -77,13 +79,13 @@ def open_features(
 
 
 class Inception(nn.Module):
-    """The 2015 Inception network as torch-fidelity computes it, from images in [-1, 1] to (N, 2048)."""
+    """The 2015 Inception network of torch-fidelity, from images (N, 3, H, W) in [-1, 1] to (N, 2048)."""
 
     def __init__(self, state: dict[str, Tensor], path: Path) -> None:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # slow to import
 
         super().__init__()
-        # The library reads a file itself, and would run code that is in it: it is given what was read of it.
+        # The library would unpickle the file and run code in it, so it gets a copy of the tensors instead.
         plain = io.BytesIO()
         torch.save(state, plain)
         plain.seek(0)
@@ -104,12 +106,12 @@ class Inception(nn.Module):
 def extract_features(
     extractor: FeatureExtractor, images: Iterable[Tensor], progress: Progress = SILENT
 ) -> NDArray[np.float64]:
-    """Return the features (N, F) of images, rounded to 8 bits before, as a PNG would hold them.
+    """Return the features (N, F) of images, which are first rounded to 8 bits, as in a PNG.
 
     Args:
-        images: float (n, C, H, W) in [-1, 1] on any device; grey ones are repeated to 3 channels. How they
-            are divided makes no difference.
-        progress: of the images, begun by the caller.
+        images: batches, float (n, C, H, W) in [-1, 1] on any device. Grey images are repeated to 3
+            channels. The size of the batches has no effect.
+        progress: counts the images; the caller sets its total.
     """
     return np.concatenate(list(feature_blocks(extractor, images, progress)))
 
@@ -117,20 +119,20 @@ def extract_features(
 def feature_blocks(
     extractor: FeatureExtractor, images: Iterable[Tensor], progress: Progress = SILENT
 ) -> Iterator[NDArray[np.float64]]:
-    """Yield the rows of `features_of`, 1,024 at a time."""
+    """Yield the rows of `extract_features`, 1,024 at a time."""
 
-    def parts() -> Iterator[Tensor]:
+    def batches() -> Iterator[Tensor]:
         for batch in _rebatch(images, BATCH):
             yield _features(extractor, batch)
             progress.advance(len(batch))
 
-    for block in _rebatch(parts(), BLOCK):
+    for block in _rebatch(batches(), BLOCK):
         yield block.numpy()
 
 
 @torch.inference_mode()
 def _features(extractor: FeatureExtractor, images: Tensor) -> Tensor:
-    """Return the features of a batch, float64 on the CPU."""
+    """Return the features (N, F) of a batch, float64 on the CPU."""
     images = _quantise(images.to(extractor.device, torch.float32)) / 127.5 - 1
     if images.shape[1] == 1:
         images = images.expand(-1, 3, -1, -1)
@@ -138,7 +140,7 @@ def _features(extractor: FeatureExtractor, images: Tensor) -> Tensor:
         features = extractor.module(images)
     except (torch.OutOfMemoryError, MemoryError):
         raise
-    except Exception as error:  # whatever somebody's code may raise
+    except Exception as error:  # whatever custom code may raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise UserError(
             f"--features {extractor.name} fails on images of shape {tuple(images.shape)}: {reason}"
@@ -150,64 +152,58 @@ def _features(extractor: FeatureExtractor, images: Tensor) -> Tensor:
 
 
 def _quantise(images: Tensor) -> Tensor:
-    """Return floats in [-1, 1] as whole levels 0 to 255."""
+    """Round floats in [-1, 1] to whole levels from 0 to 255."""
     return ((images + 1) * 127.5).round().clamp(0, 255)
 
 
-def _rebatch(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
-    """Divide the same rows anew, by `size`; the last part may be smaller."""
-    waiting: list[Tensor] = []
+def _rebatch(batches: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    """Yield the same rows in batches of `size`; the last batch may be smaller."""
+    pending: list[Tensor] = []
     count = 0
-    for part in parts:
-        waiting.append(part)
-        count += len(part)
+    for batch in batches:
+        pending.append(batch)
+        count += len(batch)
         if count >= size:
-            *whole, rest = torch.split(torch.cat(waiting), size)
+            *full, rest = torch.split(torch.cat(pending), size)
             if len(rest) == size:
-                whole, rest = [*whole, rest], rest[:0]
-            yield from whole
-            waiting, count = [rest], len(rest)
+                full, rest = [*full, rest], rest[:0]
+            yield from full
+            pending, count = [rest], len(rest)
     if count:
-        yield torch.cat(waiting)
-
-
-def _name_of(path: Path) -> str:
-    published = sha256(path) == INCEPTION.sha256
-    return "inception-2015-12-05" if published else f"inception of {path.name}"
+        yield torch.cat(pending)
 
 
 def _load_custom_extractor(spec: str) -> tuple[str, nn.Module]:
-    """Call what a spec names; return its name, without folders, and the module."""
-    place, colon, attribute = spec.rpartition(":")
-    if not colon or not place or not attribute:
+    """Call the callable that a spec names. Return its name, without folders, and the module it made."""
+    location, colon, attribute = spec.rpartition(":")
+    if not colon or not location or not attribute:
         raise UserError(
             f"--features {spec}: choose inception, or name a callable as FILE.py:attr or package.module:attr"
         )
-    file = place.endswith(".py")
+    is_file = location.endswith(".py")
     try:
-        holder: Any = _module_from(Path(place)) if file else importlib.import_module(place)
-        make = holder
+        make: Any = _import_file(Path(location)) if is_file else importlib.import_module(location)
         for part in attribute.split("."):
             make = getattr(make, part)
         module = make()
     except UserError:
         raise
-    except Exception as error:  # whatever somebody's code may raise
+    except Exception as error:  # whatever custom code may raise
         raise UserError(f"--features {spec}: {type(error).__name__}: {error}".splitlines()[0]) from error
     if not isinstance(module, nn.Module):
         raise UserError(f"--features {spec}: it returns {type(module).__name__}, not a torch module")
-    return f"{Path(place).stem if file else place}:{attribute}", module
+    return f"{Path(location).stem if is_file else location}:{attribute}", module
 
 
-def _module_from(path: Path) -> Any:
+def _import_file(path: Path) -> Any:
     path = path.expanduser()
     if not path.is_file():
-        raise UserError(f"--features {path}: there is no such file")
+        raise UserError(f"--features {path}: no such file")
     name = f"avae_features_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickling look a class's module up there
+    sys.modules[name] = module  # where dataclasses and pickle look up the module of a class
     spec.loader.exec_module(module)
     return module

@@ -1,6 +1,5 @@
-"""LPIPS: how alike two images look to a network (Zhang et al., 2018)."""
+"""LPIPS: the distance of two images in the features of a network (Zhang et al., 2018)."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from avae.evaluation.pretrained_weights import (
 )
 
 SMALLEST = 31
-"""Side of the smallest image, in pixels, that AlexNet's two poolings leave something of."""
+"""Smallest side of an image, in pixels: AlexNet's two poolings leave nothing of a smaller one."""
 
 _BATCH = 64
 
@@ -28,10 +27,10 @@ class Lpips:
     """LPIPS on AlexNet, with the linear heads of version 0.1.
 
     Attributes:
-        name: as results tell it.
-        checksum: of the values of all its weights, the heads' too.
+        name: name in result files.
+        checksum: checksum of the values of all its weights, heads included.
         module: (x_hat, x), float (N, 3, H, W) in [-1, 1] -> (N, 1, 1, 1).
-        device: where it takes them.
+        device: device of its input.
     """
 
     name: str
@@ -41,25 +40,25 @@ class Lpips:
 
 
 def open_lpips(weights: Path | None, device: torch.device | str, cache: Path | None = None) -> Lpips:
-    """Open LPIPS; the heads come with torchmetrics.
+    """Open LPIPS. Its linear heads are part of torchmetrics.
 
     Args:
-        weights: torchvision's AlexNet checkpoint, or one like it, instead of the published one.
-        device: where to compute.
-        cache: the folder of packed sets and downloads; None is the user's own.
+        weights: file in the form of torchvision's AlexNet weights, to use instead of the published ones.
+        device: device to compute on.
+        cache: folder of packed data sets and downloads; None is the user's default cache.
 
     Raises:
-        MissingWeightsError: the published weights cannot be had.
-        UserError: the file holds something else.
+        MissingWeightsError: the published weights are not available.
+        UserError: the file does not hold AlexNet weights.
     """
-    # The class behind the library's public one, which takes no file of weights: it would always download.
+    # The private class: the public one accepts no file of weights and always downloads them.
     from torchmetrics.functional.image.lpips import _NoTrainLpips  # slow to import
 
     path = ensure_weights(ALEXNET, weights, cache or cache_folder(None))
     state = read_weights(path, ALEXNET.flag)
     module = _NoTrainLpips(net="alex", pnet_rand=True)
     try:
-        # Its layers lie in slices: "slice2.3.weight" is torchvision's "features.3.weight".
+        # Layers are grouped in slices here: "slice2.3.weight" is "features.3.weight" in torchvision.
         module.net.load_state_dict(
             {name: state[f"features.{name.split('.', 1)[1]}"] for name in module.net.state_dict()}
         )
@@ -74,14 +73,13 @@ def open_lpips(weights: Path | None, device: torch.device | str, cache: Path | N
 
 @torch.inference_mode()
 def lpips_distance(lpips: Lpips, x_hat: Tensor, x: Tensor) -> Tensor:
-    """Return the distance of every pair, (N,) on the CPU; 0 for the same image.
+    """Return the LPIPS distance of every pair, (N,) on the CPU; 0 for equal images.
 
     Args:
-        x_hat, x: float (N, C, H, W) in [-1, 1], of 31 px or more; grey ones are repeated to 3 channels.
+        x_hat, x: float (N, C, H, W) in [-1, 1], of 31 px or more; grey images are repeated to 3 channels.
     """
-    return torch.cat([lpips.module(*pair).flatten().cpu() for pair in _pairs(lpips.device, x_hat, x)])
-
-
-def _pairs(device: torch.device, x_hat: Tensor, x: Tensor) -> Iterator[list[Tensor]]:
-    for parts in zip(torch.split(x_hat, _BATCH), torch.split(x, _BATCH), strict=True):
-        yield [part.to(device).clamp(-1, 1).expand(-1, 3, -1, -1) for part in parts]
+    distances = []
+    for pair in zip(torch.split(x_hat, _BATCH), torch.split(x, _BATCH), strict=True):
+        images = [part.to(lpips.device).clamp(-1, 1).expand(-1, 3, -1, -1) for part in pair]
+        distances.append(lpips.module(*images).flatten().cpu())
+    return torch.cat(distances)

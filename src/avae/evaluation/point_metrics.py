@@ -1,4 +1,4 @@
-"""Metrics of points: the toy example's (section 5.1)."""
+"""Metrics of points, for the toy example (section 5.1)."""
 
 import math
 from collections.abc import Iterator
@@ -23,36 +23,36 @@ _NEIGHBOUR = 5
 Points = NDArray[np.float32]
 
 
-def point_metrics(subject: EvaluatedModel, train: Points, test: Points, others: Points) -> Iterator[Metric]:
-    """Yield how near the data reconstructions lie, their MSE, and how far the samples' distribution is off.
+def point_metrics(model: EvaluatedModel, train: Points, test: Points, others: Points) -> Iterator[Metric]:
+    """Yield reconstructions' distance to the data manifold and MSE, and the energy distance of samples.
 
     Args:
-        train: (N, F), the first 50,000 of which stand for the data's manifold.
-        test: (M, F), to be reconstructed.
-        others: (K, F), the first 20,000 of which samples are compared with.
+        train: (N, F); the first 50,000 represent the data manifold.
+        test: (M, F); the points to reconstruct.
+        others: (K, F); the first 20,000 are compared with samples.
     """
     from scipy.spatial import KDTree  # slow to import
 
     tree = KDTree(train[:REFERENCE])
     items = torch.from_numpy(np.ascontiguousarray(test))
     yield "manifold_distance_floor", manifold_distance(tree, test)
-    for name, reconstruct in subject.reconstruct.items():
+    for name, reconstruct in model.reconstruct.items():
         if isinstance(reconstruct, Unavailable):
             for metric in (f"manifold_distance_{name}", "manifold_distance", f"mse_{name}"):
                 yield metric, reconstruct
             continue
         parts = (
-            (items[rows.start : rows.stop].to(subject.device), rows)
+            (items[rows.start : rows.stop].to(model.device), rows)
             for rows in row_chunks(len(items), merge_rest=True)
         )
         drawn = torch.cat([reconstruct(part, rows).cpu() for part, rows in parts])
         distance = manifold_distance(tree, drawn.numpy())
         yield f"manifold_distance_{name}", distance
-        if name == subject.default:
+        if name == model.default:
             yield "manifold_distance", distance
         yield f"mse_{name}", float((drawn - items).square().mean())
     samples = torch.cat(
-        [subject.draw(subject.prior(r), r, 0).cpu() for r in row_chunks(SAMPLES, merge_rest=True)]
+        [model.draw(model.prior(r), r, 0).cpu() for r in row_chunks(SAMPLES, merge_rest=True)]
     )
     yield (
         "energy_distance",
@@ -61,24 +61,30 @@ def point_metrics(subject: EvaluatedModel, train: Points, test: Points, others: 
 
 
 def manifold_distance(tree: "KDTree", points: Points) -> float:
-    """Median distance of the points to their 5th neighbour among the tree's."""
+    """Return the median distance of points to their 5th nearest neighbour in a tree."""
     distances, _ = tree.query(points, k=[_NEIGHBOUR])
     return float(np.median(distances))
 
 
 def energy_distance(x: Tensor, y: Tensor) -> float:
-    """2 E|x - y| - E|x - x'| - E|y - y'|, unbiased: no point is compared with itself (Szekely, Rizzo 2013).
+    """Return 2 E|x - y| - E|x - x'| - E|y - y'| (Szekely and Rizzo, 2013).
+
+    The estimate is unbiased: no point is compared with itself.
 
     Args:
         x, y: (N, F), (M, F) samples of two distributions.
     """
     x, y = x.double(), y.double()
     n, m = len(x), len(y)
-    return 2 * _total(x, y) / (n * m) - _total(x, x) / (n * (n - 1)) - _total(y, y) / (m * (m - 1))
+    return (
+        2 * _distance_sum(x, y) / (n * m)
+        - _distance_sum(x, x) / (n * (n - 1))
+        - _distance_sum(y, y) / (m * (m - 1))
+    )
 
 
-def _total(x: Tensor, y: Tensor) -> float:
-    """Sum of all distances, in bounded memory and by differences, not by the rounding matrix form."""
+def _distance_sum(x: Tensor, y: Tensor) -> float:
+    """Return the sum of all distances, in bounded memory; by differences, as the matrix form rounds more."""
     return math.fsum(
         float(torch.cdist(part, y, compute_mode="donot_use_mm_for_euclid_dist").sum())
         for part in torch.split(x, 1024)

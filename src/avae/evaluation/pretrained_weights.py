@@ -1,4 +1,4 @@
-"""Published weights: from a file given, from the cache, or downloaded into it once."""
+"""Published weights: a file that the user names, or the cached file, downloaded once."""
 
 import hashlib
 import logging
@@ -18,14 +18,14 @@ from avae.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 15.0
-"""Seconds to wait for a server that says nothing."""
+DOWNLOAD_TIMEOUT = 15.0
+"""Seconds to wait for a response of the server."""
 
-_PIECE = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 class MissingWeightsError(UserError):
-    """Published weights are not at hand; the message names the file, its URL and where to put it."""
+    """Published weights are not available. The message names the file, its URL and where to put it."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class PretrainedWeights:
     """A published file of weights.
 
     Attributes:
-        what: they are, in words.
-        file: its name.
-        url: where it is published.
-        sha256: of the file.
-        flag: the flag that takes a file of the kind.
+        description: description for messages.
+        file: name of the file.
+        url: address of the file.
+        sha256: checksum of the file.
+        flag: flag that names a file to use instead.
     """
 
-    what: str
+    description: str
     file: str
     url: str
     sha256: str
@@ -48,7 +48,7 @@ class PretrainedWeights:
 
 
 INCEPTION = PretrainedWeights(
-    what="the Inception weights of FID",
+    description="the Inception weights of FID",
     file="weights-inception-2015-12-05-6726825d.pth",
     url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
     "weights-inception-2015-12-05-6726825d.pth",
@@ -58,26 +58,26 @@ INCEPTION = PretrainedWeights(
 """The network of Heusel et al. (2017), trained in 2015, as torch-fidelity converted it."""
 
 ALEXNET = PretrainedWeights(
-    what="the AlexNet weights of LPIPS",
+    description="the AlexNet weights of LPIPS",
     file="alexnet-owt-7be5be79.pth",
     url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
     sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
     flag="--lpips-weights",
 )
-"""torchvision's."""
+"""AlexNet of torchvision."""
 
 
 def ensure_weights(weights: PretrainedWeights, given: Path | None, cache: Path) -> Path:
-    """Return the file given, or the published one, downloaded if it is not in the cache yet.
+    """Return the file that the user named, or the published one, downloaded if it is not in the cache.
 
     Raises:
-        UserError: there is no such file.
-        MissingWeightsError: none was given, and the published one can neither be found nor downloaded.
+        UserError: the named file does not exist.
+        MissingWeightsError: no file is named, and the published one is neither cached nor can be downloaded.
     """
     if given is not None:
         path = Path(os.path.expanduser(given))
         if not path.is_file():
-            raise UserError(f"{weights.flag} {given}: there is no such file")
+            raise UserError(f"{weights.flag} {given}: no such file")
         return path
     path = cache / "weights" / weights.file
     if not path.exists():
@@ -93,14 +93,17 @@ def ensure_weights(weights: PretrainedWeights, given: Path | None, cache: Path) 
 
 
 def download(weights: PretrainedWeights, path: Path) -> None:
-    """Fetch a published file whole or not at all."""
+    """Download a published file completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with urllib.request.urlopen(weights.url, timeout=PATIENCE) as source, open(partial, "wb") as file:
-            logger.info(f"fetching {weights.what} once, {weights.url}")
-            while piece := source.read(_PIECE):
-                file.write(piece)
+        with (
+            urllib.request.urlopen(weights.url, timeout=DOWNLOAD_TIMEOUT) as source,
+            open(partial, "wb") as file,
+        ):
+            logger.info(f"fetching {weights.description} once, {weights.url}")
+            while chunk := source.read(_CHUNK_BYTES):
+                file.write(chunk)
         if sha256(partial) != weights.sha256:
             raise OSError(f"{weights.url} gave another file than the one published")
         os.replace(partial, path)
@@ -109,24 +112,25 @@ def download(weights: PretrainedWeights, path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Return the checksum of a file, in hexadecimal."""
+    """Return the SHA-256 checksum of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_weights(path: Path, flag: str) -> dict[str, Tensor]:
-    """Read a .pth file of tensors by name, and run no code in it; raise UserError if it is none."""
+    """Read a .pth file of tensors by name, and run no code in it. Raise UserError for any other file."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, OSError) as error:
-        raise UserError(f"{flag} {path}: not a file of weights ({_first_line(error)})") from None
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise UserError(f"{flag} {path}: not a file of weights ({reason})") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{flag} {path}: not a file of weights by name")
     return dict(state)
 
 
 def state_dict_checksum(state: Mapping[str, object]) -> str:
-    """Return "sha256:..." of names, types, shapes and values of tensors, and of nothing else."""
+    """Return "sha256:..." of the names, types, shapes and values of tensors; other values are ignored."""
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         if not isinstance(tensor, Tensor):
@@ -136,11 +140,8 @@ def state_dict_checksum(state: Mapping[str, object]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _missing(weights: PretrainedWeights, path: Path, why: str) -> MissingWeightsError:
+def _missing(weights: PretrainedWeights, path: Path, reason: str) -> MissingWeightsError:
     return MissingWeightsError(
-        f"{weights.what} are needed ({why}): put {weights.url} at {path}, or pass {weights.flag} FILE"
+        f"{weights.description} are needed ({reason}): "
+        f"put {weights.url} at {path}, or pass {weights.flag} FILE"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -1,4 +1,4 @@
-"""The two protocols, and result files: figures, and all one must know to compare them."""
+"""The two protocols, and result files: metrics, and the facts needed to compare them."""
 
 import math
 import platform
@@ -19,14 +19,15 @@ ProtocolName = Literal["standard", "paper"]
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a model is measured.
+    """A way to evaluate a model.
 
     Attributes:
-        name: its name.
-        batch_norm: what batch norm normalises with, in words.
-        code: which codes are reconstructed from, in words.
-        batch: images whose own statistics batch norm takes together; None for fixed ones.
-        sampled_codes_only: whether reconstructions are from samples of the posterior, where there is one.
+        name: name of the protocol.
+        batch_norm: description of the statistics that batch norm uses.
+        code: description of the codes that reconstructions are made from.
+        batch: number of images over which batch norm takes its statistics; None for fixed statistics.
+        sampled_codes_only: True if reconstructions are made from posterior samples only, where the model has
+            a posterior.
     """
 
     name: ProtocolName
@@ -36,8 +37,8 @@ class Protocol:
     sampled_codes_only: bool
 
     @property
-    def described(self) -> dict[str, str]:
-        """What result files say of it."""
+    def description(self) -> dict[str, str]:
+        """Fields of the protocol in a result file."""
         return {"protocol": self.name, "batch_norm": self.batch_norm, "code": self.code}
 
 
@@ -57,11 +58,18 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         sampled_codes_only=True,
     ),
 }
-"""DESIGN section 7; `paper` after the authors' released code, see docs/metrics."""
+"""The protocols of DESIGN section 7; `paper` follows the authors' released code, see docs/metrics."""
 
 
 def build_result(protocol: Protocol, metrics: Iterable[Metric], about: dict[str, Any]) -> dict[str, Any]:
-    """Gather figures into a result; one that has no finite value becomes null, with the reason."""
+    """Gather metrics into the content of a result file.
+
+    A metric without a finite value is null there, and its reason is listed under "reasons".
+
+    Args:
+        metrics: names and values.
+        about: further fields of the result file.
+    """
     values = dict(metrics)
     reasons = {
         name: value.reason if isinstance(value, Unavailable) else f"it is {value}"
@@ -69,7 +77,7 @@ def build_result(protocol: Protocol, metrics: Iterable[Metric], about: dict[str,
         if isinstance(value, Unavailable) or not math.isfinite(value)
     }
     return {
-        **protocol.described,
+        **protocol.description,
         **about,
         "metrics": {name: None if name in reasons else value for name, value in values.items()},
         "reasons": reasons,
@@ -79,7 +87,7 @@ def build_result(protocol: Protocol, metrics: Iterable[Metric], about: dict[str,
 
 
 def versions() -> dict[str, str]:
-    """Return what a result file says of the software."""
+    """Return the versions of the software, for a result file."""
     return {
         **{name: version(name) for name in ("avae", "torchmetrics", "torch-fidelity")},
         "torch": torch.__version__,

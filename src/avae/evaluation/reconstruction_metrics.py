@@ -1,4 +1,4 @@
-"""Metrics of reconstructed images."""
+"""Metrics of reconstructed images: MSE, PSNR, SSIM, LPIPS, rFID and sharpness."""
 
 import math
 from collections.abc import Iterator
@@ -20,64 +20,64 @@ from avae.rng import row_chunks
 
 NAMES = ("mse", "psnr", "ssim", "lpips", "rfid", "sharpness")
 
-NOT_ASKED_FOR = Unavailable("not asked for")
+NOT_REQUESTED = Unavailable("not asked for")
 
 _WINDOW = 11
 """Side of SSIM's window, in pixels."""
 
 
 def image_metrics(
-    subject: EvaluatedModel,
+    model: EvaluatedModel,
     images: NDArray[np.uint8],
     *,
-    lpips: Lpips | Unavailable = NOT_ASKED_FOR,
-    extractor: FeatureExtractor | Unavailable = NOT_ASKED_FOR,
+    lpips: Lpips | Unavailable = NOT_REQUESTED,
+    extractor: FeatureExtractor | Unavailable = NOT_REQUESTED,
     real: FeatureSummary | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[Metric]:
-    """Yield MSE on [-1, 1], PSNR (dB), SSIM, LPIPS, rFID and sharpness of every kind of reconstruction.
+    """Yield MSE on [-1, 1], PSNR (dB), SSIM, LPIPS, rFID and sharpness for every kind of reconstruction.
 
-    Every reconstruction is made once.
+    Every image is reconstructed once for each kind.
 
     Args:
-        images: uint8 (N, H, W, C), not seen in training.
-        lpips: the network of LPIPS.
-        extractor: of features for rFID.
-        real: of the images that rFID compares with, in these features; None without an extractor.
-        progress: of the images, each counted once a reconstruction; begun by the caller.
+        images: uint8 (N, H, W, C); images that were not trained on.
+        lpips: network of LPIPS.
+        extractor: feature extractor for rFID.
+        real: features of the real images that rFID compares with; None without an extractor.
+        progress: counts every image once for each kind of reconstruction; the caller sets its total.
     """
-    for name, reconstruct in subject.reconstruct.items():
+    for name, reconstruct in model.reconstruct.items():
         if isinstance(reconstruct, Unavailable):
             yield from ((f"{metric}_{name}", reconstruct) for metric in NAMES)
             continue
         sums = _ReconstructionSums(lpips)
-        drawn = _reconstructions(subject, reconstruct, images, sums)
+        batches = _reconstructions(model, reconstruct, images, sums)
         rfid: float | Unavailable
         if isinstance(extractor, Unavailable):
-            for x_hat in drawn:
+            for x_hat in batches:
                 progress.advance(len(x_hat))
             rfid = extractor
         else:
             assert real is not None
-            found = summarise(extractor, drawn, len(images), progress)
-            rfid = frechet_distance(found.statistics, real.statistics)
+            summary = summarise(extractor, batches, len(images), progress)
+            rfid = frechet_distance(summary.statistics, real.statistics)
         values = sums.means() | {"rfid": rfid}
         yield from ((f"{metric}_{name}", values[metric]) for metric in NAMES)
 
 
 def _reconstructions(
-    subject: EvaluatedModel, reconstruct: Reconstruct, images: NDArray[np.uint8], sums: "_ReconstructionSums"
+    model: EvaluatedModel, reconstruct: Reconstruct, images: NDArray[np.uint8], sums: "_ReconstructionSums"
 ) -> Iterator[Tensor]:
-    """Yield the reconstructions, measured one by one on the way."""
+    """Yield batches of reconstructions, and add each to the sums."""
     for rows in row_chunks(len(images), merge_rest=True):
-        x = as_tensor(images[rows.start : rows.stop], subject.device)
+        x = as_tensor(images[rows.start : rows.stop], model.device)
         x_hat = reconstruct(x, rows)
         sums.add(x_hat, x)
         yield x_hat
 
 
 class _ReconstructionSums:
-    """Sums over images of what is measured between a reconstruction and its original."""
+    """Sums over images of the metrics of a reconstruction and its original."""
 
     def __init__(self, lpips: Lpips | Unavailable) -> None:
         self.lpips = lpips
@@ -115,9 +115,10 @@ class _ReconstructionSums:
 
 
 def ssim(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Structural similarity (Wang et al., 2004) of images (N, C, H, W) in [-1, 1], (N,); 1 for the same.
+    """Return the structural similarity (Wang et al., 2004) of images (N, C, H, W) in [-1, 1], (N,).
 
-    Gaussian window of 11 px, sigma 1.5, mirrored at the borders; on pixel values from 0 to 1.
+    Equal images have 1. The window is Gaussian, 11 px, sigma 1.5, mirrored at the borders. Pixel values are
+    mapped to [0, 1] first.
     """
     from torchmetrics.functional.image import structural_similarity_index_measure  # slow to import
 
@@ -128,7 +129,7 @@ def ssim(x_hat: Tensor, x: Tensor) -> Tensor:
 
 
 def gradient_magnitude(x: Tensor) -> Tensor:
-    """Mean length of the image gradient (forward differences), (N,), from (N, C, H, W)."""
+    """Return the mean length of the image gradient (forward differences): (N,), for images (N, C, H, W)."""
     down = x[..., 1:, :-1] - x[..., :-1, :-1]
     right = x[..., :-1, 1:] - x[..., :-1, :-1]
     return torch.hypot(down, right).flatten(1).mean(1)

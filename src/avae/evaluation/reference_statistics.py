@@ -1,15 +1,13 @@
-"""Features of real images: measured once, then read from the cache."""
+"""Features of real images: computed once, then read from the cache."""
 
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from avae.console import SILENT, Progress
 from avae.data.cache import folder_lock
@@ -24,7 +22,7 @@ from avae.rng import row_chunks
 Split = Literal["train", "test"]
 
 _PROBES = 4
-"""Images whose features are compared with those in the cache: weights do not say all of an extractor."""
+"""Number of images whose cached features are checked: code can change while the weights stay the same."""
 
 
 def reference_summary(
@@ -34,66 +32,64 @@ def reference_summary(
     cache: Path,
     progress: Progress = SILENT,
 ) -> FeatureSummary:
-    """Return what distances need to know of real images.
+    """Return the feature summary of a split of real images.
 
-    It is kept in CACHE/statistics by content: checksums of the data and of the extractor's weights, and the
-    split. What is found there is used if it has the extractor's features of a few of the images; if it is
-    damaged, or is of code that has changed since, all is measured anew.
+    It is cached in CACHE/statistics, keyed by the checksums of the data and of the extractor's weights and by
+    the split. A cached summary is used if the extractor still gives its features for a few of the images. If
+    not, or if the file is damaged, the summary is computed again.
     """
     images = data.train if split == "train" else data.test
     path = cache_path(data, split, extractor, cache)
     with folder_lock(path, cache):
-        found = _read(path)
-        if found is not None and _matches_extractor(found, images, extractor):
-            return found
+        cached = _read(path)
+        if cached is not None and _matches_extractor(cached, images, extractor):
+            return cached
         progress.update(0, len(images))
-        measured = summarise(extractor, _in_parts(images), len(images), progress)
-        _write(path, measured)
-        # Read even now, so that the first use and the second have the very same features.
-        return _read(path) or measured
+        batches = (as_tensor(images[r.start : r.stop]) for r in row_chunks(len(images), merge_rest=True))
+        summary = summarise(extractor, batches, len(images), progress)
+        _write(path, summary)
+        # The file holds float32: read it, so that the first use gets the same features as later ones.
+        return _read(path) or summary
 
 
 def cache_path(data: Dataset, split: Split, extractor: FeatureExtractor, cache: Path) -> Path:
-    """Return the file for a split of some data and an extractor."""
+    """Return the path of the cached summary of a split, for an extractor."""
     content = hashlib.sha256(f"{data.checksum} {split} {extractor.checksum}".encode()).hexdigest()
     return cache / "statistics" / f"{Path(data.name).name}-{split}-{content[:16]}.npz"
 
 
-def _in_parts(images: NDArray[np.uint8]) -> Iterator[Tensor]:
-    for rows in row_chunks(len(images), merge_rest=True):
-        yield as_tensor(images[rows.start : rows.stop])
-
-
-def _matches_extractor(found: FeatureSummary, images: NDArray[np.uint8], extractor: FeatureExtractor) -> bool:
-    """Whether features kept are, but for rounding, those that the extractor gives now."""
-    places = kept_rows(len(images))
-    if found.statistics.count != len(images) or len(found.features) != len(places):
+def _matches_extractor(
+    cached: FeatureSummary, images: NDArray[np.uint8], extractor: FeatureExtractor
+) -> bool:
+    """Return True if cached features equal, up to rounding, those that the extractor gives now."""
+    rows = kept_rows(len(images))
+    if cached.statistics.count != len(images) or len(cached.features) != len(rows):
         return False
-    now = extract_features(extractor, [as_tensor(images[evenly_spaced(places, _PROBES)])])
-    then = evenly_spaced(found.features, _PROBES)
-    close = 1e-3 * np.abs(then).max()
-    return now.shape == then.shape and bool(np.allclose(now, then, rtol=0, atol=close))
+    features = extract_features(extractor, [as_tensor(images[evenly_spaced(rows, _PROBES)])])
+    expected = evenly_spaced(cached.features, _PROBES)
+    tolerance = 1e-3 * np.abs(expected).max()
+    return features.shape == expected.shape and bool(np.allclose(features, expected, rtol=0, atol=tolerance))
 
 
-def _write(path: Path, measured: FeatureSummary) -> None:
+def _write(path: Path, summary: FeatureSummary) -> None:
     file = io.BytesIO()
     arrays: dict[str, Any] = {
-        "mean": measured.statistics.mean,
-        "covariance": measured.statistics.covariance,
-        "count": np.array(measured.statistics.count),
-        "features": measured.features.astype(np.float32),
+        "mean": summary.statistics.mean,
+        "covariance": summary.statistics.covariance,
+        "count": np.array(summary.statistics.count),
+        "features": summary.features.astype(np.float32),
     }
     np.savez(file, **arrays)
     try:
         write_atomically(path, file.getvalue())
     except PermissionError as error:
         raise UserError(
-            f"{path}: cannot be written ({error.strerror}): name another place with --cache"
+            f"{path}: cannot be written ({error.strerror}): name another folder with --cache"
         ) from error
 
 
 def _read(path: Path) -> FeatureSummary | None:
-    """Read what `_write` wrote; None if it is not there, or damaged."""
+    """Read the file that `_write` wrote. Return None if it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
             statistics = FeatureMoments(file["mean"], file["covariance"], int(file["count"]))

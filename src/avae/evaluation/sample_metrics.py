@@ -1,8 +1,6 @@
-"""Metrics of samples: how far their distribution is from that of real images."""
+"""Metrics of samples: distances of their distribution to that of real images."""
 
 from collections.abc import Iterator
-
-from torch import Tensor
 
 from avae.console import SILENT, Progress
 from avae.evaluation.distances import NEIGHBOURHOOD, frechet_distance, kernel_distance, precision_recall
@@ -16,7 +14,7 @@ NAMES = ("fid", "kid", "kid_std", "precision", "recall")
 
 
 def sample_metrics(
-    subject: EvaluatedModel,
+    model: EvaluatedModel,
     extractor: FeatureExtractor | Unavailable,
     real: FeatureSummary | None,
     count: int,
@@ -25,26 +23,23 @@ def sample_metrics(
     """Yield FID, KID and its standard deviation, precision and recall of `count` samples.
 
     Args:
-        extractor: of features.
-        real: of real images, in the same features; None without an extractor.
-        progress: of the samples, begun by the caller.
+        extractor: feature extractor.
+        real: summary of real images in the same features; None without an extractor.
+        count: number of samples.
+        progress: counts the samples; the caller sets its total.
     """
     if isinstance(extractor, Unavailable):
         yield from ((name, extractor) for name in NAMES)
         return
     assert real is not None
-    drawn = summarise(extractor, _samples(subject, count), count, progress)
-    yield "fid", frechet_distance(drawn.statistics, real.statistics)
-    few = min(len(drawn.features), len(real.features))
-    if few <= NEIGHBOURHOOD:
-        too_few = Unavailable(f"{few} images are too few: 4 or more are needed")
+    batches = (model.draw(model.prior(rows), rows, 0) for rows in row_chunks(count, merge_rest=True))
+    samples = summarise(extractor, batches, count, progress)
+    yield "fid", frechet_distance(samples.statistics, real.statistics)
+    smaller = min(len(samples.features), len(real.features))
+    if smaller <= NEIGHBOURHOOD:
+        too_few = Unavailable(f"{smaller} images are too few: 4 or more are needed")
         yield from ((name, too_few) for name in NAMES[1:])
         return
-    kid, kid_std = kernel_distance(drawn.features, real.features)
-    precision, recall = precision_recall(drawn.features, real.features)
+    kid, kid_std = kernel_distance(samples.features, real.features)
+    precision, recall = precision_recall(samples.features, real.features)
     yield from zip(NAMES[1:], (kid, kid_std, precision, recall), strict=True)
-
-
-def _samples(subject: EvaluatedModel, count: int) -> Iterator[Tensor]:
-    for rows in row_chunks(count, merge_rest=True):
-        yield subject.draw(subject.prior(rows), rows, 0)

@@ -1,10 +1,10 @@
-"""What stands in place of something that cannot be had: the reason."""
+"""A value that is not available, with the reason."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Unavailable:
-    """Why a metric, a network or a kind of reconstruction is not available, as results tell it."""
+    """Reason why a metric, a network or a kind of reconstruction is not available, as in result files."""
 
     reason: str
