@@ -5,6 +5,11 @@ model = avae.train("folder", data="photos/", steps=20_000)
 model = avae.load("runs/folder")
 model.reconstruct(["a.jpg"])
 avae.evaluate(model, "photos/")
+
+`train` (training/train.py) builds a recipe's networks and framework (recipes/), loads the data (data/) and
+runs the loop (engine/). It returns a `Model` (model.py), which encodes, reconstructs and samples. `evaluate`
+(evaluate_model.py) computes its metrics (evaluation/); figures/ and table1/ show runs; cli/ is the command
+line. Open model.py first, then training/train.py.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "UserError", "evaluate", "load", "train"]
 
-_HOMES = {
+_MODULES = {
     "Model": "avae.model",
     "UserError": "avae.errors",
     "evaluate": "avae.evaluate_model",
@@ -27,9 +32,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import PyTorch only once something needs it."""
-    if name not in _HOMES:
+    """Import a public name on first use, so that `import avae` does not import PyTorch."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'avae' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,4 +1,4 @@
-"""`python -m avae`, and so `torchrun ... -m avae`."""
+"""Entry point of `python -m avae`, and so of `torchrun ... -m avae`."""
 
 from avae.cli import main
 

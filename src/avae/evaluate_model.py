@@ -1,4 +1,4 @@
-"""Measure a model on data: from the face to evaluation's plain callables, and the result file."""
+"""Evaluate a model on data: present it as plain callables, compute its metrics, make the result."""
 
 import copy
 import os
@@ -35,10 +35,10 @@ from avae.model import Model
 from avae.rng import rng
 
 SAMPLES = 50_000
-"""Drawn for FID."""
+"""Default number of samples drawn for FID."""
 
-MOST_ITEMS = 10_000
-"""Items reconstructed, and prior draws whose codes are looked at; fewer where fewer samples are asked for."""
+MAX_ITEMS = 10_000
+"""Maximum number of items reconstructed, and of prior draws whose codes are measured; never above samples."""
 
 NO_ENCODER = Unavailable("the model has no encoder")
 NO_POSTERIOR_SCALE = Unavailable("the model has no posterior scale")
@@ -61,43 +61,43 @@ def evaluate(
     cache: Path | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Return the result of a model under a protocol: see docs/metrics for every name.
+    """Evaluate a model under a protocol and return the result; docs/metrics explains every name.
 
-    It is the work of one process: nothing in it depends on how many there are.
+    One process does all of it: the result does not depend on the number of processes.
 
     Args:
-        data: a data set, or its name or path, as `--data` takes it.
+        data: a data set, or its name or path, as for `--data`.
         protocol: "standard" or "paper".
-        split: whose items are reconstructed, up to 10,000 evenly spread; distances of distributions are to
-            all training images, always.
-        samples: drawn from the prior for FID; no more items are reconstructed than that, either.
-        seed: of all noise.
-        extractor: of the features that distributions are compared in.
-        lpips: the network of LPIPS.
-        cache: where packed sets and features of real images are kept; None is the user's own.
-        progress: of each stage.
+        split: "train" or "test", the split whose items are reconstructed, up to 10,000 evenly spaced. The
+            distribution of samples is always compared with all training images.
+        samples: number of samples drawn from the prior for FID, and maximum number of items reconstructed.
+        seed: seed of all noise.
+        extractor: feature extractor for comparing distributions.
+        lpips: network of LPIPS.
+        cache: folder of packed data sets and of features of real images; None is the user's default cache.
+        progress: counts the items of each stage.
 
     Raises:
-        UserError: there is no such protocol, the data cannot be loaded or are of another kind than the
-            model's, the split is empty, or the extractor cannot take these images.
+        UserError: the protocol is unknown, the data cannot be loaded or are not of the model's kind, the
+            split is empty, or the extractor fails on these images.
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"--protocol {protocol}: choose {' or '.join(PROTOCOLS)}")
     if not isinstance(data, Dataset):
         with messages_on_stderr(unless_configured=True):
             data = load_dataset_for(model, os.fspath(data), None if cache is None else str(cache))
-    way = PROTOCOLS[protocol]
-    subject = evaluated_model(model, seed, way)
-    items = _items(data, split, samples, seed, way)
+    settings = PROTOCOLS[protocol]
+    evaluated = evaluated_model(model, seed, settings)
+    items = _items(data, split, samples, seed, settings)
     real = None
     if not data.is_image_data:
         extractor = lpips = NO_IMAGES
     elif isinstance(extractor, FeatureExtractor):
         real = reference_summary(data, "train", extractor, cache or cache_folder(None), progress)
-    codes = min(samples, MOST_ITEMS) if isinstance(subject.sigma, Tensor) else 0
+    codes = min(samples, MAX_ITEMS) if isinstance(evaluated.sigma, Tensor) else 0
     about = {
         "framework": model.config.framework,
-        "reconstruction": subject.default,
+        "reconstruction": evaluated.default,
         "data": {"name": data.name, "checksum": data.checksum, "preparation": data.preprocessing_info},
         "trained_on": model.data,
         "split": split,
@@ -108,20 +108,20 @@ def evaluate(
             **(_counts(samples, real) if data.is_image_data else {}),
             **({} if data.is_image_data else {"reference": REFERENCE, "energy_distance": SAMPLES_OF_POINTS}),
         },
-        "features": _described(extractor),
-        "lpips": _described(lpips),
+        "features": _name_and_checksum(extractor),
+        "lpips": _name_and_checksum(lpips),
         "seed": seed,
     }
-    kinds = sum(not isinstance(kind, Unavailable) for kind in subject.reconstruct.values())
+    kinds = sum(not isinstance(kind, Unavailable) for kind in evaluated.reconstruct.values())
     progress.update(0, kinds * len(items) + codes + samples * (real is not None))
-    metrics = _metrics(subject, data, items, samples, extractor, lpips, real, progress)
-    return build_result(way, metrics, about)
+    metrics = _metrics(evaluated, data, items, samples, extractor, lpips, real, progress)
+    return build_result(settings, metrics, about)
 
 
 def try_open_features(
     spec: str, inception_weights: Path | None, device: torch.device, cache: Path
 ) -> FeatureExtractor | Unavailable:
-    """Open features as `open_features` does; where published weights cannot be had, return why."""
+    """Open features as `open_features` does. Return the reason if published weights are not available."""
     try:
         return open_features(spec, inception_weights, device, cache)
     except MissingWeightsError as error:
@@ -131,7 +131,7 @@ def try_open_features(
 def try_open_lpips(
     model: Model, weights: Path | None, device: torch.device, cache: Path
 ) -> Lpips | Unavailable:
-    """Open LPIPS as `open_lpips` does; where its weights cannot be had, or are of no use, return why."""
+    """Open LPIPS as `open_lpips` does. Return the reason if its weights are not available or have no use."""
     if not model.is_image_model or model.item_shape[-1] < SMALLEST:
         return Unavailable(f"it takes images of {SMALLEST} px or more")
     if not model.framework.has_encoder:
@@ -143,10 +143,10 @@ def try_open_lpips(
 
 
 def evaluated_model(model: Model, seed: int, protocol: Protocol = PROTOCOLS["standard"]) -> EvaluatedModel:
-    """Present a model as plain callables, which treat batch norm as a protocol says."""
+    """Present a model as plain callables, which apply batch norm as the protocol requires."""
     framework = model.framework
     if protocol.batch:
-        framework = copy.deepcopy(framework).train()  # a copy, for running statistics move in this mode
+        framework = copy.deepcopy(framework).train()  # a copy: this mode updates running statistics
     sigma = framework.sigma()
     reconstruct = dict(_reconstructions(model, framework, seed, protocol))
 
@@ -172,20 +172,20 @@ def evaluated_model(model: Model, seed: int, protocol: Protocol = PROTOCOLS["sta
 
 
 def _items(data: Dataset, split: Split, samples: int, seed: int, protocol: Protocol) -> NDArray[Any]:
-    """Return the items to be reconstructed."""
-    whole = data.test if split == "test" else data.train
-    if not len(whole):
+    """Return the items to reconstruct."""
+    all_items = data.test if split == "test" else data.train
+    if not len(all_items):
         raise UserError(f"--split {split}: {data.name} has no {split} items; choose the other split")
-    items = evenly_spaced(whole, min(samples, MOST_ITEMS))
+    items = evenly_spaced(all_items, min(samples, MAX_ITEMS))
     if protocol.batch is None:
         return items
-    # Many folders hold class by class, and a batch's own statistics should not be those of a class.
+    # Many folders are sorted by class, and the statistics of a batch should not be those of one class.
     shuffled: NDArray[Any] = items[rng(seed, "evaluation order").permutation(len(items))]
     return shuffled
 
 
 def _counts(samples: int, real: FeatureSummary | None) -> dict[str, int]:
-    """Return how many images the distances of distributions are from."""
+    """Return the numbers of images from which distances of distributions are computed."""
     if real is None:
         return {"drawn": 0, "real": 0}
     kept = np.empty((min(samples, KEPT), 0))
@@ -198,14 +198,14 @@ def _counts(samples: int, real: FeatureSummary | None) -> dict[str, int]:
     }
 
 
-def _described(instrument: FeatureExtractor | Lpips | Unavailable) -> dict[str, str] | None:
-    if isinstance(instrument, Unavailable):
+def _name_and_checksum(network: FeatureExtractor | Lpips | Unavailable) -> dict[str, str] | None:
+    if isinstance(network, Unavailable):
         return None
-    return {"name": instrument.name, "checksum": instrument.checksum}
+    return {"name": network.name, "checksum": network.checksum}
 
 
 def _metrics(
-    subject: EvaluatedModel,
+    evaluated: EvaluatedModel,
     data: Dataset,
     items: NDArray[Any],
     samples: int,
@@ -215,26 +215,26 @@ def _metrics(
     progress: Progress,
 ) -> Iterator[Metric]:
     if data.is_image_data:
-        yield from sample_metrics(subject, extractor, real, samples, progress)
+        yield from sample_metrics(evaluated, extractor, real, samples, progress)
         yield from image_metrics(
-            subject, items, lpips=lpips, extractor=extractor, real=real, progress=progress
+            evaluated, items, lpips=lpips, extractor=extractor, real=real, progress=progress
         )
     else:
-        yield from point_metrics(subject, data.train, items, data.test)
-    yield from code_metrics(subject, items, min(samples, MOST_ITEMS), progress)
+        yield from point_metrics(evaluated, data.train, items, data.test)
+    yield from code_metrics(evaluated, items, min(samples, MAX_ITEMS), progress)
 
 
 def _reconstructions(
     model: Model, framework: Framework, seed: int, protocol: Protocol
 ) -> Iterator[tuple[str, Reconstruct | Unavailable]]:
-    """Yield the reconstructions of every drawer, its own first, by name.
+    """Yield name and function of every kind of reconstruction, the model's default first.
 
-    "decoder" and "generator" are from mean codes, "generator_calibrated" from calibrated ones, and those
-    that end in "_sampled" from samples of the posterior, if there is one to sample.
+    "decoder" and "generator" use mean codes and "generator_calibrated" uses calibrated ones. Names that end
+    in "_sampled" use samples of the posterior, if the model has one.
     """
-    for drawer, realism in reversed(list(framework.image_networks.items())):
-        calibrated = len(framework.image_networks) > 1 and drawer == "generator"
-        mean_name = f"{drawer}_calibrated" if calibrated else drawer
+    for network, realism in reversed(list(framework.image_networks.items())):
+        calibrated = len(framework.image_networks) > 1 and network == "generator"
+        mean_name = f"{network}_calibrated" if calibrated else network
         if not framework.has_encoder:
             yield mean_name, NO_ENCODER
             continue
@@ -242,7 +242,7 @@ def _reconstructions(
         if not (samples_codes and protocol.sampled_codes_only):
             yield mean_name, _reconstruct(model, framework, "mean", realism, seed, protocol)
         if samples_codes:
-            yield f"{drawer}_sampled", _reconstruct(model, framework, "sample", realism, seed, protocol)
+            yield f"{network}_sampled", _reconstruct(model, framework, "sample", realism, seed, protocol)
 
 
 def _reconstruct(
@@ -254,15 +254,15 @@ def _reconstruct(
 
 
 def _in_batches(function: Reconstruct, protocol: Protocol) -> Reconstruct:
-    """Return a function of (items, rows) that is called with whole batches where a protocol asks for them.
+    """Return a function of (items, rows) that calls `function` with full batches if the protocol has a size.
 
-    The last batch reaches back to be full; of fewer items than a batch, there is one of them all.
+    The last batch also holds earlier items, so that it is full. Fewer items than a batch form one batch.
     """
     size = protocol.batch
     if size is None:
         return lambda x, rows: function(x, rows).float()
 
-    def by_batches(x: Tensor, rows: range) -> Tensor:
+    def in_full_batches(x: Tensor, rows: range) -> Tensor:
         parts = []
         for start in range(0, len(x), size):
             first = max(min(start, len(x) - size), 0)
@@ -270,4 +270,4 @@ def _in_batches(function: Reconstruct, protocol: Protocol) -> Reconstruct:
             parts.append(function(x[batch], rows[batch])[start - first :])
         return torch.cat(parts).float()
 
-    return by_batches
+    return in_full_batches

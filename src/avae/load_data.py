@@ -16,9 +16,9 @@ from avae.recipes.resolve import unresolved
 
 
 def load_dataset(source: str, config: Config) -> Dataset:
-    """Load a data set (see `load_data`) as a run takes it, its split the same for every run.
+    """Load a data set (see `load_data`) as a training run needs it. The split is the same for every run.
 
-    Shows progress on a terminal.
+    Show progress on a terminal.
     """
     with progress_bar(f"reading {source}") as progress:
         return load_data(
@@ -33,14 +33,14 @@ def load_dataset(source: str, config: Config) -> Dataset:
 
 
 def load_dataset_for(model: Model, source: str, cache: str | None = None) -> Dataset:
-    """Load a data set (see `load_data`) as a model takes it.
+    """Load a data set (see `load_data`) in the form that a model takes.
 
     Raises:
-        UserError: as `load_data`, or it is made of points and the model of images, or the reverse.
+        UserError: as for `load_data`; or the data are points and the model is of images, or the reverse.
     """
     channels = model.config.channels if model.is_image_model else None
-    asked = dataclasses.replace(unresolved(model.config), channels=channels, cache=cache)
-    data = load_dataset(source, asked)
+    config = dataclasses.replace(unresolved(model.config), channels=channels, cache=cache)
+    data = load_dataset(source, config)
     if data.is_image_data != model.is_image_model:
         kinds = ("points", "images")
         raise UserError(
@@ -51,7 +51,7 @@ def load_dataset_for(model: Model, source: str, cache: str | None = None) -> Dat
 
 
 def pack_given(pictures: Any, config: Config) -> str:
-    """Pack pictures given from Python as a run takes them; return where they are, to be named as data."""
-    asked = PreprocessingOverrides(config.size, config.channels, config.crop, config.fit)
+    """Pack images given in Python as a training run needs them. Return their path, to be used as data."""
+    overrides = PreprocessingOverrides(config.size, config.channels, config.crop, config.fit)
     with progress_bar("packing pictures") as progress:
-        return str(pack_from_python(pictures, asked, cache_folder(config.cache), progress))
+        return str(pack_from_python(pictures, overrides, cache_folder(config.cache), progress))
