@@ -51,7 +51,7 @@ def main() -> None:
     if asked.memory_of:
         print(grown(config_of(CASES[asked.memory_of], asked.data)))
         return
-    print("| run | s a step | estimated | ratio | GB | estimated | ratio |\n|---|---|---|---|---|---|---|")
+    print("| run | s a step | dry run | ratio | GB | dry run | ratio |\n|---|---|---|---|---|---|---|")
     for name, case in CASES.items():
         config = config_of(case, asked.data)
         before = seconds_per_step(config, CPU)

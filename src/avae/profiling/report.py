@@ -113,7 +113,7 @@ def _caution() -> list[str]:
         "Each process computed its share of the batch; the exchange of gradients between them is left out."
     ]
     return [
-        "Memory is an estimate, of tensors in eager steps: a process takes up to 1.4 times as much on a",
+        "Memory is an estimate, of tensors in eager steps: a process takes up to 1.8 times as much on a",
         "processor, and 0.5 to 1 GB for PyTorch. Time is measured now, on random items: for each phase, the",
         f"median of up to {TIMED} eager steps after {WARM_UP} to warm up. Left out: reading pictures,",
         "checkpoints, evaluation and --compile; see docs/speed.md.",
