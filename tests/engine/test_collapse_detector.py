@@ -20,8 +20,9 @@ def lines(count, start=0, every=50, **terms):
 
 
 def test_a_healthy_run_shows_nothing():
-    sentinel = CollapseDetector(lines(200))
-    assert (sentinel.symptoms, sentinel.collapse, str(sentinel), sentinel.log_fields()) == ([], None, "", {})
+    detector = CollapseDetector(lines(200))
+    assert (detector.violations, detector.collapse) == ([], None)
+    assert (str(detector), detector.log_fields()) == ("", {})
 
 
 @pytest.mark.parametrize(
@@ -35,15 +36,15 @@ def test_a_healthy_run_shows_nothing():
     ],
 )
 def test_each_sign_warns_at_once_and_kills_after_its_patience(term, value, patience):
-    sentinel = CollapseDetector(lines(20))
+    detector = CollapseDetector(lines(20))
     for line in lines(patience // 50, start=1000, **{term: value}):
-        assert sentinel.collapse is None
-        sentinel.update(line)
-        assert [symptom.sign.term for symptom in sentinel.symptoms] == [term]
-        assert sentinel.log_fields()["symptoms"] == {term: line["step"] - 1000}
-    assert sentinel.collapse.since == 1000
-    assert sentinel.collapse.lasted == patience
-    assert sentinel.log_fields()["collapsed"]
+        assert detector.collapse is None
+        detector.update(line)
+        assert [violation.rule.term for violation in detector.violations] == [term]
+        assert detector.log_fields()["symptoms"] == {term: line["step"] - 1000}
+    assert detector.collapse.since == 1000
+    assert detector.collapse.lasted == patience
+    assert detector.log_fields()["collapsed"]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_each_sign_warns_at_once_and_kills_after_its_patience(term, value, patie
     ],
 )
 def test_what_stays_within_the_range_is_no_sign(term, value):
-    assert CollapseDetector(lines(20) + lines(100, start=1000, **{term: value})).symptoms == []
+    assert CollapseDetector(lines(20) + lines(100, start=1000, **{term: value})).violations == []
 
 
 def test_one_better_line_starts_the_count_anew():
@@ -68,7 +69,7 @@ def test_one_better_line_starts_the_count_anew():
     assert str(CollapseDetector(won)) == "warning: critic loss 0.001 for 1950 steps"
     again = [*won, *lines(1, start=1950), *lines(39, start=2000, critic=0.001)]
     assert CollapseDetector(again).collapse is None
-    assert CollapseDetector(again).symptoms[0].since == 2000
+    assert CollapseDetector(again).violations[0].since == 2000
     last = lines(1, start=3950, critic=0.001)
     assert str(CollapseDetector(again + last)) == "COLLAPSED: critic loss 0.001 for 2000 steps"
 
@@ -84,13 +85,13 @@ def test_gradients_are_compared_with_what_is_usual_once_that_is_known():
     early = lines(MIN_HISTORY - 1, gradient_norm=1e-3) + lines(
         1, start=50 * (MIN_HISTORY - 1), gradient_norm=1e9
     )
-    assert CollapseDetector(early).symptoms == []
+    assert CollapseDetector(early).violations == []
     assert (
-        CollapseDetector(early + lines(1, start=50 * MIN_HISTORY, gradient_norm=1e9)).symptoms[0].value
+        CollapseDetector(early + lines(1, start=50 * MIN_HISTORY, gradient_norm=1e9)).violations[0].value
         == 1e12
     )
     still = lines(20, gradient_norm=0.0) + lines(1, start=1000, gradient_norm=1.0)
-    assert CollapseDetector(still).symptoms == []
+    assert CollapseDetector(still).violations == []
 
 
 def test_an_explosion_never_becomes_usual():
@@ -101,7 +102,7 @@ def test_an_explosion_never_becomes_usual():
 def test_terms_that_are_missing_are_passed_over():
     """A phase that is due now and then reports now and then."""
     vae = [{"step": 50 * n, "kl": 3.0} for n in range(1, 100)]
-    assert CollapseDetector(vae).symptoms == []
+    assert CollapseDetector(vae).violations == []
     sparse = [line if n % 2 else {"step": line["step"]} for n, line in enumerate(lines(60, diversity=0.0))]
     assert CollapseDetector(sparse).collapse.since == 50
 
@@ -109,7 +110,8 @@ def test_terms_that_are_missing_are_passed_over():
 def test_events_say_nothing():
     event = {"step": 1000, "event": "rollback", "from": 3000, "why": "critic loss", "rate": 0.5}
     before, after = lines(20, critic=0.0), lines(20, start=1000, critic=0.0)
-    assert CollapseDetector([*before, event, *after]).symptoms == CollapseDetector(before + after).symptoms
+    with_event = CollapseDetector([*before, event, *after])
+    assert with_event.violations == CollapseDetector(before + after).violations
 
 
 def test_reading_the_lines_again_gives_the_same_verdict():
@@ -118,5 +120,5 @@ def test_reading_the_lines_again_gives_the_same_verdict():
     for line in lines(20) + lines(10, 1000, diversity=0.0) + lines(3, 1500, gradient_norm=1e6):
         told.update(line)
         log.append(line | told.log_fields())
-    assert CollapseDetector(log).symptoms == told.symptoms
-    assert [symptom.lasted for symptom in told.symptoms] == [150]
+    assert CollapseDetector(log).violations == told.violations
+    assert [violation.lasted for violation in told.violations] == [150]

@@ -162,12 +162,12 @@ def test_optimizers_and_averages_go_back_too(tmp_path):
 def test_after_three_rollbacks_it_stops(tmp_path):
     game = Game(tmp_path, steps=40)
     with pytest.raises(
-        CollapseError, match=r"step-00000016\.saf.*, but 3 rollbacks were of no avail; start again"
+        CollapseError, match=r"step-00000016\.saf.*, but 3 rollbacks did not help; start again"
     ):
         game.run()
     assert [event["rate"] for event in game.events] == [0.5, 0.25, 0.125]
     for _ in range(2):
-        with pytest.raises(CollapseError, match="3 rollbacks were of no avail"):
+        with pytest.raises(CollapseError, match="3 rollbacks did not help"):
             Game(tmp_path, steps=40).run()
     assert Game(tmp_path, steps=40, on_collapse="ignore").run().step == 40
 

@@ -202,7 +202,7 @@ def test_rollbacks_end_where_they_do_not_help(cli, tiny, tmp_path):
     assert said.code == 2
     last = said.err.splitlines()[-1]
     assert "finite" in last or "is nan" in last or "is inf" in last
-    assert "but 3 rollbacks were of no avail; start again with a smaller --learning-rate" in last
+    assert "but 3 rollbacks did not help; start again with a smaller --learning-rate" in last
     assert "Traceback" not in said.err
     events = [line for line in read_stats(run / "stats.jsonl") if "event" in line]
     assert [event["rate"] for event in events] == [0.5, 0.25, 0.125]

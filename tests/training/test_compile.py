@@ -126,9 +126,9 @@ def test_a_cache_that_the_environment_names_goes_first(tmp_path, monkeypatch):
 
 
 def test_auto_compiles_long_runs_of_built_networks():
-    def chosen(mode, steps, own=False):
-        return make_gradient_fn(mode, steps, own, Path()) is not gradients
+    def chosen(mode, steps, custom=False):
+        return make_gradient_fn(mode, steps, custom, Path()) is not gradients
 
     assert [chosen("auto", MIN_STEPS_TO_COMPILE), chosen("auto", MIN_STEPS_TO_COMPILE - 1)] == [True, False]
-    assert [chosen("auto", MIN_STEPS_TO_COMPILE, own=True), chosen("on", 1, own=True)] == [False, True]
+    assert [chosen("auto", MIN_STEPS_TO_COMPILE, custom=True), chosen("on", 1, custom=True)] == [False, True]
     assert not chosen("off", MIN_STEPS_TO_COMPILE)

@@ -1,7 +1,6 @@
-"""The sentinel: signs that a game is dead, read off the lines of stats.jsonl and off nothing else.
+"""Detect training collapse from stats.jsonl alone, so that a resumed run reaches the same verdict.
 
-So a resumed run, which reads the lines it kept, judges as one that was never interrupted. Values that are
-not finite need no patience: the loop stops at the first line that holds one.
+Values that are not finite need no patience: the loop stops at the first line that contains one.
 """
 
 import math
@@ -15,48 +14,48 @@ from avae.errors import UserError
 OnCollapse = Literal["stop", "rollback", "ignore"]
 
 MIN_CRITIC_LOSS = 0.01
-"""Critic's loss in nats, where 1.386 is a guess: real and generated items lie some 10 apart in logits, and
-the critic has next to nothing left to learn."""
+"""Critic loss in nats; a guessing critic has 1.386. Below this, the logits of real and generated items differ
+by about 10, and the critic has almost nothing left to learn."""
 
 MIN_DIVERSITY = 0.01
-"""Variance of generated items over that of real ones: a tenth of the contrast, if they differ at all."""
+"""Variance of generated items divided by that of real items: a tenth of the contrast."""
 
 SLOW_PATIENCE = 2000
-"""Steps, for these two: more than runs lived through that went well (CIFAR-10, w = 16, rho 1: 1,200)."""
+"""Steps allowed for these two: more than successful runs took to recover (CIFAR-10, w = 16, rho 1: 1,200)."""
 
 RUNAWAY_LOGIT = 100.0
-"""Mean logit, either way. Most runs stay within 10; the largest seen that came back from it was 42."""
+"""Absolute mean logit. Most runs stay within 10; the largest value that a run recovered from was 42."""
 
 RUNAWAY_PATIENCE = 500
-"""Steps."""
+"""Steps allowed beyond `RUNAWAY_LOGIT`."""
 
 EXPLODED = 1000.0
-"""Gradient norm over the median of its earlier lines; in healthy runs up to 4."""
+"""Gradient norm divided by the median of earlier lines; at most 4 in healthy runs."""
 
 EXPLOSION_PATIENCE = 200
-"""Steps. Adam's are bounded whatever the norm, so a burst is survived; so many are none."""
+"""Steps allowed beyond `EXPLODED`. Adam's steps are bounded for any norm, so a run survives a short burst."""
 
 MIN_CONSECUTIVE = 2
-"""In a row, at least: the mean of a single line may be the doing of a single step."""
+"""Minimum number of consecutive lines: a single step may dominate the mean in a single line."""
 
 MIN_HISTORY = 10
-"""Earlier lines before a median says what is usual."""
+"""Minimum number of earlier lines for a median."""
 
 
 @dataclass(frozen=True)
 class CollapseRule:
-    """A term that tells of death where it leaves its range for long.
+    """A term of the log, and the range it must not leave for long.
 
     Attributes:
-        term: of the lines; a line without it is passed over.
-        words: for it, to the user.
-        patience: steps before it is taken for death.
-        least, most: the range of its size.
-        relative: whether its size is taken over the median of its earlier lines within the range.
+        term: name of the term; lines without it are skipped.
+        label: name of the term in messages.
+        patience: number of steps outside the range that count as collapse.
+        least, most: range of the absolute value.
+        relative: True to divide the value by the median of the earlier values within the range.
     """
 
     term: str
-    words: str
+    label: str
     patience: int
     least: float = 0.0
     most: float = math.inf
@@ -76,17 +75,17 @@ COLLAPSE_RULES = (
 
 @dataclass(frozen=True)
 class RuleViolation:
-    """A sign that shows.
+    """A term that is outside its range.
 
     Attributes:
-        sign: which.
-        value: in the newest line.
-        since: the last step before it.
-        step: of the newest line.
-        lines: in a row.
+        rule: the violated rule.
+        value: value in the newest line.
+        since: last step before the violation.
+        step: step of the newest line.
+        lines: number of consecutive lines.
     """
 
-    sign: CollapseRule
+    rule: CollapseRule
     value: float
     since: int
     step: int
@@ -94,94 +93,92 @@ class RuleViolation:
 
     @property
     def lasted(self) -> int:
-        """Steps so far."""
+        """Number of steps so far."""
         return self.step - self.since
 
     @property
     def fatal(self) -> bool:
-        """Whether it has lasted for as long as the sign's patience."""
-        return self.lasted >= self.sign.patience and self.lines >= MIN_CONSECUTIVE
+        """True if the violation has lasted for the patience of its rule."""
+        return self.lasted >= self.rule.patience and self.lines >= MIN_CONSECUTIVE
 
     def __str__(self) -> str:
-        return f"{self.sign.words} {self.value:.3g} for {self.lasted} steps"
+        return f"{self.rule.label} {self.value:.3g} for {self.lasted} steps"
 
 
 class CollapseDetector:
-    """Watches a run.
+    """Check every line of the log against all rules.
 
     Args:
-        lines: of stats.jsonl so far.
+        lines: lines of stats.jsonl so far.
     """
 
     def __init__(self, lines: Iterable[Mapping[str, Any]] = ()) -> None:
-        self._watches = [_Watch(sign) for sign in COLLAPSE_RULES]
+        self._checkers = [_RuleChecker(rule) for rule in COLLAPSE_RULES]
         self._step = 0
         for line in lines:
             self.update(line)
 
     def update(self, line: Mapping[str, Any]) -> None:
-        """Take in the next line."""
-        for watch in self._watches:
-            watch.update(line, self._step)
+        """Check the next line."""
+        for checker in self._checkers:
+            checker.update(line, self._step)
         self._step = line["step"]
 
     @property
-    def symptoms(self) -> list[RuleViolation]:
-        """What shows at the newest line."""
-        return [watch.symptom for watch in self._watches if watch.symptom]
+    def violations(self) -> list[RuleViolation]:
+        """Violations at the newest line."""
+        return [checker.violation for checker in self._checkers if checker.violation]
 
     @property
     def collapse(self) -> RuleViolation | None:
-        """A fatal symptom, if there is one."""
-        return next((symptom for symptom in self.symptoms if symptom.fatal), None)
+        """First fatal violation, or None."""
+        return next((violation for violation in self.violations if violation.fatal), None)
 
     def __str__(self) -> str:
-        """Return what to warn of, on one line; nothing where all is well."""
-        if not self.symptoms:
+        """Return a warning on one line; empty without violations."""
+        if not self.violations:
             return ""
-        return f"{'COLLAPSED' if self.collapse else 'warning'}: {', '.join(map(str, self.symptoms))}"
+        return f"{'COLLAPSED' if self.collapse else 'warning'}: {', '.join(map(str, self.violations))}"
 
     def log_fields(self) -> dict[str, Any]:
-        """Return what a line of stats.jsonl says of them: steps by term, and whether one is fatal."""
-        lasted = {symptom.sign.term: symptom.lasted for symptom in self.symptoms}
+        """Return the fields for a line of stats.jsonl: steps by violated term, and whether one is fatal."""
+        lasted = {violation.rule.term: violation.lasted for violation in self.violations}
         return {"symptoms": lasted, "collapsed": self.collapse is not None} if lasted else {}
 
 
-class _Watch:
-    """Follows one sign."""
+class _RuleChecker:
+    """Check one rule, line by line."""
 
-    def __init__(self, sign: CollapseRule) -> None:
-        self.symptom: RuleViolation | None = None
-        self._sign = sign
-        self._usual: list[float] = []
+    def __init__(self, rule: CollapseRule) -> None:
+        self.violation: RuleViolation | None = None
+        self._rule = rule
+        self._history: list[float] = []  # sorted
 
     def update(self, line: Mapping[str, Any], before: int) -> None:
-        value = line.get(self._sign.term)
+        rule, value = self._rule, line.get(self._rule.term)
         if value is None or not math.isfinite(value):
             return
-        size = self._size(value)
-        if size is None or self._sign.least <= abs(size) <= self._sign.most:
-            self.symptom = None
-            if self._sign.relative:
-                insort(self._usual, value)
+        if rule.relative:
+            enough = len(self._history) >= MIN_HISTORY
+            median = self._history[len(self._history) // 2] if enough else 0.0
+            size = value / median if median else None
         else:
-            since, lines = (self.symptom.since, self.symptom.lines) if self.symptom else (before, 0)
-            self.symptom = RuleViolation(self._sign, size, since, line["step"], lines + 1)
-
-    def _size(self, value: float) -> float | None:
-        """Return the value as the sign takes it; None where there is nothing yet to compare it with."""
-        if not self._sign.relative:
-            return value
-        usual = self._usual[len(self._usual) // 2] if len(self._usual) >= MIN_HISTORY else 0.0
-        return value / usual if usual else None
+            size = value
+        if size is None or rule.least <= abs(size) <= rule.most:
+            self.violation = None
+            if rule.relative:
+                insort(self._history, value)
+        else:
+            since, lines = (self.violation.since, self.violation.lines) if self.violation else (before, 0)
+            self.violation = RuleViolation(rule, size, since, line["step"], lines + 1)
 
 
 class CollapseError(UserError):
-    """Training is dead; the message says why and what may be done.
+    """Training has collapsed; the message names the reason and the remedies.
 
     Attributes:
-        step: where that was found out.
-        why: in words.
+        step: step at which the collapse was detected.
+        why: the reason, as text.
     """
 
     def __init__(self, step: int, why: str, remedy: str) -> None:

@@ -1,8 +1,8 @@
-"""The fast path: all gradients of a phase as one compiled function.
+"""Compile all gradients of a phase as one function.
 
-A network compiled on its own computes all its gradients, whoever asks, so networks are never compiled one by
-one. Here `gradients` runs once, autograd included, on tensors without data; what is recorded are just the
-kernels that it called, which TorchInductor then fuses as one program.
+A network compiled on its own always computes all its gradients, needed or not, so networks are not compiled
+one by one. Instead `gradients`, autograd included, runs once on tensors without data. The recorded graph
+contains only the kernels that it called; TorchInductor then fuses them into one program.
 """
 
 import logging
@@ -28,67 +28,67 @@ CompiledFn = Callable[[Tensor, Noise], GradientsAndTerms]
 State = dict[str, Tensor]
 
 MIN_STEPS_TO_COMPILE = 5000
-"""Steps of a run that "auto" compiles: several times what makes up for the compilers' time with AVAE, GAN and
-BiGAN; with a VAE about what does (see benchmarks/results/2026-11-24-step-time.md)."""
+"""Minimum number of steps of a run for "auto" to compile. Compilation pays for itself much sooner with AVAE,
+GAN and BiGAN, and at about this number with a VAE (see benchmarks/results/2026-11-24-step-time.md)."""
 
 
-def make_gradient_fn(mode: Mode, steps: int, own: bool, cache: Path) -> GradientFn:
-    """Return `gradients`, or its compiled form where that is asked for or, with "auto", pays.
+def make_gradient_fn(mode: Mode, steps: int, custom: bool, cache: Path) -> GradientFn:
+    """Return `gradients`, or its compiled form if `mode` is "on", or "auto" and compilation pays.
 
     Args:
-        mode: of the recipe.
-        steps: of the whole run, so that it makes no difference whether it is resumed.
-        own: whether networks are the user's own, which may do in Python what no trace can hold.
-        cache: of `Compiled`.
+        mode: as in the config.
+        steps: number of steps of the whole run, so that resuming it does not change the choice.
+        custom: True if networks are custom: they may run Python code that a trace cannot record.
+        cache: folder as for `CompiledGradients`.
     """
-    wanted = mode == "on" or (mode == "auto" and steps >= MIN_STEPS_TO_COMPILE and not own)
-    return CompiledGradients(cache) if wanted else gradients
+    compiled = mode == "on" or (mode == "auto" and steps >= MIN_STEPS_TO_COMPILE and not custom)
+    return CompiledGradients(cache) if compiled else gradients
 
 
 class CompiledGradients:
     """`gradients`, compiled at the first call for each phase and layout of x and noise.
 
-    Where that fails it says so, once, and is `gradients` from then on. Losses may read no tensors but x,
-    noise, and those of the phase's networks and coefficients.
+    If compilation fails, it logs the reason once and calls `gradients` from then on. Losses may read no
+    tensors except x, noise, and those of the phase's networks and coefficients.
 
     Args:
-        cache: folder for what compilers make, to be used again by other runs.
+        cache: folder for the compilers' output, shared with other runs.
     """
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
-        # Here, for it takes seconds to import, which runs that do not compile need not wait for.
+        # Imported here because it takes seconds, which runs that do not compile need not wait for.
         from torch._inductor.utils import clear_caches
 
-        # What another run of this process has loaded, from its own folder, would never come into this one.
+        # Otherwise code that another run of this process loaded from its folder is never written to this one.
         clear_caches()
-        self._made: dict[Hashable, CompiledFn] = {}
+        self._compiled: dict[Hashable, CompiledFn] = {}
         self._failed = False
 
     def __call__(
         self, phase: Phase, x: Tensor, noise: Noise, ready: GradientHook = lambda name, grads: None
     ) -> GradientsAndTerms:
-        """Return what `gradients` does, to rounding; `ready` hears of all networks at the end."""
-        grads, terms = self._result(phase, x, noise)
-        for name, own in grads.items():
-            ready(name, own)
-        return grads, terms
+        """Return the result of `gradients`, up to rounding; call `ready` for all networks at the end."""
+        by_network, terms = self._result(phase, x, noise)
+        for name, grads in by_network.items():
+            ready(name, grads)
+        return by_network, terms
 
     def _result(self, phase: Phase, x: Tensor, noise: Noise) -> GradientsAndTerms:
-        key = phase.name, *(_layout(tensor) for tensor in (x, *noise.values()))
+        key = phase.name, *((t.shape, t.stride(), t.dtype) for t in (x, *noise.values()))
         if self._failed:
             return gradients(phase, x, noise)
-        if key in self._made:
-            return self._made[key](x, noise)
+        if key in self._compiled:
+            return self._compiled[key](x, noise)
         began = time.monotonic()
-        logger.info(f"compiling the step ({phase.name}): half a minute or so, less if it was done before")
+        logger.info(f"compiling the step ({phase.name}): takes about half a minute, less if cached")
         buffers = [buffer for network in phase.networks.values() for buffer in network.buffers()]
         before = [buffer.clone() for buffer in buffers]
-        why, result = self._first(key, phase, x, noise)
-        # If one process fails all stay eager: they would only wait for it.
+        why, result = self._compile(key, phase, x, noise)
+        # If one process fails, all stay eager: the others would only wait for it.
         if any_rank(result is None):
-            self._made, self._failed = {}, True
-            logger.info(f"not compiled, so slower ({why}); --compile off leaves it out")
+            self._compiled, self._failed = {}, True
+            logger.info(f"not compiled, so slower ({why}); skip compilation with --compile off")
             for buffer, value in zip(buffers, before, strict=True):
                 buffer.copy_(value)
             return gradients(phase, x, noise)
@@ -96,27 +96,27 @@ class CompiledGradients:
         logger.info(f"compiled in {time.monotonic() - began:.0f} s")
         return result
 
-    def _first(
+    def _compile(
         self, key: Hashable, phase: Phase, x: Tensor, noise: Noise
     ) -> tuple[str, GradientsAndTerms | None]:
-        """Compile, and call for the first time, for that is when compilers work; or return why not."""
+        """Compile at a first call and return its result, or None and the reason of a failure."""
         try:
             with _inductor_cache(self._cache):
                 fast = compile_gradients(phase, x, noise)
                 result = fast(x, noise)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # theirs are of many kinds, and none needs to end a run
+        except Exception as error:  # compilers raise errors of many types, and none needs to end a run
             return _first_line(error), None
-        self._made[key] = fast
+        self._compiled[key] = fast
         return "another process could not", result
 
 
 @contextmanager
 def _inductor_cache(folder: Path) -> Iterator[None]:
-    """Let TorchInductor keep what it makes in a folder, unless the environment names one, for a while.
+    """Set the cache folder of TorchInductor for a while, unless the environment names one.
 
-    It reads the environment whenever it compiles, and takes Triton's folder from it.
+    TorchInductor reads the environment at every compilation, and derives Triton's folder from it.
     """
     names = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
     before = {name: os.environ[name] for name in names if name in os.environ}
@@ -130,49 +130,49 @@ def _inductor_cache(folder: Path) -> Iterator[None]:
 
 
 def compile_gradients(phase: Phase, x: Tensor, noise: Noise) -> CompiledFn:
-    """Return a phase's gradients as a function of x and noise of these shapes, compiled at its first call."""
-    # It warns that there is no GPU where nobody asked for one.
+    """Return the gradients of a phase as a function of x and noise, of these shapes, compiled at its first call."""
+    # It warns about a missing GPU even on the CPU.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     graph = trace_gradients(phase, x, noise)
     if x.device.type == "cpu":
         rewrite_narrow_transposed_convs(graph)
     fast: Callable[..., Any] = torch.compile(graph, fullgraph=True, dynamic=False)
-    held = tensors_of(phase)
+    state = tensors_of(phase)
 
     def run(x: Tensor, noise: Noise) -> GradientsAndTerms:
         with torch.no_grad():
-            result: GradientsAndTerms = fast(held, x, noise)
+            result: GradientsAndTerms = fast(state, x, noise)
         return result
 
     return run
 
 
 def trace_gradients(phase: Phase, x: Tensor, noise: Noise) -> fx.GraphModule:
-    """Record the kernels of `gradients` as a graph of (`tensors_of` the phase, x, noise).
+    """Record the kernels of `gradients` as a graph with inputs (`tensors_of` the phase, x, noise).
 
     Raises:
-        Exception: of whatever kind, if losses read a tensor that is none of these, or decide by a value.
+        Exception: of any type, if losses read another tensor or branch on a value.
     """
     modules = _Modules(phase)
 
-    def run(held: State, x: Tensor, noise: Noise) -> GradientsAndTerms:
+    def run(state: State, x: Tensor, noise: Noise) -> GradientsAndTerms:
         def work() -> GradientsAndTerms:
             return gradients(phase, x, noise)
 
-        result: GradientsAndTerms = torch.func.functional_call(modules, held, (work,))
+        result: GradientsAndTerms = torch.func.functional_call(modules, state, (work,))
         return result
 
     return make_fx(run, tracing_mode="fake")(tensors_of(phase), x, noise)
 
 
 def tensors_of(phase: Phase) -> State:
-    """Return all parameters and buffers that a phase's losses may read, by name."""
+    """Return all parameters and buffers that the losses of a phase may read, by name."""
     modules = _Modules(phase)
     return dict(modules.named_parameters()) | dict(modules.named_buffers())
 
 
 class _Modules(nn.Module):
-    """A phase's networks and coefficients, which can be given other tensors for the time of some work."""
+    """The networks and coefficients of a phase, as one module for `functional_call`."""
 
     def __init__(self, phase: Phase) -> None:
         super().__init__()
@@ -181,10 +181,6 @@ class _Modules(nn.Module):
 
     def forward(self, work: Callable[[], GradientsAndTerms]) -> GradientsAndTerms:
         return work()
-
-
-def _layout(tensor: Tensor) -> Hashable:
-    return tensor.shape, tensor.stride(), tensor.dtype
 
 
 def _first_line(error: Any) -> str:

@@ -1,4 +1,4 @@
-"""The training loop."""
+"""The training loop: steps, logging, evaluation, checkpoints, rollbacks."""
 
 import signal
 from collections.abc import Callable
@@ -16,13 +16,13 @@ from avae.engine.step import Terms
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a run is and when what is due, in steps; as in the recipe.
+    """Length and intervals of a run, in steps, as in the config.
 
     Attributes:
-        steps: of the run.
-        batch_size: items a step.
-        log_every, checkpoint_every: steps between two.
-        evaluate_every: likewise; 0 for never.
+        steps: number of steps of the run.
+        batch_size: items per step.
+        log_every, checkpoint_every: steps between two log lines or checkpoints.
+        evaluate_every: steps between two evaluations; 0 for none.
     """
 
     steps: int
@@ -34,20 +34,19 @@ class Schedule:
 
 @dataclass(frozen=True)
 class LoopSpec:
-    """What the loop runs.
+    """Everything the loop needs.
 
     Attributes:
-        step: number of steps done -> terms of the next one, which it does.
-        learning_rate: number of steps done -> the next one's factor of the first learning rate, for the log.
-        save: called with the number of steps done, and whether that is a state to go back to, whenever a
-            checkpoint is due.
-        evaluate: called with the number of steps done when an evaluation is due.
-        checkpoints: what `save` saves to, among other things.
-        means: of the terms since the last line of the log; among what is saved.
-        schedule: of the run.
-        on_collapse: as in the recipe.
-        folder: of the run.
-        title: for the progress bar.
+        step: runs the next training step, given the number of steps done; returns its terms.
+        learning_rate: number of steps done -> factor of the initial learning rate in the next step.
+        save: writes a checkpoint, given the number of steps done and whether a rollback may return to it.
+        evaluate: runs an evaluation, given the number of steps done.
+        checkpoints: the checkpoints that `save` writes.
+        means: means of the terms since the last line of the log; part of every checkpoint.
+        schedule: length and intervals of the run.
+        on_collapse: as in the config.
+        folder: the run folder.
+        title: title of the progress bar.
     """
 
     step: Callable[[int], Terms]
@@ -64,19 +63,19 @@ class LoopSpec:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """Where the loop ended, and the signal that ended it early, if one did."""
+    """The step at which the loop ended, and the signal that stopped it, or None."""
 
     step: int
     signal: int | None
 
 
 def train_loop(spec: LoopSpec, start: int) -> TrainingResult:
-    """Train from step `start` to the end, or to a signal; in either case the last state is saved.
+    """Train from step `start` to the end, or until a signal; save the last state in either case.
 
-    A run that goes back goes on as one that is resumed, so that a kill makes no difference.
+    After a rollback the run continues like a resumed one, so that a kill makes no difference.
 
     Raises:
-        CollapseError: training is dead, and not to be tried again from an earlier state, or no more.
+        CollapseError: training has collapsed, and a rollback is not requested or no longer possible.
     """
     with (
         StopRequest() as stop,
@@ -90,35 +89,35 @@ def train_loop(spec: LoopSpec, start: int) -> TrainingResult:
 
 
 def run_steps(spec: LoopSpec, start: int, stop: StopRequest, display: ProgressDisplay) -> TrainingResult:
-    """Train from step `start` as far as it goes without a rollback."""
+    """Train from step `start` to the end, until a signal, or until a collapse, which it raises."""
     schedule = spec.schedule
     stats = StatsLog(spec.folder / "stats.jsonl", start, spec.checkpoints.rollbacks)
-    sentinel = CollapseDetector(stats.kept)
+    detector = CollapseDetector(stats.kept)
     display.begin(start)
     for done in range(start + 1, schedule.steps + 1):
         spec.means.add(spec.step(done - 1))
         if done == start + 1:
-            display.begin(done)  # what the first step may have compiled says nothing of the others' speed
+            display.begin(done)  # exclude compilation in the first step from the speed
         stopping = any_rank(stop.signal is not None)
         planned = done == schedule.steps or done % schedule.checkpoint_every == 0
-        # A signal adds neither a line nor a state to go back to: both would change the course of the run.
+        # A signal adds no log line and no rollback point, so a resumed run equals an uninterrupted one.
         if planned or done % schedule.log_every == 0:
-            _log_and_check(done, spec, sentinel, stats, display)
+            _log_and_check(done, spec, detector, stats, display)
         if schedule.evaluate_every and done % schedule.evaluate_every == 0:
-            spec.evaluate(done)  # before the checkpoint, or a kill meanwhile would skip it
+            spec.evaluate(done)  # before the checkpoint, or a kill in between would skip it
         if planned or stopping:
-            spec.save(done, planned and not sentinel.symptoms)
+            spec.save(done, planned and not detector.violations)
         display.advance(done)
         if stopping and done < schedule.steps:
-            # Of several processes, another may have had the signal.
+            # Another process may have received the signal.
             return TrainingResult(done, stop.signal or signal.SIGTERM)
     return TrainingResult(schedule.steps, None)
 
 
 def _log_and_check(
-    done: int, spec: LoopSpec, sentinel: CollapseDetector, stats: StatsLog, display: ProgressDisplay
+    done: int, spec: LoopSpec, detector: CollapseDetector, stats: StatsLog, display: ProgressDisplay
 ) -> None:
-    """Log the means since the last report, and check them; raise CollapseError where training is dead."""
+    """Log the means since the last line and check them; raise CollapseError if training has collapsed."""
     means = spec.means.pop()
     line = {
         "step": done,
@@ -127,19 +126,19 @@ def _log_and_check(
         "learning_rate_factor": spec.learning_rate(done - 1),
         **means,
     }
-    sentinel.update(line)
-    stats.write(line | sentinel.log_fields())
-    display.show_terms(done, means, str(sentinel))
+    detector.update(line)
+    stats.write(line | detector.log_fields())
+    display.show_terms(done, means, str(detector))
     if (bad := non_finite(means)) is not None:
         why = f"{bad} is {means[bad]} between the last report and step {done}"
         raise NonFiniteError(done, why, spec.checkpoints.recovery_hint(finite=True))
-    if sentinel.collapse and spec.on_collapse != "ignore":
-        why = f"{sentinel.collapse}, since step {sentinel.collapse.since}"
+    if detector.collapse and spec.on_collapse != "ignore":
+        why = f"{detector.collapse}, since step {detector.collapse.since}"
         raise CollapseError(done, f"training has collapsed: {why}", spec.checkpoints.recovery_hint())
 
 
 def _roll_back(spec: LoopSpec, collapse: CollapseError, display: ProgressDisplay) -> int:
-    """Return the step to resume from, once that is saved; raise the collapse if it is not to be."""
+    """Roll back, save that state and return its step; raise the collapse if no rollback is allowed."""
     if spec.on_collapse != "rollback" or not spec.checkpoints.can_roll_back:
         raise collapse
     step = spec.checkpoints.roll_back(collapse)

@@ -1,4 +1,4 @@
-"""Terms of the losses, gathered on the device, written to stats.jsonl and shown while training."""
+"""Average the terms of the losses on the device, and write them to stats.jsonl."""
 
 import json
 import math
@@ -15,14 +15,14 @@ from avae.files import write_atomically
 
 
 class RunningMeans:
-    """Running means of terms, without waiting for the device at every step."""
+    """Running means of terms; waits for the device only in `pop`, not at every step."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
     def add(self, terms: dict[str, Tensor]) -> None:
-        """Count in one step's terms."""
+        """Add the terms of one step."""
         for name, term in terms.items():
             self._sums[name] = self._sums[name].to(term.device) + term if name in self._sums else term
             self._counts[name] = self._counts.get(name, 0) + 1
@@ -36,32 +36,32 @@ class RunningMeans:
         return means
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what has been added since, as tensors by name."""
+        """Return the sums and counts since the last `pop`, as tensors by name."""
         counts = {f"{name}.count": torch.tensor(count) for name, count in self._counts.items()}
         return counts | {f"{name}.sum": total for name, total in self._sums.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Resume from what `state_dict` returned."""
+        """Restore the sums and counts that `state_dict` returned."""
         names = [name.removesuffix(".sum") for name in state if name.endswith(".sum")]
         self._sums = {name: state[f"{name}.sum"] for name in names}
         self._counts = {name: int(state[f"{name}.count"]) for name in names}
 
 
 def non_finite(means: dict[str, float]) -> str | None:
-    """Return the name of a mean that is not finite, if there is one."""
+    """Return the name of the first mean that is not finite, or None."""
     return next((name for name, value in means.items() if not math.isfinite(value)), None)
 
 
 class StatsLog:
-    """A run's stats.jsonl: lines of terms, and of events, which have an "event". Rank 0 alone writes it.
+    """The stats.jsonl of a run: lines of terms, and events, which have a key "event". Only rank 0 writes it.
 
     Args:
         path: the file.
-        start: lines of later steps, left by a run that was killed or went back, are dropped.
-        events: lines to add where a kill kept them from being written.
+        start: step the run starts from; lines of later steps, left by a kill or a rollback, are dropped.
+        events: events to add if a kill prevented them from being written.
 
     Attributes:
-        kept: the lines there are at the start.
+        kept: lines in the file at the start.
     """
 
     def __init__(self, path: Path, start: int, events: Sequence[dict[str, Any]] = ()) -> None:
@@ -72,7 +72,7 @@ class StatsLog:
             write_atomically(path, "".join(f"{json.dumps(line)}\n" for line in self.kept).encode())
 
     def write(self, line: dict[str, Any]) -> None:
-        """Append one line; numbers that are not finite become null."""
+        """Append one line; values that are not finite become null."""
         if rank() > 0:
             return
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
@@ -81,19 +81,21 @@ class StatsLog:
 
 
 def read_stats(path: Path) -> list[dict[str, Any]]:
-    """Read the whole lines of a stats.jsonl; a last line cut short by a kill is left out."""
+    """Read the complete lines of a stats.jsonl; skip a last line cut short by a kill.
+
+    Raises:
+        UserError: a line is damaged, naming it.
+    """
     if not path.exists():
         return []
     lines = path.read_bytes().splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith(b"\n")]
-    return [_read_line(line, path, number) for number, line in enumerate(whole, 1)]
-
-
-def _read_line(line: bytes, path: Path, number: int) -> dict[str, Any]:
-    try:
-        read = json.loads(line)
-    except ValueError:
-        read = None
-    if not isinstance(read, dict) or not isinstance(read.get("step"), int):
-        raise UserError(f"{path} is damaged in line {number}: delete that line")
-    return read
+    parsed = []
+    for number, line in enumerate((line for line in lines if line.endswith(b"\n")), 1):
+        try:
+            fields = json.loads(line)
+        except ValueError:
+            fields = None
+        if not isinstance(fields, dict) or not isinstance(fields.get("step"), int):
+            raise UserError(f"{path} is damaged in line {number}: delete that line")
+        parsed.append(fields)
+    return parsed

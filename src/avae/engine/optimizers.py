@@ -1,4 +1,4 @@
-"""Adam for every network, its state by the names of parameters, and the learning rate's course."""
+"""Adam for every network, its state by parameter name, the learning rate, and averages of weights."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ from avae.safetensors_io import strip_prefix
 
 @dataclass(frozen=True)
 class AdamSettings:
-    """How Adam learns.
+    """Hyper-parameters of Adam.
 
     Attributes:
-        learning_rate: at the first step.
-        betas: of Adam; 0.5 and 0.999 are DCGAN's.
-        multipliers: factor of the learning rate for parameters by the last part of their name.
-        lazy: for networks with a further phase, by name: the steps between two of it.
+        learning_rate: learning rate at the first step.
+        betas: decay rates of the moments; 0.5 and 0.999 are DCGAN's.
+        multipliers: factor of the learning rate for parameters, by the last part of their name.
+        lazy: interval in steps of a network's lazy regularizer, by network.
     """
 
     learning_rate: float
@@ -28,15 +28,15 @@ class AdamSettings:
 
 
 def make_optimizers(
-    networks: Mapping[str, nn.Module], rates: AdamSettings
+    networks: Mapping[str, nn.Module], settings: AdamSettings
 ) -> dict[str, torch.optim.Optimizer]:
-    """Return one Adam per network (epsilon 1e-7 as TensorFlow's default).
+    """Return one Adam per network (epsilon 1e-7, the default of TensorFlow).
 
-    Where a phase every k steps adds a step of its own, Adam takes k + 1 steps for k. With c = k / (k + 1),
-    its learning rate is multiplied by c and its betas raised to c, so that it forgets and goes as far per
-    step of the run as without (StyleGAN2, appendix B).
+    With a lazy regularizer every k steps, Adam takes k + 1 steps per k training steps. With c = k / (k + 1),
+    its learning rate is multiplied by c and its betas are raised to the power c, so that its effective step
+    size and memory per training step are unchanged (StyleGAN2, appendix B).
     """
-    return {name: _adam(network, rates, rates.lazy.get(name)) for name, network in networks.items()}
+    return {name: _adam(network, settings, settings.lazy.get(name)) for name, network in networks.items()}
 
 
 def set_learning_rate(optimizers: Mapping[str, torch.optim.Optimizer], factor: float) -> None:
@@ -46,26 +46,26 @@ def set_learning_rate(optimizers: Mapping[str, torch.optim.Optimizer], factor: f
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
 
 
-def _adam(network: nn.Module, rates: AdamSettings, every: int | None) -> torch.optim.Optimizer:
+def _adam(network: nn.Module, settings: AdamSettings, every: int | None) -> torch.optim.Optimizer:
     share = every / (every + 1) if every else 1.0
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        rate = share * rates.learning_rate * rates.multipliers.get(name.rpartition(".")[2], 1.0)
+        rate = share * settings.learning_rate * settings.multipliers.get(name.rpartition(".")[2], 1.0)
         groups.setdefault(rate, []).append(parameter)
     return torch.optim.Adam(
         [{"params": parameters, "lr": rate} for rate, parameters in groups.items()],
-        betas=(rates.betas[0] ** share, rates.betas[1] ** share),
+        betas=(settings.betas[0] ** share, settings.betas[1] ** share),
         eps=1e-7,
         fused=True,
     )
 
 
 class OptimizerState:
-    """The state of a network's optimizer as tensors, by the names of parameters: as checkpoints save it.
+    """State of a network's optimizer, such as moments, as tensors by parameter name, for checkpoints.
 
     Args:
-        network: whose parameters the optimizer steps.
-        optimizer: has tensors for each parameter that it has stepped, such as moments.
+        network: has the parameters.
+        optimizer: optimizes them.
     """
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -80,7 +80,7 @@ class OptimizerState:
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the tensors; raise ValueError for a shape that is not its parameter's."""
+        """Restore the tensors; raise ValueError if a shape differs from that of its parameter."""
         for name, parameter in self.network.named_parameters():
             self.optimizer.state[parameter] = {
                 part: tensor.to(parameter.device) if part == "step" else _like(parameter, tensor)
@@ -89,7 +89,7 @@ class OptimizerState:
 
 
 def _like(parameter: Tensor, saved: Tensor) -> Tensor:
-    """Give a moment its parameter's device and memory layout."""
+    """Copy a saved moment to the device and memory layout of its parameter."""
     if saved.shape != parameter.shape:
         raise ValueError(f"a moment of shape {tuple(saved.shape)} for {tuple(parameter.shape)}")
     return torch.empty_like(parameter, requires_grad=False).copy_(saved)
@@ -98,11 +98,13 @@ def _like(parameter: Tensor, saved: Tensor) -> Tensor:
 def make_ema(
     networks: Mapping[str, nn.Module], names: Iterable[str], half_life: int, batch_size: int
 ) -> dict[str, AveragedModel]:
-    """Return an average of the weights of each named network; none where half_life is 0.
+    """Return a moving average of the weights of each named network; an empty dictionary if `half_life` is 0.
 
     Args:
-        half_life: images after which a weight counts half.
-        batch_size: images between two updates.
+        networks: all networks, by name.
+        names: names of the networks to average.
+        half_life: number of images after which a weight counts half.
+        batch_size: number of images between two updates.
     """
     if half_life == 0:
         return {}

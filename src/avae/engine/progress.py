@@ -1,4 +1,4 @@
-"""The progress bar of training, or plain lines where the output is no terminal."""
+"""Show the progress of training: a progress bar on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Iterator
@@ -10,23 +10,23 @@ from rich.text import Text
 from avae.distributed.processes import rank
 
 PLAIN_SECONDS = 10.0
-"""Between two lines where the output is no terminal."""
+"""Seconds between two lines if the output is not a terminal."""
 
 
 class ProgressDisplay:
-    """A progress bar on a terminal; elsewhere a plain line now and then. Rank 0 alone shows it.
+    """A progress bar on a terminal; elsewhere a plain line every `PLAIN_SECONDS`. Only rank 0 shows it.
 
     Args:
-        title: what is being trained.
-        steps: of the run.
-        batch_size: for images a second.
+        title: start of every line.
+        steps: number of steps of the run.
+        batch_size: images per step, for the speed.
     """
 
     def __init__(self, title: str, steps: int, batch_size: int) -> None:
         self._console = Console(stderr=True, quiet=rank() > 0)
         self._title, self._steps, self._batch_size = title, steps, batch_size
         self._start, self._began = 0, time.monotonic()
-        self._said = self._began
+        self._printed = self._began
         self._bar = _AnnotatedProgress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -45,7 +45,7 @@ class ProgressDisplay:
         self._bar.stop()
 
     def begin(self, step: int) -> None:
-        """Show that training goes on from `step`."""
+        """Show that training continues from `step`."""
         self._start, self._began = step, time.monotonic()
         self._bar.reset(self._task, completed=step)
 
@@ -54,29 +54,29 @@ class ProgressDisplay:
         self._bar.update(self._task, completed=step)
 
     def images_per_second(self, step: int) -> float:
-        """Return the mean speed since the step that `begin` was told, 0 at that step."""
+        """Return the mean speed since the last `begin`; 0 at its step."""
         return (step - self._start) * self._batch_size / max(time.monotonic() - self._began, 1e-9)
 
     def show_terms(self, step: int, means: dict[str, float], warning: str = "") -> None:
-        """Show the newest means, and what is amiss, if anything is."""
+        """Show the newest means, and a warning if there is one."""
         speed = self.images_per_second(step)
         text = "  ".join([f"{speed:.0f}/s", *(f"{name} {value:.3g}" for name, value in means.items())])
         self._bar.note = Text.assemble((f"{warning}\n" if warning else "", "bold red"), (text, "dim"))
         now = time.monotonic()
         last = step == self._steps
-        if not self._console.is_terminal and (last or now - self._said >= PLAIN_SECONDS):
-            self._said = now
+        if not self._console.is_terminal and (last or now - self._printed >= PLAIN_SECONDS):
+            self._printed = now
             left = _duration((self._steps - step) * self._batch_size / speed) if speed else "unknown time"
             progress = f"step {step}/{self._steps}, {left} left, {text}"
             self.say("  ".join([progress, warning] if warning else [progress]))
 
     def say(self, text: str) -> None:
-        """Print a line, above the bar where there is one."""
+        """Print a line, above the bar if it is shown."""
         self._console.print(f"{self._title}: {text}", soft_wrap=True, highlight=False, markup=False)
 
 
 class _AnnotatedProgress(Progress):
-    """A bar, and below it a note, which may need lines of its own."""
+    """A progress bar with a note below it, which may have several lines."""
 
     note = Text()
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish to save and stop."""
+"""Turn Ctrl-C and SIGTERM into a request to save and stop."""
 
 import signal
 import threading
@@ -9,12 +9,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """While entered, signals are only noted, but for a second Ctrl-C, which acts as it would have without us.
+    """Context manager that records signals. A second Ctrl-C has its usual effect.
 
-    SIGTERM is often sent twice: by a scheduler, or by whoever ends many processes and by our own parent.
+    Further SIGTERMs are only recorded. SIGTERM is often sent twice: by a scheduler, or by a program that ends
+    many processes and again by the parent process.
 
     Attributes:
-        signal: the number of the signal that came, or None.
+        signal: number of the last signal received, or None.
     """
 
     def __init__(self) -> None:
@@ -23,20 +24,17 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+            self._previous = {number: signal.signal(number, self._record) for number in SIGNALS}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-        if number == signal.SIGINT:
-            signal.signal(number, self._previous.pop(number))
-
-    def _restore(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
+
+    def _record(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        if number == signal.SIGINT:
+            signal.signal(number, self._previous.pop(number))

@@ -1,4 +1,4 @@
-"""One step (Fig. 4): every gradient of a phase from one shared forward pass, then every optimizer."""
+"""One training step (Fig. 4): all gradients of a phase from one shared forward pass, then all optimizers."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,11 +11,12 @@ from torch.optim.swa_utils import AveragedModel
 
 from avae.distributed import processes
 from avae.engine.optimizers import set_learning_rate
+from avae.frameworks.coefficients import ScheduledCoefficient
 
 Noise = dict[str, Tensor]
 NoiseShapes = dict[str, tuple[int, ...]]
 Grads = tuple[Tensor | None, ...]
-"""Of one network, in the order of its parameters."""
+"""Gradients of one network, in the order of its parameters."""
 
 Gradients = dict[str, Grads]
 Terms = dict[str, Tensor]
@@ -24,43 +25,32 @@ Batches = Sequence[tuple[Tensor, Noise]]
 GradientsAndTerms = tuple[Gradients, Terms]
 GradientHook = Callable[[str, Grads], None]
 Average = Callable[[Sequence[Tensor]], Callable[[], Sequence[Tensor]]]
-"""Begins to average tensors over the processes; returns a function that waits for the means."""
-
-
-def _no_noise(n: int) -> NoiseShapes:
-    return {}
+"""Starts averaging tensors over all processes; returns a function that waits for the means."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A losses function and how often it is due.
+    """A loss function and its interval.
 
     Attributes:
-        name: "main" always; regularizers are further phases.
+        name: "main" for the framework; each regularizer is a further phase.
         losses: (x, noise) -> (a scalar loss per network, scalar terms for the log).
-        networks: all there are, by name.
-        every: due at steps divisible by this.
-        noise_shapes: name and shape of every noise tensor that it takes for n items.
-        coefficients: modules, beside the networks, whose buffers the losses read.
+        networks: all networks, by name.
+        every: the phase is due at steps divisible by this.
+        noise_shapes: number of items -> shape of every noise tensor, by name.
+        coefficients: further modules whose buffers the losses read.
     """
 
     name: str
     losses: LossFn
     networks: Mapping[str, nn.Module]
     every: int = 1
-    noise_shapes: Callable[[int], NoiseShapes] = _no_noise
+    noise_shapes: Callable[[int], NoiseShapes] = lambda n: {}
     coefficients: Collection[nn.Module] = ()
 
 
-class ScheduledCoefficient(Protocol):
-    """A loss coefficient that changes during training."""
-
-    def update(self, terms: Mapping[str, Tensor]) -> None:
-        """Change it after a step, given the step's terms, which are the same in every process."""
-
-
 class GradientFn(Protocol):
-    """What `gradients` does, or `compile.Compiled` in its place."""
+    """The type of `gradients` and of `compile.CompiledGradients`."""
 
     def __call__(self, phase: Phase, x: Tensor, noise: Noise, ready: GradientHook) -> GradientsAndTerms: ...
 
@@ -68,13 +58,16 @@ class GradientFn(Protocol):
 def gradients(
     phase: Phase, x: Tensor, noise: Noise, ready: GradientHook = lambda name, grads: None
 ) -> GradientsAndTerms:
-    """Differentiate each network's loss for that network only.
+    """Differentiate the loss of each network with respect to that network only.
 
-    Eager autograd skips the weight gradients of networks it is not asked about, so neither `detach` nor
-    `requires_grad` switches are needed, and each gradient equals that of a separate, detached pass.
+    Eager autograd skips the weight gradients of all other networks, so neither `detach` nor `requires_grad`
+    switches are needed, and each gradient equals that of a separate, detached pass.
 
     Args:
-        ready: told of each network's gradients as soon as they are there, in the order of the losses.
+        phase: has the losses and the networks.
+        x: (N, ...) items.
+        noise: noise tensors by name.
+        ready: called with the gradients of each network once they are computed, in the order of the losses.
 
     Returns:
         Gradients by network, in the order of its parameters, and copies of the terms.
@@ -101,7 +94,7 @@ def mean_gradients(
     differentiate: GradientFn = gradients,
     average: Average = processes.all_reduce_mean_async,
 ) -> GradientsAndTerms:
-    """Return gradients and terms as of all micro-batches of all processes joined, which are of one size."""
+    """Return the mean gradients and terms of the micro-batches, of equal size, of all processes."""
     mean = _AsyncMean(len(batches), average)
     for x, noise in batches:
         _, terms = differentiate(phase, x, noise, mean.add)
@@ -112,35 +105,39 @@ def mean_gradients(
 
 
 _TERMS = ""
-"""Their name among those of networks."""
+"""Name of the terms in `_AsyncMean`, beside the names of networks."""
 
 
 class _AsyncMean:
-    """Means of networks' gradients, and of terms, each sent to the other processes once its last part is in.
+    """Means over micro-batches and processes; averaging over processes starts with the last micro-batch.
 
-    So a network's are on their way while the next one's are still being computed.
+    So the gradients of one network are sent while those of the next are still being computed.
     """
 
     def __init__(self, parts: int, average: Average) -> None:
         self._parts, self._average = parts, average
         self._seen: Counter[str] = Counter()
         self._sums: Gradients = {}
-        self._coming: dict[str, Callable[[], Sequence[Tensor]]] = {}
+        self._pending: dict[str, Callable[[], Sequence[Tensor]]] = {}
 
     def add(self, name: str, grads: Grads) -> None:
-        """Count in one micro-batch's tensors of a name."""
+        """Add the tensors of one micro-batch under a name."""
         self._seen[name] += 1
-        self._sums[name] = _sums(self._sums[name], grads) if name in self._sums else grads
+        if name in self._sums:
+            # Not in place: two parameters may share one gradient tensor.
+            pairs = zip(self._sums[name], grads, strict=True)
+            grads = tuple(a if a is None or b is None else a + b for a, b in pairs)
+        self._sums[name] = grads
         if self._seen[name] == self._parts:
             tensors = [grad for grad in self._sums[name] if grad is not None]
             if self._parts > 1:
                 torch._foreach_div_(tensors, self._parts)
-            self._coming[name] = self._average(tensors)
+            self._pending[name] = self._average(tensors)
 
     def wait(self) -> Gradients:
-        """Return the means by name, once they are there."""
+        """Wait for all means and return them by name."""
         means: Gradients = {}
-        for name, wait in self._coming.items():
+        for name, wait in self._pending.items():
             each = iter(wait())
             means[name] = tuple(None if grad is None else next(each) for grad in self._sums[name])
         return means
@@ -149,10 +146,13 @@ class _AsyncMean:
 def apply_gradients(
     by_network: Gradients, networks: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
 ) -> None:
-    """Step the optimizer of every network that has gradients; a parameter without one is left alone."""
+    """Step the optimizer of every network that has gradients; skip parameters without a gradient."""
     for name, grads in by_network.items():
         for parameter, grad in zip(networks[name].parameters(), grads, strict=True):
-            parameter.grad = None if grad is None else _match_layout(grad, parameter)
+            if grad is not None and grad.stride() != parameter.stride():
+                # Fused Adam assumes that both have the same strides.
+                grad = torch.empty_like(parameter).copy_(grad)
+            parameter.grad = grad
         optimizers[name].step()
         optimizers[name].zero_grad(set_to_none=True)
 
@@ -168,17 +168,17 @@ def training_step(
     averages: Mapping[str, AveragedModel] | None = None,
     coefficients: Collection[ScheduledCoefficient] = (),
 ) -> Terms:
-    """Do one step and return its terms for the log.
+    """Run one training step and return its terms for the log.
 
     Args:
-        step: steps done before it.
-        phases: "main" and the regularizers'.
-        optimizers: by network.
-        batches: step, phase -> this process's micro-batches (x, noise), a pure function.
-        differentiate: `gradients`, or what does the same.
-        learning_rate: step -> factor of the first learning rate.
+        step: number of steps done before.
+        phases: "main" first, then those of regularizers.
+        optimizers: optimizer of each network, by name.
+        batches: (step, phase) -> micro-batches (x, noise) of this process, a pure function.
+        differentiate: `gradients` or its compiled form.
+        learning_rate: step -> factor of the initial learning rate.
         averages: moving averages of networks to update, by network.
-        coefficients: to update.
+        coefficients: scheduled coefficients to update.
     """
     set_learning_rate(optimizers, learning_rate(step))
     logged: Terms = {}
@@ -196,22 +196,8 @@ def training_step(
     return logged
 
 
-def _match_layout(grad: Tensor, parameter: nn.Parameter) -> Tensor:
-    """Return a gradient with its parameter's strides, which fused Adam takes for granted."""
-    same = grad.stride() == parameter.stride()
-    return grad if same else torch.empty_like(parameter).copy_(grad)
-
-
-def _sums(total: Grads, more: Grads) -> Grads:
-    """Add tensor by tensor, what is None in one being None in the other.
-
-    Not in place: two parameters may have the very same tensor.
-    """
-    return tuple(a if a is None or b is None else a + b for a, b in zip(total, more, strict=True))
-
-
 def _largest_norm(by_network: Gradients) -> Tensor:
-    """Return the largest L2 norm of a network's gradient."""
+    """Return the largest of the networks' gradient norms (L2)."""
     norms = [
         torch.nn.utils.get_total_norm([grad for grad in grads if grad is not None])
         for grads in by_network.values()
@@ -220,7 +206,7 @@ def _largest_norm(by_network: Gradients) -> Tensor:
 
 
 def _group_by_loss(by_network: Mapping[str, Tensor]) -> Sequence[tuple[Tensor, list[str]]]:
-    """Gather the networks that share the very same loss, so that it is differentiated once."""
+    """Group the networks that share one loss tensor, so that it is differentiated once."""
     groups: list[tuple[Tensor, list[str]]] = []
     for name, loss in by_network.items():
         shared = next((names for other, names in groups if other is loss), None)
