@@ -1,7 +1,7 @@
-"""Randomness as an argument: every draw is a function of (seed, stream, index), never of history.
+"""Randomness as an argument: random numbers are a function of (seed, stream, index), not of history.
 
-Philox is a counter-based generator (Salmon et al., 2011): its key selects a stream and its counter a
-place in it, so nothing needs to be saved to resume and no draw depends on batch size or wall time.
+Philox is a counter-based generator (Salmon et al., 2011): its key selects a stream and its counter a position
+in it. So a resumed run needs no saved generator state, and no number depends on batch size or time.
 """
 
 import zlib
@@ -15,35 +15,35 @@ _ROWS_PER_BLOCK = 64
 
 
 def rng(seed: int, stream: str, *index: int) -> np.random.Generator:
-    """Return a generator of its own for (seed, stream, index).
+    """Return a separate generator for (seed, stream, index).
 
     Args:
-        seed: any non-negative integer below 2**64.
-        stream: what the draws are for ("xi", "order", ...).
+        seed: non-negative integer below 2**64.
+        stream: purpose of the numbers ("xi", "order", ...).
         index: up to two non-negative integers, such as (step, micro-batch).
     """
     key = np.array([seed, zlib.crc32(stream.encode())], dtype=np.uint64)
-    place = np.array([0, 0, *index, *(0,) * (2 - len(index))], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=place))
+    counter = np.array([0, 0, *index, *(0,) * (2 - len(index))], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 def normal(shape: tuple[int, ...], seed: int, stream: str, *index: int) -> NDArray[np.float32]:
-    """Draw standard normal numbers of `shape` for (seed, stream, index)."""
+    """Return standard normal numbers of `shape` for (seed, stream, index)."""
     return rng(seed, stream, *index).standard_normal(shape, dtype=np.float32)
 
 
 def normal_items(
     rows: range, shape: tuple[int, ...], seed: int, stream: str, step: int
 ) -> NDArray[np.float32]:
-    """Draw standard normal numbers for some rows of a batch, (len(rows), *shape), a row at a time."""
+    """Return standard normal numbers for some rows of a batch, (len(rows), *shape), generated row by row."""
     return np.stack([normal(shape, seed, stream, step, row) for row in rows])
 
 
 def normal_rows(rows: range, columns: int, seed: int, stream: str) -> NDArray[np.float32]:
-    """Draw rows of standard normal numbers, each a function of (seed, stream, its row number).
+    """Return rows of standard normal numbers, each a function of (seed, stream, row number).
 
     Returns:
-        (len(rows), columns). Row i is the same whichever range it was asked for in.
+        (len(rows), columns). Row i is the same in every range that contains it.
     """
     if len(rows) == 0:
         return np.empty((0, columns), dtype=np.float32)
@@ -57,8 +57,8 @@ def row_chunks(count: int, size: int = 256, *, merge_rest: bool = False) -> Iter
     """Divide `count` rows into ranges of `size`, of which the last may be smaller.
 
     Args:
-        merge_rest: let rows that are left over join the range before them, so that each has `size` rows or
-            more (`count` of them, if that is less): a protocol that normalises by batches can fill one.
+        merge_rest: True to add remaining rows to the last full range, so that each range has at least `size`
+            rows, or `count` if that is smaller, as normalisation over batches requires.
     """
     stop = max(count - size, 0) + 1 if merge_rest else count
     for start, end in pairwise([*range(0, stop, size), count]):

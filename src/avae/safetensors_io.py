@@ -1,4 +1,4 @@
-"""Tensors and a few words on disk: safetensors, written atomically, with a checksum that is checked."""
+"""Save and load tensors with metadata: safetensors files, written atomically and verified by a checksum."""
 
 import json
 import zlib
@@ -14,15 +14,15 @@ from avae.errors import UserError
 from avae.files import write_atomically
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> None:
-    """Write tensors and words to a safetensors file."""
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors and metadata to a safetensors file."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {**words, "crc32": _crc32(plain, words)}
-    write_atomically(path, safetensors.torch.save(plain, metadata))
+    with_checksum = {**metadata, "crc32": _crc32(plain, metadata)}
+    write_atomically(path, safetensors.torch.save(plain, with_checksum))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read what `save_tensors` wrote.
+    """Return the tensors and metadata that `save_tensors` wrote.
 
     Raises:
         UserError: the file is damaged, naming it.
@@ -39,12 +39,12 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def strip_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names begin with the prefix, by the rest of their names."""
+    """Return the tensors whose names start with the prefix, by the rest of their names."""
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def _crc32(tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> str:
-    value = zlib.crc32(json.dumps(sorted(words.items())).encode())
+def _crc32(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    value = zlib.crc32(json.dumps(sorted(metadata.items())).encode())
     for name, tensor in sorted(tensors.items()):
         value = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), value)
         value = zlib.crc32(tensor.detach().reshape(-1).view(torch.uint8).numpy().tobytes(), value)

@@ -130,7 +130,7 @@ def _inductor_cache(folder: Path) -> Iterator[None]:
 
 
 def compile_gradients(phase: Phase, x: Tensor, noise: Noise) -> CompiledFn:
-    """Return the gradients of a phase as a function of x and noise, of these shapes, compiled at its first call."""
+    """Return the gradients of a phase as a function of x and noise of these shapes; a first call compiles."""
     # It warns about a missing GPU even on the CPU.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     graph = trace_gradients(phase, x, noise)

@@ -1,4 +1,11 @@
-"""Frameworks: named networks and the losses that train them; they know no device, rank or file."""
+"""Frameworks: named networks and the losses that train them, independent of devices, processes and files.
+
+A `Framework` is a module whose children are networks; `contracts` declares what each takes and returns.
+`losses(x, noise)` returns one loss per network from one forward pass; the engine differentiates them. All
+randomness is in `noise`, so every method is a function of its arguments. Start with base.py, then vae.py,
+gan.py and avae.py. Coefficients, augmentation, latent weighting, code sources and regularizers are parts
+that a recipe passes in.
+"""
 
 from avae.frameworks.avae import AVAE
 from avae.frameworks.base import Framework, Noise, NoiseShapes

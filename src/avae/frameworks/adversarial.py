@@ -1,4 +1,4 @@
-"""What the frameworks with a critic share."""
+"""Base class and log terms of the frameworks with a critic."""
 
 from torch import Tensor, nn
 
@@ -7,12 +7,12 @@ from avae.frameworks.base import Framework, Noise, NoiseShapes
 
 
 class Adversarial(Framework):
-    """A game between a critic and a network that draws.
+    """A framework in which a network is trained against a critic.
 
     Attributes:
-        critic: large logits mean generated.
-        augmentation: of all that the critic sees, and of nothing else; None for none.
-        drawer: the network that is to please the critic with prior draws.
+        critic: returns logits; large means generated.
+        augmentation: augmentation of the critic's inputs, and of nothing else; None for none.
+        adversarial_network: name of the network trained against the critic on prior samples.
     """
 
     critic: nn.Module
@@ -20,47 +20,47 @@ class Adversarial(Framework):
     adversarial_network: str
 
     def critic_noise_shapes(self, n: int) -> NoiseShapes:
-        """Name and shape of every noise tensor that the critic's view of n real and n drawn items takes."""
+        """Return the shape of every noise tensor for augmenting n real and n generated items, by name."""
         if self.augmentation is None:
             return {}
         columns = self.augmentation.columns
         return {"augment_real": (n, columns), "augment_fake": (n, columns)}
 
     def augment_real(self, x: Tensor, noise: Noise) -> Tensor:
-        """Return real items as the critic sees them."""
+        """Return real items augmented for the critic."""
         return self.augmentation(x, noise["augment_real"]) if self.augmentation else x
 
     def augment_fake(self, x: Tensor, noise: Noise) -> Tensor:
-        """Return drawn items as the critic sees them."""
+        """Return generated items augmented for the critic."""
         return self.augmentation(x, noise["augment_fake"]) if self.augmentation else x
 
-    def critic_logits_real(self, seen: Tensor, x: Tensor) -> Tensor:
-        """Return the critic's logits (N,) of real items, given them as it sees them and as they are."""
-        logits: Tensor = self.critic(seen)
+    def critic_logits_real(self, augmented: Tensor, x: Tensor) -> Tensor:
+        """Return the critic's logits (N,) of real items, given both augmented and unchanged."""
+        logits: Tensor = self.critic(augmented)
         return logits.flatten()
 
     def prior_shapes(self, n: int) -> NoiseShapes:
-        """Name and shape of the noise that n prior draws take."""
+        """Return the shape of every noise tensor for n prior samples, by name."""
         return {"z": (n, self.code_dim)}
 
     def prior_codes(self, noise: Noise) -> tuple[Tensor, ...]:
-        """Return what the drawer draws prior samples from."""
+        """Return the inputs of `adversarial_network` for prior samples."""
         return (noise["z"],)
 
 
 def adversarial_terms(
-    loss: Tensor, real: Tensor, fake: Tensor, x: Tensor, drawn: Tensor
+    loss: Tensor, real: Tensor, fake: Tensor, x: Tensor, generated: Tensor
 ) -> dict[str, Tensor]:
-    """Return what the log says of any adversarial game.
+    """Return the log terms of adversarial training.
 
     Args:
-        loss: the critic's.
-        real, fake: (N,) logits of x and of drawn items.
-        x, drawn: (N, ...) real and drawn items.
+        loss: the critic's loss, a scalar.
+        real, fake: (N,) logits of x and of generated items.
+        x, generated: (N, ...) real and generated items.
 
     Returns:
-        The loss, the mean logits, and `diversity`: the variance of drawn items over the batch, over that of
-        real items; 1 is right, 0 a generator that draws one item only.
+        The loss, the mean logits, and `diversity`: the variance of generated items over the batch divided by
+        that of real items. 1 is ideal; 0 means that all generated items are the same.
     """
-    diversity = drawn.var(0).mean() / x.var(0).mean().clamp(min=1e-6)
+    diversity = generated.var(0).mean() / x.var(0).mean().clamp(min=1e-6)
     return {"critic": loss, "real": real.mean(), "fake": fake.mean(), "diversity": diversity}

@@ -30,19 +30,19 @@ from avae.losses import (
 
 
 class AVAE(VAE, Adversarial):
-    """A VAE and, beside it, a generator that inverts its encoder under the eyes of a critic.
+    """A VAE, and a generator trained to invert its encoder and to fool a critic.
 
-    Encoder and decoder learn from L_VAE alone; the generator from L_Z + L_M; the critic from L_C.
+    Encoder and decoder are trained on L_VAE alone, the generator on L_Z + L_M, the critic on L_C.
 
     Args:
-        encoder, decoder, code_dim, beta: as `VAE`.
-        generator: z (N, d) and, where xi_dim > 0, xi (N, xi_dim) -> x.
+        encoder, decoder, code_dim, beta: as for `VAE`.
+        generator: z (N, d) and, if xi_dim > 0, xi (N, xi_dim) -> x.
         critic: x -> logits (N, 1); large means generated.
-        xi_dim: features of the noise for all that the code does not say; 0 for none.
+        xi_dim: number of dimensions of the noise xi for everything not in the code; 0 for none.
         latent_loss, code_scale: Eq. 12 or Eq. 16, and the factor of z in its target.
-        weighting: how much L_Z counts beside L_M; `Balanced` by default.
-        codes: which codes the generator is asked for.
-        augmentation: of what the critic sees; the encoder sees all items as they are.
+        weighting: weight of L_Z relative to L_M; `GradientCap` by default.
+        codes: source of the codes that the generator is trained on.
+        augmentation: augmentation of the critic's inputs; the encoder gets all items unchanged.
     """
 
     contracts: Mapping[str, NetworkContract] = {
@@ -85,8 +85,8 @@ class AVAE(VAE, Adversarial):
         self.augmentation = augmentation
 
     def noise_shapes(self, n: int) -> NoiseShapes:
-        own = self.codes.noise_shapes(n) | self.prior_shapes(n) | self.critic_noise_shapes(n)
-        return super().noise_shapes(n) | own
+        further = self.codes.noise_shapes(n) | self.prior_shapes(n) | self.critic_noise_shapes(n)
+        return super().noise_shapes(n) | further
 
     def prior_shapes(self, n: int) -> NoiseShapes:
         xi: NoiseShapes = {"xi": (n, self.xi_dim)} if self.xi_dim else {}
@@ -99,13 +99,13 @@ class AVAE(VAE, Adversarial):
         mu, sigma = self.encoder(x)
         by_network, terms = self.vae_losses(x, mu, sigma, noise)
         sigma = sigma.detach()
-        z, asked = self.codes.select(self._calibrated(mu.detach(), noise), noise)
+        z, weight = self.codes.select(self._calibrated(mu.detach(), noise), noise)
         fake = self.generate(z, noise)
         to_critic, to_encoder = self.weighting.route_gradients(fake)
         mu_fake, _ = self.encoder(to_encoder)
         l_fake = self.critic(self.augment_fake(to_critic, noise)).flatten()
         l_real = self.critic_logits_real(self.augment_real(x, noise), x)
-        l_z = (asked * self.latent_loss(mu_fake, z, sigma)).mean()
+        l_z = (weight * self.latent_loss(mu_fake, z, sigma)).mean()
         l_m = manifold_loss(l_fake).mean()
         l_c = critic_loss(l_real, l_fake).mean()
         by_network |= {"generator": self.weighting.factor(sigma) * l_z + l_m, "critic": l_c}
@@ -114,12 +114,12 @@ class AVAE(VAE, Adversarial):
         return by_network, terms | adversarial_terms(l_c, l_real, l_fake, x, fake)
 
     def generate(self, z: Tensor, noise: Noise) -> Tensor:
-        """Draw G(z, xi)."""
+        """Return generated items G(z, xi)."""
         x: Tensor = self.generator(z, noise["xi"]) if self.xi_dim else self.generator(z)
         return x
 
     def batch_norm_passes(self) -> dict[str, Pass]:
-        return super().batch_norm_passes() | {"generator": self._draw_as_in_training}
+        return super().batch_norm_passes() | {"generator": self._generate_as_in_training}
 
     def decode(self, mu: Tensor, noise: Noise, realism: float | None = None) -> Tensor:
         return self._blend(mu, self._calibrated(mu, noise), noise, realism)
@@ -139,12 +139,12 @@ class AVAE(VAE, Adversarial):
     def informative_dimensions(self) -> Tensor:
         return -self.sigma().log() >= MIN_NATS
 
-    def _draw_as_in_training(self, x: Tensor, noise: Noise) -> Tensor:
+    def _generate_as_in_training(self, x: Tensor, noise: Noise) -> Tensor:
         z, _ = self.codes.select(self._calibrated(self.encode(x), noise), noise)
         return self.generate(z, noise)
 
     def _calibrated(self, mu: Tensor, noise: Noise) -> Tensor:
-        """Return the z whose target is mu; dimensions that say nothing take a prior draw instead of 0/0."""
+        """Return the z whose target is mu; dimensions without information get a prior sample, not 0/0."""
         scale = self.code_scale().detach().clamp(min=MIN_CODE_SCALE)
         return (mu / scale).where(self.informative_dimensions(), noise["z"])
 

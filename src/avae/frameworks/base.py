@@ -1,4 +1,4 @@
-"""What the engine and the face may ask of any framework."""
+"""The interface of all frameworks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -19,27 +19,29 @@ CodeMode = Literal["mean", "sample"]
 
 
 class Framework(nn.Module, ABC):
-    """Networks by name, as child modules, and one shared forward pass that yields a loss for each.
+    """Networks as named child modules, and one shared forward pass that yields a loss for each.
 
     Loss coefficients that change during training are child modules too, at any depth.
 
-    All methods take `noise`, standard normal tensors shaped as `noise_shapes` says, so that they are
-    functions of their arguments. Images are (N, C, H, W) in [-1, 1]; points are (N, F).
+    Methods that need randomness take `noise`, standard normal tensors of the shapes that `noise_shapes`
+    returns, so that they are functions of their arguments. Images are (N, C, H, W) in [-1, 1]; points are
+    (N, F).
     """
 
     contracts: Mapping[str, NetworkContract]
-    """The networks by name, in the order they are built in, and what is asked of each."""
+    """The contract of each network by name, in the order in which networks are built."""
 
     caption = ""
-    """What its reconstructions are, in a sentence or two for readers; empty without an encoder."""
+    """Description of its reconstructions for readers, one or two sentences; empty without an encoder."""
 
     code_dim: int
+    """Number of dimensions d of a code."""
 
     ema_networks: tuple[str, ...] = ()
-    """Networks whose moving average may stand in for them once trained."""
+    """Networks that may be replaced by their moving average after training."""
 
     image_networks: Mapping[str, float | None]
-    """The networks that can draw from a code, and the `realism` that asks for each."""
+    """The networks that turn a code into an item, and the `realism` that selects each."""
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -48,7 +50,7 @@ class Framework(nn.Module, ABC):
 
     @property
     def coefficients(self) -> dict[str, ScheduledCoefficient]:
-        """The loss coefficients that change during training, by the last part of their module's name."""
+        """The loss coefficients that change during training, by the last part of their module name."""
         return {
             name.rpartition(".")[2]: module
             for name, module in self.named_modules()
@@ -57,11 +59,11 @@ class Framework(nn.Module, ABC):
 
     @property
     def has_encoder(self) -> bool:
-        """Whether there is an encoder."""
+        """True if the framework has an encoder."""
         return "encoder" in self.contracts
 
     def require_encoder(self) -> None:
-        """Raise UserError for a framework without an encoder."""
+        """Raise UserError if the framework has no encoder."""
         if not self.has_encoder:
             raise UserError(
                 f"a {type(self).__name__} has no encoder: "
@@ -70,20 +72,20 @@ class Framework(nn.Module, ABC):
 
     @abstractmethod
     def noise_shapes(self, n: int) -> NoiseShapes:
-        """Name and shape of every noise tensor that n items need, training and sampling alike."""
+        """Return the shape of every noise tensor for n items, by name, for training and sampling."""
 
     @abstractmethod
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         """Return a scalar loss for every network and scalar terms for the log, from one forward pass.
 
-        A network learns from its own loss only; networks that share a loss share the very tensor.
+        Each network is trained on its own loss only; networks that share a loss share one tensor.
         """
 
     @abstractmethod
     def batch_norm_passes(self) -> dict[str, Pass]:
-        """For each network used after training, in order: a pass that shows it the inputs it will meet.
+        """Return, for each network used after training, in order, a pass over the inputs it gets in use.
 
-        Batch-norm statistics are measured over these passes (see `recalibrate`).
+        Batch-norm statistics are measured over these passes (see `recalibrate_batch_norm`).
         """
 
     @abstractmethod
@@ -92,34 +94,34 @@ class Framework(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, mu: Tensor, noise: Noise, realism: float | None = None) -> Tensor:
-        """Draw from posterior means (N, d), calibrated as `code_scale` says.
+        """Return items (N, ...) from posterior means (N, d), for a generator calibrated by `code_scale`.
 
-        `realism` mixes (1 - t) decoder + t generator on one code; None is the framework's own drawer.
+        `realism` t returns (1 - t) decoder + t generator for the same code; None selects the default network.
         """
 
     @abstractmethod
     def reconstruct(self, x: Tensor, code: CodeMode, noise: Noise, realism: float | None = None) -> Tensor:
-        """Draw from the codes of x: posterior means, calibrated, or samples of the posterior, as they are."""
+        """Return items from codes of x: posterior means, as in `decode`, or posterior samples, unchanged."""
 
     @abstractmethod
     def sample(self, noise: Noise) -> Tensor:
-        """Draw from the prior."""
+        """Return items (N, ...) from prior codes."""
 
     @abstractmethod
     def code_scale(self) -> Tensor:
-        """Return (d,) s: the drawer meets z ~ N(0, I), and an item drawn from z should have mean code s z."""
+        """Return s (d,): an item generated from a prior code z ~ N(0, I) should have the mean code s z."""
 
     def informative_dimensions(self) -> Tensor:
-        """Return (d,) bool: the dimensions whose mean code says something of an item."""
+        """Return (d,) bool: True for dimensions whose mean code carries information about an item."""
         return torch.ones(self.code_dim, dtype=torch.bool)
 
     @abstractmethod
     def sigma(self) -> Tensor | None:
-        """Return the posterior scale (d,); None for a framework that has no such thing."""
+        """Return the posterior scale (d,); None if the framework has no posterior scale."""
 
 
 def reject_realism(realism: float | None) -> None:
-    """Raise UserError for a `realism` asked of a model with one drawer."""
+    """Raise UserError if `realism` is set for a model with a decoder or a generator only."""
     if realism is not None:
         raise UserError(
             f"realism={realism} mixes a decoder with a generator, and this model has one of them only: "

@@ -1,4 +1,4 @@
-"""Batch-norm statistics for use one image at a time."""
+"""Recalibrate batch-norm statistics, so that networks can process single images."""
 
 from collections.abc import Callable, Iterable
 
@@ -13,19 +13,19 @@ from avae.frameworks.base import Framework, Noise
 def recalibrate_batch_norm(
     framework: Framework, batches: Callable[[], Iterable[tuple[Tensor, Noise]]]
 ) -> None:
-    """Put a framework in evaluation mode and measure its batch-norm statistics anew.
+    """Set a framework to evaluation mode and measure its batch-norm statistics again.
 
-    Network by network, in the framework's order, the statistics become plain averages over what the
-    network meets when used: E on real images, D on z ~ q(z|x), G on the codes it was trained on. Training
-    mixes real and generated images in E's running statistics, so these cannot serve. Hand it a copy of one
-    in training.
+    Network by network, in the order of the framework, the statistics become plain averages over the inputs
+    that the network gets in use: E on real images, D on z ~ q(z|x), G on the codes it was trained on. The
+    running statistics of E from training mix real and generated images, so they cannot be used.
 
     Args:
-        batches: makes them anew for each network, so that they need not be held together; never called where
-            there is no batch norm.
+        framework: changed in place; pass a copy of a framework in training.
+        batches: returns the batches (x, noise), once for each network, so that they need not fit in memory
+            together; never called without batch norm.
     """
     framework.eval()
-    for name, show in framework.batch_norm_passes().items():
+    for name, run_pass in framework.batch_norm_passes().items():
         network = framework.networks[name]
         norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
         if not norms:
@@ -35,5 +35,5 @@ def recalibrate_batch_norm(
             norm.momentum = None  # a cumulative average
         network.train()
         for x, noise in batches():
-            show(x, noise)
+            run_pass(x, noise)
         network.eval()

@@ -1,4 +1,4 @@
-"""The bidirectional GAN (Donahue, Krahenbuhl, Darrell, 2017), as compared with in Table 1."""
+"""The bidirectional GAN (Donahue, Krahenbuhl, Darrell, 2017), a baseline of Table 1."""
 
 from collections.abc import Mapping
 
@@ -12,18 +12,18 @@ from avae.frameworks.gan import GAN
 from avae.losses import critic_loss, joint_loss
 
 ENCODER_FACTOR = 10.0
-"""Of the encoder's loss, as in the released code."""
+"""Factor of the encoder's loss, as in the released code."""
 
 
 class BiGAN(GAN):
-    """Encoder and generator make pairs (x, E(x)) and (G(z), z) that a critic cannot tell apart.
+    """Encoder and generator are trained so that a critic cannot tell pairs (x, E(x)) from pairs (G(z), z).
 
-    Generator and encoder learn from L_B (`joint_loss`), the critic from its opposite. The posterior is a
-    point, so that mean and sampled codes are the same.
+    Generator and encoder are trained on L_B (`joint_loss`), the critic on its opposite. The posterior is a
+    point, so mean and sampled codes are the same.
 
     Args:
         encoder: x -> code (N, d), without noise.
-        generator, code_dim, augmentation: as `GAN`.
+        generator, code_dim, augmentation: as for `GAN`.
         critic: x, z -> logits (N, 1); large means generated.
     """
 
@@ -50,16 +50,16 @@ class BiGAN(GAN):
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         z = noise["z"]
-        drawn = self.generator(z)
-        fake = self.critic(self.augment_fake(drawn, noise), z).flatten()
+        generated = self.generator(z)
+        fake = self.critic(self.augment_fake(generated, noise), z).flatten()
         real = self.critic(self.augment_real(x, noise), self.encoder(x)).flatten()
         l_b = joint_loss(real, fake).mean()
         l_c = critic_loss(real, fake).mean()
         by_network = {"encoder": ENCODER_FACTOR * l_b, "generator": l_b, "critic": l_c}
-        return by_network, {"joint": l_b} | adversarial_terms(l_c, real, fake, x, drawn)
+        return by_network, {"joint": l_b} | adversarial_terms(l_c, real, fake, x, generated)
 
-    def critic_logits_real(self, seen: Tensor, x: Tensor) -> Tensor:
-        logits: Tensor = self.critic(seen, self.encoder(x).detach())
+    def critic_logits_real(self, augmented: Tensor, x: Tensor) -> Tensor:
+        logits: Tensor = self.critic(augmented, self.encoder(x).detach())
         return logits.flatten()
 
     def batch_norm_passes(self) -> dict[str, Pass]:

@@ -1,4 +1,4 @@
-"""Which codes the generator is asked for while it learns: a value handed to AVAE."""
+"""Sources of the codes on which the generator of AVAE is trained."""
 
 from typing import Protocol
 
@@ -9,44 +9,44 @@ from avae.frameworks.base import Noise, NoiseShapes
 
 
 class CodeSource(Protocol):
-    """What AVAE asks of a choice of codes."""
+    """Interface of a source of codes."""
 
     def noise_shapes(self, n: int) -> NoiseShapes:
-        """Name and shape of the noise it needs for n items, beside the prior's "z"."""
+        """Return the shape of every noise tensor for n items, by name, besides "z" of the prior."""
 
-    def select(self, own: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Return the codes to draw from (N, d), and how much L_Z counts for each (N,), one in the mean.
+    def select(self, data_codes: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Return codes for the generator (N, d), and the weight of L_Z for each (N,), 1 on average.
 
         Args:
-            own: (N, d) calibrated mean codes of the real items; a constant.
-            noise: of the framework.
+            data_codes: (N, d) calibrated mean codes of the real items; a constant.
+            noise: noise tensors of the framework.
         """
 
 
 class PriorCodes:
-    """Draws from the prior, as in the paper."""
+    """Codes from the prior, as in the paper."""
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         return {}
 
-    def select(self, own: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    def select(self, data_codes: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         z = noise["z"]
         return z, torch.ones_like(z[:, 0])
 
 
 class DataCodes:
-    """The prior for one half, at random; for the other, which alone feels L_Z, codes of the real items.
+    """Prior codes for a random half; for the other half, to which alone L_Z applies, codes of the real items.
 
-    L_Z and L_M have a common optimum only where mean codes are distributed as the prior says (section 4.2).
-    Those of pictures are not quite: a prior draw may be the code of no picture, and then a generator cannot
-    both carry it and be realistic. So what is asked for is what pictures have, and prior samples are only
-    asked to look real.
+    L_Z and L_M have a common optimum only if mean codes are distributed like the prior (section 4.2). Mean
+    codes of images are not quite: a prior sample may be the code of no image, and then a generated image
+    cannot both have this code and be realistic. So L_Z applies to codes of real items only, and prior samples
+    are trained on L_M alone.
     """
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         return {"choice": (n, 1)}
 
-    def select(self, own: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    def select(self, data_codes: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         chosen = noise["choice"] > 0
-        # Twice, for half of them: a mean over the batch that does not depend on how it is divided.
-        return torch.where(chosen, own, noise["z"]), 2 * chosen[:, 0].to(own.dtype)
+        # Weight 2 for half of them, so that the mean does not depend on how the batch is split.
+        return torch.where(chosen, data_codes, noise["z"]), 2 * chosen[:, 0].to(data_codes.dtype)

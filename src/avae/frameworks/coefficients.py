@@ -1,4 +1,4 @@
-"""Loss coefficients: constants, or scheduled ones, which change during training."""
+"""Loss coefficients: constants, or scheduled coefficients, which change during training."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 class ScheduledCoefficient(nn.Module, ABC):
     """A loss coefficient that changes after every step.
 
-    It is a module whose only buffer holds all that it remembers. So it is moved, saved, copied and handed to
-    compiled steps as networks are.
+    It is a module, and a buffer holds its whole state. So it is moved, saved, copied and passed to compiled
+    steps in the same way as networks.
 
     Args:
-        state: at the start.
+        state: initial state.
 
     Attributes:
-        state: the buffer. Changed in place only, for compiled steps hold on to it.
+        state: the buffer. Change it in place only, because compiled steps keep a reference to it.
     """
 
     state: Tensor
@@ -35,15 +35,15 @@ class ScheduledCoefficient(nn.Module, ABC):
 
     @abstractmethod
     def update(self, terms: Mapping[str, Tensor]) -> None:
-        """Change the value after a step, given the step's terms, which are the same in every process."""
+        """Change the value after a step, given its log terms, which are the same in every process."""
 
 
 class ExponentialDecay(ScheduledCoefficient):
-    """Falls exponentially; the state is the number of steps done.
+    """Exponential decay; the state is the number of steps done.
 
     Args:
-        first, last: value at the first step and after `steps`.
-        steps: of the run.
+        first, last: value at the first step and after the last one.
+        steps: number of steps of the run.
     """
 
     def __init__(self, first: float, last: float, steps: int) -> None:
@@ -60,14 +60,14 @@ class ExponentialDecay(ScheduledCoefficient):
 
 @dataclass(frozen=True)
 class ControllerSettings:
-    """How a controller moves its value, on a log scale.
+    """Settings of a `PIController`. Gains apply on a log scale.
 
     Attributes:
-        start, lowest, highest: the value's first, smallest and largest; a start beyond widens them.
-        integral_gain: share of the error that the integral moves by, a step; negative for a term that grows
+        start: initial value.
+        lowest, highest: range of the value, extended to include `start`.
+        integral_gain: change of the integral per step, relative to the error; negative for a term that grows
             with the value.
-        proportional_gain: share of the error that is added to the integral, to damp the approach; of the same
-            sign.
+        proportional_gain: share of the error that is added to the integral, for damping; has the same sign.
     """
 
     start: float
@@ -78,15 +78,15 @@ class ControllerSettings:
 
 
 class PIController(ScheduledCoefficient):
-    """Holds a term of the log at a target by moving a coefficient of the losses.
+    """PI controller: changes a loss coefficient to keep a term of the log at a target.
 
-    With e = log(term / target), cut to [-1, 1], the integral grows by `integral_gain` e a step and the value
-    is exp(integral + `proportional_gain` e). The state (2,) is the integral and the value.
+    With e = log(term / target), clipped to [-1, 1], the integral grows by `integral_gain` e per step, and the
+    value is exp(integral + `proportional_gain` e). The state (2,) is the integral and the value.
 
     Args:
-        term: the term's name.
-        target: for it; both are positive.
-        settings: gains and bounds.
+        term: name of the term; its values must be positive.
+        target: target of the term, positive; a target of zero counts as small.
+        settings: gains and range.
     """
 
     def __init__(self, term: str, target: float, settings: ControllerSettings) -> None:
@@ -102,21 +102,18 @@ class PIController(ScheduledCoefficient):
         settings = self.settings
         lowest = math.log(min(settings.lowest, settings.start))
         highest = math.log(max(settings.highest, settings.start))
-        error = _log_ratio(terms[self.term], self.target).to(self.state)
+        term = terms[self.term]
+        tiny = torch.finfo(term.dtype).tiny
+        ratio = term.clamp(min=tiny) / torch.as_tensor(self.target).clamp(min=tiny)
+        error = ratio.log().clamp(-1, 1).to(self.state)
         integral = (self.state[0] + settings.integral_gain * error).clamp(lowest, highest)
         value = (integral + settings.proportional_gain * error).clamp(lowest, highest).exp()
         self.state.copy_(torch.stack([integral, value]))
-
-
-def _log_ratio(term: Tensor, target: float) -> Tensor:
-    """Return log(term / target), cut to [-1, 1]; a target of zero counts as small."""
-    tiny = torch.finfo(term.dtype).tiny
-    return (term.clamp(min=tiny) / torch.as_tensor(target).clamp(min=tiny)).log().clamp(-1, 1)
 
 
 Coefficient = float | ScheduledCoefficient
 
 
 def current_value(coefficient: Coefficient) -> float | Tensor:
-    """Return a coefficient's present value."""
+    """Return the current value of a coefficient, a scalar."""
     return coefficient.value if isinstance(coefficient, ScheduledCoefficient) else coefficient

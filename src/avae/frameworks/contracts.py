@@ -1,6 +1,7 @@
-"""What frameworks ask of their networks: arguments and results, by symbol.
+"""Contracts of networks: the arguments and results that a framework requires, by symbol.
 
-x is an item, z a code, xi the generator's own noise; mu and sigma are a posterior; logits are a critic's.
+x is an item, z a code, xi the noise of a generator; mu and sigma are the mean and scale of a posterior;
+logits are those of a critic.
 """
 
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ class NetworkContract:
     """How a framework calls one of its networks.
 
     Attributes:
-        role: what a network family calls such a network.
-        takes, returns: symbols, in order; xi is left out where it has no dimensions.
-        method: what is called.
-        needs: an attribute the network must have besides.
-        hint: where such networks come from.
+        role: the factory of a `NetworkFamily` that builds the network.
+        takes, returns: symbols of arguments and results, in order; xi is omitted if it has no dimensions.
+        method: name of the method to call.
+        needs: name of another attribute that the network must have.
+        hint: end of the error message if `needs` is missing: how to build such a network.
     """
 
     role: Literal["encoder", "decoder", "generator", "critic"]
@@ -33,7 +34,7 @@ GAUSSIAN_ENCODER = NetworkContract(
     ("x",),
     ("mu", "sigma"),
     needs="log_sigma",
-    hint=", as avae.networks.gaussian.GaussianEncoder around a body of your own does",
+    hint=", as avae.networks.gaussian.GaussianEncoder around a custom body does",
 )
 DECODER = NetworkContract("decoder", ("z",), ("x",))
 GENERATOR = NetworkContract("generator", ("z",), ("x",))

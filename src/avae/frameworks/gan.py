@@ -13,15 +13,15 @@ from avae.losses import critic_loss, manifold_loss
 
 
 class GAN(Adversarial):
-    """The generator learns from L_M, the critic from L_C. There is no encoder.
+    """A generator trained on L_M and a critic trained on L_C. There is no encoder.
 
-    L_M is Eq. 4 with the sign that Eq. 3 asks for; the printed one is a misprint.
+    L_M is Eq. 4 with the sign that follows from Eq. 3; the printed sign is a misprint.
 
     Args:
         generator: z (N, d) -> x.
         critic: x -> logits (N, 1); large means generated.
-        code_dim: d.
-        augmentation: of what the critic sees.
+        code_dim: number of dimensions d of a code.
+        augmentation: augmentation of the critic's inputs; None for none.
     """
 
     contracts: Mapping[str, NetworkContract] = {"generator": GENERATOR, "critic": CRITIC}
@@ -46,12 +46,12 @@ class GAN(Adversarial):
         return self.prior_shapes(n) | self.critic_noise_shapes(n)
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
-        drawn = self.generator(noise["z"])
-        fake = self.critic(self.augment_fake(drawn, noise)).flatten()
+        generated = self.generator(noise["z"])
+        fake = self.critic(self.augment_fake(generated, noise)).flatten()
         real = self.critic_logits_real(self.augment_real(x, noise), x)
         l_m = manifold_loss(fake).mean()
         l_c = critic_loss(real, fake).mean()
-        return {"generator": l_m, "critic": l_c}, adversarial_terms(l_c, real, fake, x, drawn)
+        return {"generator": l_m, "critic": l_c}, adversarial_terms(l_c, real, fake, x, generated)
 
     def batch_norm_passes(self) -> dict[str, Pass]:
         return {"generator": lambda x, noise: self.sample(noise)}

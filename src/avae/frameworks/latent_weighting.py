@@ -1,8 +1,8 @@
-"""How much L_Z counts beside L_M in the generator's loss: a value handed to AVAE.
+"""Weight of L_Z relative to L_M in the loss of AVAE's generator.
 
-A weighting has two parts. `factor(sigma)` multiplies L_Z. `split(x)` hands the generated images to the
-critic and to the encoder, and may rescale the gradients that come back from them. It is a module, for a
-coefficient of its own may be one.
+A weighting has two parts. `factor(sigma)` multiplies L_Z. `route_gradients(x)` passes the generated items to
+the critic and to the encoder, and may rescale the gradients that come back. It is a module because it may
+contain a scheduled coefficient.
 """
 
 from abc import ABC, abstractmethod
@@ -16,19 +16,19 @@ from avae.losses import MIN_SIGMA
 
 
 class LatentWeighting(nn.Module, ABC):
-    """What AVAE asks of a weighting."""
+    """Interface of a weighting."""
 
     @abstractmethod
     def factor(self, sigma: Tensor) -> Tensor:
-        """Return the scalar that multiplies L_Z, from the posterior scale (d,)."""
+        """Return the scalar factor of L_Z, given the posterior scale (d,)."""
 
     def route_gradients(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return x twice: for the critic and for the encoder."""
+        """Return x (N, ...) twice: for the critic and for the encoder."""
         return x, x
 
 
 class ConstantWeight(LatentWeighting):
-    """The paper's text: L_Z as Eqs. 12 and 16 have it, times a constant."""
+    """Constant weight, as in the text of the paper: L_Z of Eq. 12 or 16 times a constant."""
 
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
@@ -39,9 +39,9 @@ class ConstantWeight(LatentWeighting):
 
 
 class SoftmaxWeight(LatentWeighting):
-    """The authors' released code: weights softmax(-2 log sigma) over dimensions, summed over its batch of 64.
+    """Weights softmax(-2 log sigma) over dimensions, summed over a batch of 64, as in the released code.
 
-    That is the equation times 64 / sum_k sigma_k^-2, as a mean over the batch.
+    This equals the equation times 64 / sum_k sigma_k^-2, as a mean over the batch.
     """
 
     def __init__(self, batch: int = 64) -> None:
@@ -53,10 +53,10 @@ class SoftmaxWeight(LatentWeighting):
 
 
 class GradientCap(LatentWeighting):
-    """The equation, with L_Z's gradient at each generated image capped at `rho` times L_M's.
+    """The equation, with the gradient of L_Z at each generated item capped at `rho` times that of L_M.
 
-    Literal Eq. 16 lets the critic win for good in the first steps, when the encoder's gradient dwarfs the
-    critic's. Norms are taken per image, so that nothing depends on how a batch is divided.
+    With Eq. 16 unchanged, the critic wins permanently in the first steps, when the encoder's gradient is much
+    larger than the critic's. Norms are computed per item, so results do not depend on how a batch is split.
     """
 
     def __init__(self, rho: Coefficient = 1.0) -> None:
@@ -67,17 +67,17 @@ class GradientCap(LatentWeighting):
         return torch.ones_like(sigma[0])
 
     def route_gradients(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        to_critic, to_encoder = _Capped.apply(x, current_value(self.rho))
+        to_critic, to_encoder = _CapGradient.apply(x, current_value(self.rho))
         return to_critic, to_encoder
 
 
-class _Capped(torch.autograd.Function):
-    """x -> (x, x); backward adds to the first gradient the second, capped at rho times the first's norm."""
+class _CapGradient(torch.autograd.Function):
+    """x -> (x, x); backward adds the second gradient, capped at rho times the norm of the first, to it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, rho: float | Tensor) -> tuple[Tensor, Tensor]:
         ctx.rho = rho
-        # A gradient nobody computes stays None; as zeros it would cap the other at 0.
+        # A gradient that is not computed stays None; as zeros it would cap the other at 0.
         ctx.set_materialize_grads(False)
         return x.view_as(x), x.view_as(x)
 
@@ -92,7 +92,7 @@ class _Capped(torch.autograd.Function):
 
 
 def _norms(x: Tensor) -> Tensor:
-    """Return the norm of each sample, (N,), in fp32 or better."""
+    """Return the norm of each sample, (N,), in fp32 or higher precision."""
     norms: Tensor = torch.linalg.vector_norm(
         x.flatten(1), dim=1, dtype=torch.promote_types(x.dtype, torch.float32)
     )

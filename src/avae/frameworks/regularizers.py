@@ -1,7 +1,7 @@
-"""R1 and path length (StyleGAN2, sections 3.1 and 3.2): phases of their own for any adversarial framework.
+"""R1 and path length regularization (StyleGAN2, sections 3.1 and 3.2) for any adversarial framework.
 
-Both are lazy: computed every few steps only, and counted as many times as much (section 3.1). The recipe
-corrects Adam for the further steps, see `engine.optimizers`.
+Each is a separate phase. Both are lazy: computed every k steps, with k times the weight (section 3.1). Adam
+is corrected for the additional steps, see `engine.optimizers`.
 """
 
 from collections.abc import Mapping
@@ -15,19 +15,19 @@ from avae.frameworks.base import Losses, Noise, NoiseShapes
 from avae.frameworks.coefficients import ScheduledCoefficient
 
 R1_EVERY, PATH_LENGTH_EVERY = 16, 4
-"""Steps between two, as in the paper."""
+"""Interval in steps, as in the paper."""
 
 DECAY = 0.99
-"""Of the running mean of path lengths, each time they are measured (StyleGAN2, appendix B)."""
+"""Decay of the running mean of path lengths per measurement (StyleGAN2, appendix B)."""
 
 
 class Regularizer(Protocol):
-    """A phase, as a recipe hands it to a run.
+    """Interface of a regularizer.
 
     Attributes:
-        name: of the phase.
-        every: steps between two.
-        network: the one that learns by it.
+        name: name of its phase.
+        every: interval in steps.
+        network: name of the network trained on it.
     """
 
     name: str
@@ -35,20 +35,21 @@ class Regularizer(Protocol):
     network: str
 
     def noise_shapes(self, n: int) -> NoiseShapes:
-        """Name and shape of every noise tensor that n items need."""
+        """Return the shape of every noise tensor for n items, by name."""
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
-        """Return the network's loss, as many times as large as steps lie between, and terms for the log."""
+        """Return the loss of the network, multiplied by the interval, and terms for the log."""
 
 
 class R1:
-    """The critic's gradient at real items: gamma / 2 E ||grad l(x)||^2 (Mescheder et al., 2018).
+    """Penalty on the critic's gradient at real items: gamma / 2 E ||grad l(x)||^2 (Mescheder et al., 2018).
 
-    It is taken at what the critic sees, so after any augmentation; BiGAN's code E(x) is a constant in it.
+    The gradient is with respect to the critic's inputs, so after any augmentation; BiGAN's code E(x) is a
+    constant.
 
     Args:
         framework: has the critic.
-        gamma: weight, were it computed at every step.
+        gamma: weight for an interval of one step.
     """
 
     name = "r1"
@@ -64,24 +65,24 @@ class R1:
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         """Return the critic's loss, and the mean squared norm of the gradient as the term "r1"."""
-        seen = self.framework.augment_real(x, noise).detach().requires_grad_()
-        logits = self.framework.critic_logits_real(seen, x)
-        (slope,) = torch.autograd.grad(logits.sum(), seen, create_graph=True)
-        penalty = slope.square().flatten(1).sum(1).mean()
+        augmented = self.framework.augment_real(x, noise).detach().requires_grad_()
+        logits = self.framework.critic_logits_real(augmented, x)
+        (gradient,) = torch.autograd.grad(logits.sum(), augmented, create_graph=True)
+        penalty = gradient.square().flatten(1).sum(1).mean()
         return {"critic": self.every * self.gamma / 2 * penalty}, {"r1": penalty}
 
 
 class PathLength:
-    """How far an image moves with the style: E (||J^T y|| - a)^2, y ~ N(0, I) (StyleGAN2, Eq. 4).
+    """Path length penalty: E (||J^T y|| - a)^2, y ~ N(0, I) (StyleGAN2, Eq. 4).
 
-    J is the Jacobian of the image by w, the output of a generator's `mapping`; of a network that has no such
-    thing, by its codes. y, a direction in the space of items, is part of the noise. The target a, a running
-    mean of ||J^T y||, is the state of `target` as it was before the step: so it is the same for all
-    micro-batches and processes. It becomes a module of the framework, `path_length_target`.
+    J is the Jacobian of the item with respect to w, the output of a generator's `mapping`, or with respect to
+    the codes if the network has no `mapping`. y, a direction in the space of items, is part of the noise. The
+    target a, a running mean of ||J^T y||, is the value of `target` before the step, so it is the same for all
+    micro-batches and processes. `target` becomes a module of the framework, `path_length_target`.
 
     Args:
-        framework: has the network that draws.
-        weight: were it computed at every step.
+        framework: has the adversarial network.
+        weight: weight for an interval of one step.
         item: shape of an item, without the batch.
     """
 
@@ -97,31 +98,34 @@ class PathLength:
         return self.framework.prior_shapes(n) | {"y": (n, *self.item)}
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
-        """Return the drawing network's loss, and the mean length as the term "path_length"."""
-        start, drawn = _path(self.framework.networks[self.network], self.framework.prior_codes(noise))
-        slopes = torch.autograd.grad((drawn * noise["y"]).sum(), start, create_graph=True)
-        # A norm, and not the root of a sum, whose slope at a length of 0 is not a number.
-        lengths = torch.linalg.vector_norm(torch.cat(slopes, 1), dim=1)
+        """Return the loss of the adversarial network, and the mean length as the term "path_length"."""
+        network, codes = self.framework.networks[self.network], self.framework.prior_codes(noise)
+        inputs, items = _styles_and_items(network, codes)
+        gradients = torch.autograd.grad((items * noise["y"]).sum(), inputs, create_graph=True)
+        # A norm instead of the root of a sum, whose gradient at a length of 0 is NaN.
+        lengths = torch.linalg.vector_norm(torch.cat(gradients, 1), dim=1)
         penalty = (lengths - self.target.value).square().mean()
         return {self.network: self.every * self.weight * penalty}, {self.name: lengths.mean()}
 
 
-def _path(network: nn.Module, codes: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Return what paths are measured from, and the items drawn from it."""
+def _styles_and_items(network: nn.Module, codes: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Return the style w, or else the codes, to differentiate by, and the items generated from it."""
     mapping, synthesis = getattr(network, "mapping", None), getattr(network, "synthesis", None)
     if isinstance(mapping, nn.Module) and isinstance(synthesis, nn.Module):
         w = mapping(*codes)
         return (w,), synthesis(w)
-    start = tuple(code.detach().requires_grad_() for code in codes)
-    return start, network(*start)
+    inputs = tuple(code.detach().requires_grad_() for code in codes)
+    return inputs, network(*inputs)
 
 
 class RunningMean(ScheduledCoefficient):
-    """The running mean of a term of the log, from 0, updated whenever the term is there; it is the state.
+    """Running mean of a term of the log; starts at 0 and is updated at every step that has the term.
+
+    The state is the mean.
 
     Args:
-        term: its name.
-        decay: share that stays, each time.
+        term: name of the term.
+        decay: share of the old mean that is kept in an update.
     """
 
     def __init__(self, term: str, decay: float) -> None:

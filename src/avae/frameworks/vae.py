@@ -21,12 +21,12 @@ from avae.losses import ACTIVE, gaussian_nll, kl_to_prior, vae_loss
 
 
 class VAE(Framework):
-    """Encoder and decoder learn from one scalar, L_R + beta L_P (Eq. 9).
+    """An encoder and a decoder trained on one loss, L_R + beta L_P (Eq. 9).
 
     Args:
         encoder: x -> mu (N, d), sigma (d,).
         decoder: z (N, d) -> x.
-        code_dim: d.
+        code_dim: number of dimensions d of a code.
         beta: weight of the KL term, constant or scheduled.
     """
 
@@ -60,9 +60,9 @@ class VAE(Framework):
         return {"encoder": l_vae, "decoder": l_vae}, terms | self.code_metrics(mu, sigma, kl)
 
     def code_metrics(self, mu: Tensor, sigma: Tensor, kl: Tensor) -> dict[str, Tensor]:
-        """Return terms of the code: KL in nats, bits per dimension, active units, and scheduled coefficients.
+        """Return log terms of the code: KL in nats, bits per dimension, active units, scheduled coefficients.
 
-        A unit is active if its mean's variance over the batch is above 0.01 (Burda et al., 2016).
+        A unit is active if the variance of its mean over the batch exceeds 0.01 (Burda et al., 2016).
         """
         terms = {
             "kl": kl,
@@ -78,7 +78,7 @@ class VAE(Framework):
         }
 
     def posterior_sample(self, x: Tensor, noise: Noise) -> Tensor:
-        """Draw z ~ q(z|x), (N, d)."""
+        """Sample z ~ q(z|x), (N, d)."""
         mu, sigma = self.encoder(x)
         z: Tensor = mu + noise["eps"] * sigma
         return z

@@ -1,4 +1,4 @@
-"""VAE/GAN (Larsen et al., 2016), as compared with in Table 1."""
+"""VAE/GAN (Larsen et al., 2016), a baseline of Table 1."""
 
 from collections.abc import Mapping
 
@@ -18,16 +18,16 @@ GAMMA = 0.01
 
 
 class VAEGAN(VAE, Adversarial):
-    """A VAE whose reconstruction loss is measured in the critic's features, and whose decoder is criticised.
+    """A VAE with a reconstruction loss in the critic's features, and a decoder trained against the critic.
 
-    With x~ a reconstruction and x_p a prior sample: the encoder learns from beta KL + L_F, the decoder from
-    gamma L_F + l(x~) + l(x_p), the critic from sp(l(x)) + sp(-l(x~)) + sp(-l(x_p)), sp being softplus.
+    With a reconstruction x~, a prior sample x_p and sp = softplus: the encoder is trained on beta KL + L_F,
+    the decoder on gamma L_F + l(x~) + l(x_p), the critic on sp(l(x)) + sp(-l(x~)) + sp(-l(x_p)).
 
     Args:
-        encoder, decoder, code_dim, beta: as `VAE`.
+        encoder, decoder, code_dim, beta: as for `VAE`.
         critic: has `with_features(x) -> (logits (N, 1), features (N, ...))`; large logits mean generated.
         gamma: weight of L_F in the decoder's loss.
-        augmentation: of what the critic sees; reconstructions are changed just as their originals are.
+        augmentation: augmentation of the critic's inputs, the same for originals and reconstructions.
     """
 
     contracts: Mapping[str, NetworkContract] = {
@@ -36,8 +36,8 @@ class VAEGAN(VAE, Adversarial):
         "critic": CRITIC_WITH_FEATURES,
     }
     caption = (
-        "The decoder has learnt to draw what could be real, and what has the first row's features in "
-        "the eyes of the critic rather than its pixels."
+        "The decoder is trained to draw pictures that could be real, and that match the first row in the "
+        "critic's features rather than in pixels."
     )
     ema_networks = ("decoder",)
     adversarial_network = "decoder"
@@ -63,10 +63,10 @@ class VAEGAN(VAE, Adversarial):
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         mu, sigma = self.encoder(x)
         reconstructed = self.decoder(mu + noise["eps"] * sigma)
-        drawn = self.decoder(noise["z"])
-        real, features = self._criticise(self.augment_real(x, noise))
-        rebuilt, features_hat = self._criticise(self.augment_real(reconstructed, noise))
-        fake, _ = self._criticise(self.augment_fake(drawn, noise))
+        generated = self.decoder(noise["z"])
+        real, features = self._logits_and_features(self.augment_real(x, noise))
+        rebuilt, features_hat = self._logits_and_features(self.augment_real(reconstructed, noise))
+        fake, _ = self._logits_and_features(self.augment_fake(generated, noise))
         kl = kl_to_prior(mu, sigma).mean()
         l_f = feature_loss(features_hat, features).mean()
         l_m = manifold_loss(rebuilt).mean() + manifold_loss(fake).mean()
@@ -77,12 +77,12 @@ class VAEGAN(VAE, Adversarial):
             "critic": l_c,
         }
         terms = {"mse": (reconstructed - x).square().mean(), "feature": l_f}
-        terms |= self.code_metrics(mu, sigma, kl) | adversarial_terms(l_c, real, fake, x, drawn)
+        terms |= self.code_metrics(mu, sigma, kl) | adversarial_terms(l_c, real, fake, x, generated)
         return by_network, terms
 
-    def critic_logits_real(self, seen: Tensor, x: Tensor) -> Tensor:
-        return self._criticise(seen)[0]
+    def critic_logits_real(self, augmented: Tensor, x: Tensor) -> Tensor:
+        return self._logits_and_features(augmented)[0]
 
-    def _criticise(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _logits_and_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         logits, features = self.critic.with_features(x)  # type: ignore[operator]
         return logits.flatten(), features

@@ -1,1 +1,7 @@
-"""Networks: modules that know no loss, no optimizer and no device."""
+"""Networks: plain modules, independent of losses, optimizers and devices.
+
+A `NetworkFamily` lists what belongs together: factories of encoder, decoder, generator and critic, image
+sizes and default hyper-parameters. Families are mlp.py (points), dcgan.py (the paper's networks) and
+stylegan2/; gaussian.py adds the posterior scale to an encoder, and joint.py is BiGAN's critic of pairs. Start
+with family.py; to add a family, write one file with a `FAMILY` and add it to recipes/networks.py.
+"""

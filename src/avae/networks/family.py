@@ -1,4 +1,4 @@
-"""What a family of networks is: its sizes, the networks themselves, and how their authors trained them."""
+"""The type of a network family: factories, image sizes, and the hyper-parameters of its paper."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,20 +9,20 @@ DCGAN_DEFAULTS = {"learning_rate": 2e-4, "adam_beta1": 0.5, "adam_beta2": 0.999,
 """The hyper-parameters of AVAE's paper and released code, after DCGAN."""
 
 Factory = Callable[[tuple[int, ...], int, int], nn.Module]
-"""Builds a network from the shape of an item, (C, H, W) or (F,), its width, and a number of features: outputs
-of encoders and critics, inputs of decoders and generators."""
+"""Builds a network from the shape of an item, (C, H, W) or (F,), a width, and a number of features: the
+outputs of encoders and critics, the inputs of decoders and generators."""
 
 
 @dataclass(frozen=True)
 class NetworkFamily:
-    """Networks that go together.
+    """Networks that belong together.
 
     Attributes:
-        encoder, decoder, generator, critic: their factories.
-        sizes: of images, in pixels across; none for points.
-        joint_features: features of an item in a critic of pairs (`JointCritic`), over the width.
-        defaults: hyper-parameters that a config may leave open, by field.
-        regularizers: the default weights of R1 and path length, from size and batch size, likewise.
+        encoder, decoder, generator, critic: factories of the networks.
+        sizes: image sizes in pixels; empty for points.
+        joint_features: features of an item in a critic of pairs (`JointCritic`), as a multiple of the width.
+        defaults: default hyper-parameters, by field of the config.
+        regularizers: (size, batch size) -> default weights of R1 and path length, by field of the config.
     """
 
     encoder: Factory

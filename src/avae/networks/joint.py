@@ -1,4 +1,4 @@
-"""BiGAN's critic, which sees an item and a code together."""
+"""The critic of BiGAN, which judges pairs of an item and a code."""
 
 import torch
 from torch import Tensor, nn
@@ -7,15 +7,15 @@ from avae.networks.mlp import MLP
 
 
 class JointCritic(nn.Module):
-    """An item's branch and a code's branch, joined end to end and read by a head (section 5).
+    """A branch for items and a branch for codes, concatenated and passed to a head (section 5).
 
-    Branch of codes and head are perceptrons with two hidden layers.
+    The branch for codes and the head are perceptrons with two hidden layers.
 
     Args:
-        body: x -> (N, features), the branch of items, built like a critic.
-        features: what it makes of an item, and the branch of codes of a code.
-        code_dim: d.
-        width: of all hidden layers.
+        body: x -> (N, features), the branch for items, built like a critic.
+        features: number of output features of each branch.
+        code_dim: number of dimensions d of a code.
+        width: width of all hidden layers.
     """
 
     def __init__(self, body: nn.Module, features: int, code_dim: int, width: int) -> None:

@@ -1,4 +1,4 @@
-"""The toy example's networks (section 5.1): perceptrons with two hidden layers."""
+"""The networks of the toy example (section 5.1): perceptrons with two hidden layers."""
 
 import torch
 from torch import Tensor, nn
@@ -7,9 +7,9 @@ from avae.networks.family import NetworkFamily
 
 
 class MLP(nn.Module):
-    """Two hidden layers of `width` units and ReLU. Several inputs are joined end to end.
+    """Two hidden layers of `width` units with ReLU. Several inputs are concatenated.
 
-    forward: (N, ...) tensors of `inputs` features in all -> (N, outputs), in the dtype of its input.
+    forward: (N, ...) tensors with `inputs` features in total -> (N, outputs), in the dtype of the input.
     """
 
     def __init__(self, inputs: int, outputs: int, width: int = 128) -> None:
@@ -24,12 +24,12 @@ class MLP(nn.Module):
 
     def forward(self, *parts: Tensor) -> Tensor:
         joined = torch.cat(parts, 1)
-        # Under autocast the layers compute in bf16; what leaves has the dtype of what came in.
+        # Under autocast the layers compute in bf16; the output has the dtype of the input.
         out: Tensor = self.layers(joined).to(joined.dtype)
         return out
 
     def with_features(self, *parts: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what `forward` does, and the last hidden layer (N, width): VAE/GAN's features."""
+        """Return the result of `forward`, and the last hidden layer (N, width): VAE/GAN's features."""
         joined = torch.cat(parts, 1)
         hidden = self.layers[:-1](joined)
         return self.layers[-1](hidden).to(joined.dtype), hidden.to(joined.dtype)

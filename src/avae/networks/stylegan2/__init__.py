@@ -2,16 +2,18 @@
 
 "StyleGAN" (Karras et al., 2019, https://arxiv.org/abs/1812.04948) has the mapping network and the noise
 inputs, "StyleGAN2" (Karras et al., 2020, https://arxiv.org/abs/1912.04958) the modulated convolutions, the
-skips of the generator and the residual critic. docs/networks.md tells what differs here, and why.
+skips of the generator and the residual critic. docs/networks.md explains the differences. Start with
+synthesis.py.
 
-    equalized    linear layers and convolutions whose weights all learn at one rate
+    equalized    linear layers and convolutions with an equalised learning rate
     fir          filtered up- and down-sampling
     mapping      z and xi -> the style w
-    modulated    convolutions whose input channels w scales
-    precision    what stays in fp32 where the rest is bf16
+    modulated    convolutions whose input channels are scaled by w
+    precision    computing in fp32 under autocast to bf16
     synthesis    w -> an image; generators and decoders
     critic       an image -> logits or a code; critics and encoders
-    family       all of them, as frameworks ask for them, and how to train them
+    sizes        image sizes, and widths of the layers
+    family       the factories and default hyper-parameters
 """
 
 from avae.networks.stylegan2.critic import Critic, Encoder

@@ -1,4 +1,4 @@
-"""From an image to logits or to a code (StyleGAN2, section 4.1, Fig. 7c: residual nets)."""
+"""Critic and encoder: an image -> logits or a code (StyleGAN2, section 4.1, Fig. 7c: residual nets)."""
 
 import math
 from itertools import pairwise
@@ -12,11 +12,11 @@ from avae.networks.stylegan2.precision import full_precision
 from avae.networks.stylegan2.sizes import SMALLEST, channels_at, check_size, resolutions
 
 GROUP = 4
-"""Images of a group of the minibatch standard deviation."""
+"""Number of images in a group for the minibatch standard deviation."""
 
 
 class ResidualBlock(nn.Module):
-    """x (N, inputs, R, R) -> (N, outputs, R/2, R/2): two convolutions, beside a linear way.
+    """x (N, inputs, R, R) -> (N, outputs, R/2, R/2): two convolutions, and a linear skip connection.
 
     The sum is divided by sqrt(2) to keep its variance (StyleGAN2, section 4.1).
     """
@@ -36,7 +36,7 @@ class ResidualBlock(nn.Module):
 
 
 class Body(nn.Module):
-    """Images (N, channels, size, size) in about [-1, 1] -> maps (N, 8 width, 4, 4), each of its own image."""
+    """Images (N, channels, size, size) in about [-1, 1] -> maps (N, 8 width, 4, 4), image by image."""
 
     def __init__(self, size: int, channels: int, width: int) -> None:
         super().__init__()
@@ -67,38 +67,38 @@ class Head(nn.Module):
 
 
 class MinibatchDeviation(nn.Module):
-    """Joins to maps (N, C, H, W) one more channel: how much the images of a group differ.
+    """Append one channel to feature maps (N, C, H, W): the minibatch standard deviation.
 
-    After Karras et al., 2018 (arXiv 1710.10196, section 3): the standard deviation over the group, of every
-    feature at every pixel, averaged to one number.
+    After Karras et al., 2018 (arXiv 1710.10196, section 3): the standard deviation over a group of images, of
+    every feature at every pixel, averaged to one number.
 
-    Groups are of 4 consecutive images. What is left at the end of a batch is judged with the images before
-    it, 4 in all; a batch of less than 4 is one group, and an image alone does not differ at all. A group
-    never reaches beyond the tensor, that is, the micro-batch: divided into micro-batches of whole groups, a
-    batch gives the same.
+    A group is 4 consecutive images. The remaining images at the end of a batch are grouped with the images
+    before them, 4 in total. A batch of fewer than 4 is one group; for a single image the deviation is 0. A
+    group never extends beyond the tensor, which is a micro-batch, so the result is the same for micro-batches
+    of whole groups.
     """
 
     batch_multiple = GROUP
 
     def forward(self, maps: Tensor) -> Tensor:
         size = min(GROUP, len(maps))
-        left = len(maps) % size
-        whole = maps[: len(maps) - left].reshape(-1, size, *maps.shape[1:])
-        channel = _differences(whole).repeat_interleave(size, 0)
-        if left:
-            channel = torch.cat([channel, _differences(maps[-size:][None]).expand(left, -1, -1, -1)])
+        rest = len(maps) % size
+        whole = maps[: len(maps) - rest].reshape(-1, size, *maps.shape[1:])
+        channel = _mean_deviation(whole).repeat_interleave(size, 0)
+        if rest:
+            channel = torch.cat([channel, _mean_deviation(maps[-size:][None]).expand(rest, -1, -1, -1)])
         return torch.cat([maps, channel.to(maps.dtype).expand(-1, 1, *maps.shape[2:])], 1)
 
 
-def _differences(groups: Tensor) -> Tensor:
-    """Return, for groups (G, n, C, H, W), their mean standard deviation (G, 1, 1, 1), in fp32 or better."""
+def _mean_deviation(groups: Tensor) -> Tensor:
+    """Return the mean standard deviation (G, 1, 1, 1) of groups (G, n, C, H, W), in fp32 or higher."""
     groups = groups.to(torch.promote_types(groups.dtype, torch.float32))
     deviation = (groups.var(1, correction=0) + 1e-8).sqrt()
     return deviation.mean((1, 2, 3), keepdim=True)
 
 
 class Encoder(nn.Module):
-    """The critic without its minibatch statistics, so that one image has one code: x -> (N, outputs)."""
+    """The critic without minibatch statistics, so that each image has its own code: x -> (N, outputs)."""
 
     def __init__(self, size: int, channels: int, width: int, outputs: int) -> None:
         super().__init__()
@@ -112,13 +112,13 @@ class Encoder(nn.Module):
 
 
 class Critic(nn.Module):
-    """Images (N, channels, size, size) -> (N, outputs), with a look at their neighbours in the batch.
+    """Images (N, channels, size, size) -> (N, outputs), which also depends on the other images of a group.
 
     Args:
-        size: one of `SIZES`, in pixels.
-        channels: of the image, 1 or 3.
-        width: as of `channels_at`.
-        outputs: 1 for logits; more for the branch of items of a `JointCritic`.
+        size: image size in pixels, one of `SIZES`.
+        channels: channels of the image, 1 or 3.
+        width: as for `channels_at`.
+        outputs: 1 for logits; more for the branch for items of a `JointCritic`.
     """
 
     def __init__(self, size: int, channels: int, width: int, outputs: int) -> None:
@@ -132,7 +132,7 @@ class Critic(nn.Module):
         return self.with_features(x)[0]
 
     def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what `forward` does, and VAE/GAN's features: the body's maps (N, 8 width, 4, 4)."""
+        """Return the result of `forward`, and VAE/GAN's features: the body's maps (N, 8 width, 4, 4)."""
         maps = self.body(x)
-        # Under autocast the body computes in bf16; what leaves has the dtype of what came in.
+        # Under autocast the body computes in bf16; the output has the dtype of the input.
         return self.head(self.deviation(maps)), maps.to(x.dtype)

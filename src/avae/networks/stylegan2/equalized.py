@@ -1,7 +1,7 @@
 """Layers with an equalised learning rate (Karras et al., 2018, arXiv 1710.10196, section 4.1).
 
-Weights are stored with unit variance and scaled at every use to that of He's initialisation. Adam moves every
-parameter at the same rate; so all layers, however many inputs they have, learn at one speed.
+Weights are stored with unit variance and scaled at every use to the variance of He initialisation. Adam moves
+all parameters at the same rate, so all layers learn at one speed, whatever their number of inputs.
 """
 
 import math
@@ -13,7 +13,7 @@ SLOPE, GAIN = 0.2, math.sqrt(2)
 
 
 def leaky(x: Tensor) -> Tensor:
-    """Apply leaky ReLU, times sqrt(2) to keep the mean square of what has zero mean (to 2 %)."""
+    """Apply leaky ReLU, times sqrt(2) to keep the mean square of inputs with zero mean (to 2 %)."""
     return GAIN * nn.functional.leaky_relu(x, SLOPE)
 
 
@@ -21,8 +21,8 @@ class Linear(nn.Module):
     """x (N, inputs) -> x W^T + b, (N, outputs).
 
     Args:
-        bias: what b starts at.
-        multiplier: of the learning rate, for W and b (StyleGAN, appendix C).
+        bias: initial value of b.
+        multiplier: factor of the learning rate of W and b (StyleGAN, appendix C).
     """
 
     def __init__(self, inputs: int, outputs: int, bias: float = 0.0, multiplier: float = 1.0) -> None:
@@ -40,9 +40,9 @@ class Conv(nn.Module):
     """x (N, inputs, H, W) -> (N, outputs, H', W').
 
     Args:
-        kernel: pixels across.
-        stride, padding: of the convolution; by default H' = H.
-        bias: whether there is one, which starts at 0.
+        kernel: kernel size in pixels.
+        stride, padding: as for `conv2d`; by default H' = H.
+        bias: True to add a bias, which starts at 0.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The family, and its hyper-parameters (StyleGAN2, appendix B)."""
+"""The StyleGAN2 family and its hyper-parameters (StyleGAN2, appendix B)."""
 
 import math
 
@@ -11,10 +11,10 @@ from avae.networks.stylegan2.synthesis import FixedNoise, Generator
 
 
 def r1_weight(size: int, batch_size: int) -> float:
-    """Return gamma = 0.0002 pixels / batch size, a start for any data: 0.2 for 256 px and batches of 64.
+    """Return gamma = 0.0002 pixels / batch size, a first choice for any data: 0.2 for 256 px, batch size 64.
 
-    From Karras et al., 2020 (arXiv 2006.06676), appendix C; StyleGAN2's own 10, for 1024 px and batches of
-    32, is near its 6.6.
+    From Karras et al., 2020 (arXiv 2006.06676), appendix C. For 1024 px and batch size 32 it is 6.6, close to
+    the 10 of StyleGAN2.
     """
     return 2e-4 * size**2 / batch_size
 

@@ -1,7 +1,7 @@
 """Bilinear up- and down-sampling by two: the taps [1, 3, 3, 1] in both directions (StyleGAN2, appendix B).
 
-The filter passes constants as they are and stops the highest frequency, so that pixels of one grid neither
-show on the other nor fold. Images keep their centres; beyond their borders there are zeros.
+The filter preserves constants and removes the highest frequency, which prevents aliasing. Images keep their
+centres; the padding is zero.
 """
 
 import torch
@@ -12,7 +12,7 @@ TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
 class _Filter(nn.Module):
-    """Holds the kernel, of sum `gain`, for one convolution per channel."""
+    """A kernel with sum `gain`, for one convolution per channel."""
 
     kernel: Tensor
 
@@ -20,11 +20,11 @@ class _Filter(nn.Module):
         super().__init__()
         taps = torch.tensor(TAPS)
         kernel = gain * torch.outer(taps, taps) / taps.sum() ** 2
-        # No part of what is learned, so not saved.
+        # Constant, so not saved.
         self.register_buffer("kernel", kernel[None, None], persistent=False)
 
     def per_channel(self, x: Tensor) -> Tensor:
-        """Return the kernel once for each channel of x, (C, 1, 4, 4)."""
+        """Return the kernel once per channel of x, (C, 1, 4, 4)."""
         return self.kernel.to(x.dtype).expand(x.shape[1], -1, -1, -1)
 
 
@@ -32,7 +32,7 @@ class Upsample(_Filter):
     """x (N, C, H, W) -> (N, C, 2H, 2W): zeros between pixels, then the filter."""
 
     def __init__(self) -> None:
-        # Three pixels in four are zeros.
+        # Three of four pixels are zero.
         super().__init__(gain=4.0)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class Downsample(_Filter):
 class Blur(_Filter):
     """x (N, C, H, W) -> (N, C, H + 2 padding - 3, W + 2 padding - 3): the filter alone.
 
-    Before a convolution of stride 2 or after a transposed one, it makes a filtered sampling of that.
+    Before a convolution of stride 2, or after a transposed one, it makes the sampling a filtered one.
     """
 
     def __init__(self, padding: int, gain: float = 1.0) -> None:

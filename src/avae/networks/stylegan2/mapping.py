@@ -10,16 +10,16 @@ from avae.networks.stylegan2.precision import full_precision
 
 DEPTH = 8
 MULTIPLIER = 0.01
-"""Of the learning rate (StyleGAN, appendix C)."""
+"""Factor of the learning rate (StyleGAN, appendix C)."""
 
 
 class Mapping(nn.Module):
-    """z and xi, (N, ...) of `inputs` features in all, joined end to end -> the style w (N, width).
+    """z and xi, (N, ...) with `inputs` features in total, concatenated -> the style w (N, width).
 
-    The paper divides its input by its root mean square, for there only its direction says anything. Here it
-    is taken as it is: how long z is is part of what the code says, and of a code of one dimension nothing but
-    a sign would be left. What matters of the division is the scale it sets, and codes have that already: z
-    and xi are N(0, I) by construction, 1 in mean square.
+    The paper divides the input by its root mean square, because there only its direction carries information.
+    Here the input is not normalised: the length of z is part of the code, and a code of one dimension would
+    be reduced to its sign. The division is needed only for its scale, which codes already have: z and xi are
+    N(0, I) by construction, with mean square 1.
     """
 
     def __init__(self, inputs: int, width: int) -> None:

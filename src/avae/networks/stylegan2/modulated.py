@@ -1,8 +1,8 @@
-"""Convolutions whose input channels a style scales (StyleGAN2, section 2.2).
+"""Convolutions whose input channels are scaled by a style (StyleGAN2, section 2.2).
 
-The paper scales a copy of the weights for every image (Eqs. 1 and 3), and convolves in groups. Scaling the
-input channels instead, and what comes out, is the same sum with its factors in another order; it takes one
-plain convolution for the batch, and needs no copies.
+The paper scales a copy of the weights for every image (Eqs. 1 and 3) and uses a grouped convolution. Scaling
+the input and output channels instead computes the same sum, with factors in a different order. It takes one
+ordinary convolution for the batch and needs no copies.
 """
 
 import math
@@ -19,11 +19,11 @@ EPSILON = 1e-8
 
 
 def demodulation(weight: Tensor, style: Tensor) -> Tensor:
-    """Eq. 3's divisor, as a factor: it gives inputs of unit variance outputs of unit variance.
+    """Return the divisor of Eq. 3 as a factor: inputs of unit variance give outputs of unit variance.
 
     Args:
         weight: (O, I, k, k).
-        style: (N, I), Eq. 1's s.
+        style: (N, I), s of Eq. 1.
 
     Returns:
         (N, O) 1 / sqrt(sum over i and k of (s_i w_oik)^2 + epsilon).
@@ -34,7 +34,7 @@ def demodulation(weight: Tensor, style: Tensor) -> Tensor:
 class _Modulated(nn.Module):
     """The weights of a convolution, and the style of its input channels, a linear function of w.
 
-    Styles are 1 at the start but for what w adds (StyleGAN, appendix C: biases start at 1).
+    The bias of the style starts at 1 (StyleGAN, appendix C).
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, style_width: int) -> None:
@@ -59,15 +59,15 @@ class ModulatedConv(_Modulated):
         return x * _per_pixel(factor, x)
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Convolve as if there were no styles."""
+        """Apply the convolution without styles."""
         return conv2d(x, weight, padding=1)
 
 
 class UpModulatedConv(ModulatedConv):
-    """The same after filtered up-sampling: (N, outputs, 2H, 2W).
+    """A `ModulatedConv` after filtered up-sampling: (N, outputs, 2H, 2W).
 
-    Convolutions commute: the transposed one first, then the filter, is the filter first at a quarter of the
-    work. Its kernel is applied mirrored, which to weights that are learned is all the same.
+    Convolutions commute, so the transposed convolution comes before the filter: a quarter of the work. Its
+    kernel is mirrored, which makes no difference to learned weights.
     """
 
     def __init__(self, inputs: int, outputs: int, style_width: int) -> None:
@@ -80,7 +80,7 @@ class UpModulatedConv(ModulatedConv):
 
 
 class ToImage(_Modulated):
-    """x (N, inputs, H, W), w -> an image's share (N, channels, H, W): 1x1, with a bias, not demodulated."""
+    """x (N, inputs, H, W), w -> a term of the image (N, channels, H, W): 1x1, with bias, not demodulated."""
 
     def __init__(self, inputs: int, channels: int, style_width: int) -> None:
         super().__init__(inputs, channels, 1, style_width)
@@ -89,10 +89,10 @@ class ToImage(_Modulated):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         with full_precision(w):
             style = self.style(w)
-        # In w's dtype, for so is the sum of all resolutions.
+        # In the dtype of w, like the sum over all resolutions.
         return conv2d(x * _per_pixel(style, x), self.scale * self.weight, self.bias).to(w.dtype)
 
 
 def _per_pixel(factors: Tensor, x: Tensor) -> Tensor:
-    """Shape (N, C) factors for maps like x, in its dtype, which autocast may have lowered."""
+    """Reshape factors (N, C) to multiply maps x, in the dtype of x, which autocast may have lowered."""
     return factors.to(x.dtype)[:, :, None, None]

@@ -1,4 +1,4 @@
-"""Where bf16 is not enough: it keeps 8 bits of a number."""
+"""Full precision where bf16, with 8 significant bits, is not enough."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -7,11 +7,11 @@ from torch import Tensor
 
 
 def full_precision(like: Tensor) -> AbstractContextManager[object]:
-    """Return a context that computes in the dtype of tensors, whatever autocast is on around it.
+    """Return a context that computes in the dtype of the tensors, even under autocast.
 
-    For what is small beside the convolutions and goes wrong in bf16: styles, whose errors all layers share;
-    demodulation, a sum of squares; codes and logits; and the image, whose grey levels lie as close as bf16's
-    numbers near 1.
+    For operations that are cheap compared with convolutions and inaccurate in bf16: styles, whose errors
+    affect all layers; demodulation, a sum of squares; codes and logits; and the image, whose grey levels are
+    as close together as bf16 numbers near 1.
     """
     device = like.device.type
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()

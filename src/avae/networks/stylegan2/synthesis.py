@@ -1,4 +1,4 @@
-"""From a style to an image (StyleGAN2, section 2.1, and 4.1, Fig. 7b: output skips)."""
+"""Generator and decoder: a style -> an image (StyleGAN2, sections 2.1 and 4.1, Fig. 7b: output skips)."""
 
 from collections.abc import Callable
 
@@ -14,13 +14,13 @@ from avae.networks.stylegan2.sizes import SMALLEST, channels_at, check_size, res
 
 
 class FixedNoise(nn.Module):
-    """Adds a noise image to all channels of x (N, C, R, R), times a learned strength that starts at 0.
+    """Add a noise image to all channels of x (N, C, R, R), times a learned strength that starts at 0.
 
-    The paper draws its noise anew for every image (StyleGAN, section 2; one strength per layer: StyleGAN2,
-    appendix B). Here it is drawn once, with the first weights, and saved with them. So a generator is a
-    function of (z, xi), as all networks are: nothing but its arguments is random, however images are batched
-    or divided over processes, and no image needs millions of random numbers beside its code. What it costs:
-    noise is texture that does not vary from image to image; what varies is for xi to say.
+    The paper samples new noise for every image (StyleGAN, section 2; one strength per layer: StyleGAN2,
+    appendix B). Here noise is sampled once, with the initial weights, and saved with them. So a generator is
+    a function of (z, xi), like all networks: only its arguments are random, however images are batched or
+    split over processes, and no image needs millions of random numbers besides its code. The cost: noise is
+    texture that does not vary from image to image; all variation is left to xi.
     """
 
     noise: Tensor
@@ -38,8 +38,8 @@ class Layer(nn.Module):
     """A modulated convolution, noise, bias and leaky ReLU: x, w (N, style_width) -> (N, outputs, R, R).
 
     Args:
-        conv: of x and w, to `outputs` channels.
-        noise: adds noise to its result, or hands it on.
+        conv: a convolution of x and w with `outputs` channels.
+        noise: adds noise to its result, or returns it unchanged.
     """
 
     def __init__(self, conv: nn.Module, outputs: int, noise: nn.Module) -> None:
@@ -54,7 +54,7 @@ class Layer(nn.Module):
 
 
 class Block(nn.Module):
-    """All of a resolution from 8 pixels on: x (N, inputs, R/2, R/2), its image, w -> the same at R."""
+    """All layers of a resolution R >= 8: x (N, inputs, R/2, R/2), its image, w -> the same at R."""
 
     def __init__(
         self, inputs: int, outputs: int, channels: int, style_width: int, noise: Callable[[], nn.Module]
@@ -75,7 +75,7 @@ class Block(nn.Module):
 class Synthesis(nn.Module):
     """w (N, style_width) -> (N, channels, size, size), unbounded.
 
-    Starts from a learned constant of 4x4 pixels. Every resolution adds its share to the image, filtered up.
+    It starts from a learned constant of 4x4 pixels. Every resolution adds a term to the up-sampled image.
     """
 
     def __init__(
@@ -106,18 +106,18 @@ class Synthesis(nn.Module):
 
 
 class Generator(nn.Module):
-    """Generators and decoders: codes of `inputs` features in all -> (N, channels, size, size).
+    """Generator or decoder: codes with `inputs` features in total -> (N, channels, size, size).
 
-    Several inputs (z and xi) are joined end to end. As in the paper no tanh ends the network: in training
-    values may leave [-1, 1], where the gradient to come back would otherwise vanish. In evaluation mode they
-    are cut off there, as they will be in any picture.
+    Several inputs (z and xi) are concatenated. As in the paper, the network does not end with tanh: values
+    may leave [-1, 1] in training, where the gradient of tanh would vanish. In evaluation mode values are
+    clipped to [-1, 1], the range of any image file.
 
     Args:
-        size: one of `SIZES`, in pixels.
-        channels: of the image, 1 or 3.
-        width: as of `channels_at`; the mapping network has 8 times as many units.
-        inputs: features of z and, where there is one, xi.
-        noise: makes the noise of a layer from its resolution; `nn.Identity`, for a decoder, makes none.
+        size: image size in pixels, one of `SIZES`.
+        channels: channels of the image, 1 or 3.
+        width: as for `channels_at`; the mapping network has 8 times as many units.
+        inputs: number of features of z and, if used, xi.
+        noise: builds the noise module of a layer from its resolution; `nn.Identity` for none, in a decoder.
     """
 
     def __init__(
