@@ -1,4 +1,4 @@
-"""The face: a trained model and what people do with it."""
+"""The public face: a trained model, with methods to encode, draw, save and load."""
 
 import dataclasses
 import json
@@ -33,22 +33,22 @@ Picture = str | Path | Image.Image
 Images = Picture | NDArray[Any] | Tensor | Sequence[Picture] | Sequence[NDArray[Any]] | Sequence[Tensor]
 
 _BATCH = 256
-"""Items at a time; no result depends on it."""
+"""Items per call of the framework; results do not depend on it."""
 
 
 class Model:
-    """A trained framework with devices, batches and kinds of images taken care of.
+    """A trained framework that takes images in any common form, in batches, on its device.
 
-    Images go in as paths, PIL images (both prepared as for training: centre-cropped and resized), uint8
-    arrays (N, H, W, C), or float arrays or tensors (N, C, H, W) in [-1, 1]; a single one may stand alone,
-    and several may come in a list. They come out as float32 tensors (N, C, H, W) in [-1, 1] on the CPU. For
-    a model of points, items are (N, F) floats. xi and prior draws are functions of (seed, row) alone.
+    Input images are paths or PIL images (both preprocessed as for training: centre-cropped and resized),
+    uint8 arrays (N, H, W, C), or float arrays or tensors (N, C, H, W) in [-1, 1]; also a single image or a
+    list of them. Output images are float32 tensors (N, C, H, W) in [-1, 1] on the CPU. For a model of points, items
+    are (N, F) floats. xi and prior draws are functions of (seed, row) only.
 
     Args:
-        framework: in evaluation mode, with settled batch-norm statistics.
-        config: of the run; its architecture is saved with the weights.
+        framework: trained framework with final batch-norm statistics; it is set to evaluation mode.
+        config: config of the training run; its architecture is saved with the weights.
         data: name and checksum of the training data.
-        device: where to compute.
+        device: device to compute on.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Model:
 
     @property
     def is_image_model(self) -> bool:
-        """Whether items are images rather than points."""
+        """True if items are images, False if they are points."""
         return len(self.item_shape) == 3
 
     @property
@@ -75,25 +75,27 @@ class Model:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How pictures are prepared for it: as those it was trained on."""
+        """Preprocessing of pictures, the same as that of the training data."""
         channels, size, _ = self.item_shape
         return Preprocessing(size, channels, self.config.crop or 1.0, self.config.fit or "crop")
 
     def require_encoder(self) -> None:
-        """Raise UserError for a GAN, which has none: to be asked before images are read for it."""
+        """Raise UserError for a GAN, which has no encoder. Call this before reading images to encode."""
         self.framework.require_encoder()
 
     def encode(self, images: Images) -> Tensor:
-        """Return the posterior means (N, d); a BiGAN's codes, which have no spread."""
+        """Return the posterior means (N, d), or the codes of a BiGAN, which has no posterior scale."""
         self.require_encoder()
         return self._batched(self.to_items(images), lambda x, rows: self.framework.encode(x))
 
     def decode(self, z: Tensor | NDArray[Any], *, realism: float | None = None, seed: int = 0) -> Tensor:
-        """Draw from what `encode` returns, (N, d), so that decode(encode(x)) is reconstruct(x).
+        """Draw items from mean codes, so that decode(encode(x)) equals reconstruct(x).
 
         Args:
-            realism: 1 is the generator, 0 the decoder, between is a mix; None is the framework's own drawer.
-            seed: of xi, and of the prior draws for dimensions that say nothing.
+            z: (N, d) mean codes as `encode` returns them, or a single code (d,).
+            realism: 1 for the generator, 0 for the decoder, a value between for a mix of both; None for the
+                framework's default.
+            seed: seed of xi, and of the prior draws that replace uninformative dimensions.
         """
         codes = self._codes(z)
         _check_realism(realism)
@@ -104,11 +106,11 @@ class Model:
     def reconstruct(
         self, images: Images, *, realism: float | None = None, code: CodeMode = "mean", seed: int = 0
     ) -> Tensor:
-        """Encode and draw.
+        """Encode images and draw items from their codes.
 
         Args:
             realism, seed: as in `decode`.
-            code: "mean", the calibrated posterior mean, or "sample", a draw from the posterior.
+            code: "mean" for the calibrated posterior mean, "sample" for a draw from the posterior.
         """
         self.require_encoder()
         _check_realism(realism)
@@ -120,30 +122,30 @@ class Model:
         )
 
     def sample(self, count: int, *, seed: int = 0) -> Tensor:
-        """Draw `count` items from the prior; the first n are the same for every count >= n."""
+        """Draw `count` items from the prior. The first n items are the same for every count >= n."""
         if count < 1:
             raise UserError(f"count={count}: ask for 1 sample or more")
-        nothing = torch.empty(count, 0)
-        return self._batched(nothing, lambda _, rows: self.framework.sample(self.noise(rows, seed)))
+        no_input = torch.empty(count, 0)
+        return self._batched(no_input, lambda _, rows: self.framework.sample(self.noise(rows, seed)))
 
     def interpolate(
         self, image_a: Images, image_b: Images, *, steps: int = 8, realism: float | None = None, seed: int = 0
     ) -> Tensor:
-        """Draw `steps` items on the way from one to the other, both ends included.
+        """Draw `steps` items along a path from one image to the other, both ends included.
 
-        The way is a great circle between calibrated codes, with one xi for all of it; dimensions that say
-        nothing go straight.
+        Calibrated codes follow a great circle, and uninformative dimensions a straight line. One xi is used
+        for all items.
         """
         self.require_encoder()
         if steps < 2:
             raise UserError(f"steps={steps}: the two ends alone make 2")
         _check_realism(realism)
-        ends = [self.encode(image) for image in (image_a, image_b)]
-        if any(len(end) != 1 for end in ends):
+        end_codes = [self.encode(image) for image in (image_a, image_b)]
+        if any(len(end) != 1 for end in end_codes):
             raise UserError("interpolate takes one image at each end")
         with torch.inference_mode():
             scale = self.framework.code_scale().cpu()
-        codes = interpolate_codes(ends[0], ends[1], scale, torch.linspace(0, 1, steps))
+        codes = interpolate_codes(end_codes[0], end_codes[1], scale, torch.linspace(0, 1, steps))
         noise = self.noise(range(1), seed)
         return self._batched(
             codes,
@@ -153,26 +155,31 @@ class Model:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write model.safetensors and config.json: weights and plain data, no code."""
+        """Write the weights to model.safetensors and plain data to config.json."""
         folder = Path(folder)
         weights = nn.ModuleDict(self.framework.networks).state_dict()
         save_tensors(folder / _WEIGHTS, weights, {"avae": version("avae")})
-        described = {
+        description = {
             "avae": version("avae"),
             "recipe": self.config.recipe,
             "architecture": {name: getattr(self.config, name) for name in fields_with(Fact.ARCHITECTURE)},
             "data": self.data,
         }
-        write_json(folder / "config.json", described)
+        write_json(folder / "config.json", description)
 
     def to_items(self, images: Images) -> Tensor:
-        """Turn what a user may pass into (N, *item_shape) float32, or raise UserError."""
+        """Convert images in any accepted form to (N, *item_shape) float32, or raise UserError."""
         if isinstance(images, str | Path | Image.Image):
             images = [images]
-        array = images if isinstance(images, np.ndarray | Tensor) else self._stacked(images)
+        array = images if isinstance(images, np.ndarray | Tensor) else self._stack(images)
         if array.ndim == len(self.item_shape):
             array = array[None]
-        items = self._tensor(array) if isinstance(array, np.ndarray) else array.detach().cpu()
+        if isinstance(array, Tensor):
+            items = array.detach().cpu()
+        elif array.dtype == np.uint8 and self.is_image_model and array.ndim == 4:
+            items = as_tensor(array)
+        else:
+            items = _to_float_tensor(array)
         if tuple(items.shape[1:]) != self.item_shape or not len(items):
             raise UserError(
                 f"items of shape {tuple(items.shape)} do not fit: "
@@ -191,7 +198,7 @@ class Model:
         return items.float()
 
     def noise(self, rows: range, seed: int) -> Noise:
-        """Return the noise of these rows on the device: functions of (seed, row)."""
+        """Return the noise of these rows on the model's device. Each row is a function of (seed, row)."""
         if not 0 <= seed < 2**63:
             raise UserError(f"seed={seed}: choose a whole number from 0 to 2**63 - 1")
         return {
@@ -199,28 +206,21 @@ class Model:
             for name, shape in self.framework.noise_shapes(len(rows)).items()
         }
 
-    def _stacked(self, images: Sequence[Any]) -> NDArray[Any] | Tensor:
-        """Make one array of several pictures, or of several items that are arrays or tensors already."""
+    def _stack(self, images: Sequence[Any]) -> NDArray[Any] | Tensor:
+        """Stack several pictures, or several items that are arrays or tensors, into one array."""
         if not isinstance(images, Sequence):
             raise UserError(f"{type(images).__name__} does not fit: pass images, or an array of items")
         if not images:
-            raise UserError("there are no images to take: pass one or more")
+            raise UserError("no images are given: pass one or more")
         kinds = (str | Path | Image.Image, np.ndarray, Tensor)
         if not any(all(isinstance(image, kind) for image in images) for kind in kinds):
             found = ", ".join(sorted({type(image).__name__ for image in images}))
             raise UserError(f"a list of {found} does not fit: pass pictures alone, or arrays, or tensors")
         if isinstance(images[0], np.ndarray | Tensor):
-            return _stack(images)
-        return np.stack([self._picture(image) for image in images])
-
-    def _picture(self, image: Picture) -> NDArray[np.uint8]:
+            return _stack_arrays(images)
         if not self.is_image_model:
             raise UserError("this model is of points: pass an (N, F) array of floats")
-        return load_image(image, self.preprocessing)
-
-    def _tensor(self, array: NDArray[Any]) -> Tensor:
-        images = array.dtype == np.uint8 and self.is_image_model and array.ndim == 4
-        return as_tensor(array) if images else _to_float_tensor(array)
+        return np.stack([load_image(image, self.preprocessing) for image in images])
 
     def _codes(self, z: Tensor | NDArray[Any]) -> Tensor:
         codes = (_to_float_tensor(z) if isinstance(z, np.ndarray) else z.detach().cpu()).float()
@@ -243,8 +243,8 @@ class Model:
         return torch.cat(parts)
 
 
-def _stack(items: Sequence[Any]) -> NDArray[Any] | Tensor:
-    """Stack arrays, or tensors, of one shape."""
+def _stack_arrays(items: Sequence[Any]) -> NDArray[Any] | Tensor:
+    """Stack arrays, or tensors, of one shape. Raise UserError if the shapes differ."""
     shapes = sorted({str(tuple(item.shape)) for item in items})
     if len(shapes) > 1:
         raise UserError(f"a list of items of shapes {' and '.join(shapes)} does not fit: make them alike")
@@ -254,20 +254,20 @@ def _stack(items: Sequence[Any]) -> NDArray[Any] | Tensor:
 
 
 def _to_float_tensor(array: NDArray[Any]) -> Tensor:
-    """Turn an array of numbers into a tensor: of float32, if they are floats of any kind."""
+    """Convert an array of numbers to a tensor; floats of any precision become float32."""
     if array.dtype.kind not in "biuf":
         raise UserError(f"an array of {array.dtype} does not fit: pass numbers")
-    # A float64 may be too large for a float32; the infinity it becomes is refused.
+    # A large float64 becomes infinity in float32, which the caller rejects.
     with np.errstate(over="ignore"):
         native = array.astype(np.float32) if array.dtype.kind == "f" else np.ascontiguousarray(array)
     return torch.from_numpy(native)
 
 
 def interpolate_codes(a: Tensor, b: Tensor, code_scale: Tensor, t: Tensor) -> Tensor:
-    """Go from mean codes a to b, each (1, d), at t (T,) in [0, 1]; returns (T, d).
+    """Interpolate from mean codes a to b, each (1, d), at t (T,) in [0, 1]. Return codes (T, d).
 
-    Calibrated codes of the dimensions that say something follow a great circle. In the others a mean code
-    over its scale, near 0/0, would outweigh them all: there mean codes go straight.
+    In informative dimensions calibrated codes follow a great circle. In the others mean codes follow a
+    straight line: there the calibrated code, near 0/0, would outweigh all other dimensions.
     """
     codes = torch.lerp(a, b, t[:, None])
     says = code_scale >= MIN_CODE_SCALE
@@ -277,14 +277,16 @@ def interpolate_codes(a: Tensor, b: Tensor, code_scale: Tensor, t: Tensor) -> Te
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Interpolate on the great circle from a to b, each (1, d), at t (T,) in [0, 1]; lengths go straight.
+    """Interpolate along the great circle from a to b, each (1, d), at t (T,) in [0, 1].
+
+    Lengths are interpolated linearly, and so are codes of (nearly) the same or opposite direction.
 
     Returns:
-        (T, d), with a and b at the ends. Codes in (nearly) one direction are joined by a straight line.
+        (T, d), with a and b at the ends.
     """
     t = t[:, None]
     length_a, length_b = a.norm(), b.norm()
-    # NaN, if a length is 0 or rounding takes the cosine beyond 1: also a straight line.
+    # NaN if a length is 0 or rounding makes the cosine exceed 1: then the line is straight, too.
     angle = torch.arccos((a * b).sum() / (length_a * length_b))
     if not 1e-4 < angle < torch.pi - 1e-4:
         return (1 - t) * a + t * b
@@ -297,9 +299,12 @@ def load(path: str | Path, *, device: str = "auto", networks: Mapping[str, nn.Mo
     """Load a model from a run folder or from a model folder.
 
     Args:
-        path: holds model.safetensors and config.json, or a folder `model` that does.
-        device: auto, cpu, cuda or mps.
-        networks: the modules of a model trained with your own, by name.
+        path: folder with model.safetensors and config.json, or with a folder `model` that holds them.
+        device: "auto", "cpu", "cuda" or "mps".
+        networks: custom networks by name, for a model that was trained with them.
+
+    Raises:
+        UserError: the folder holds no model, or its files are damaged or do not fit each other.
     """
     folder = _model_folder(Path(path))
     config, data = _read_config(folder / "config.json")
@@ -310,13 +315,13 @@ def load(path: str | Path, *, device: str = "auto", networks: Mapping[str, nn.Mo
     except RuntimeError:
         raise UserError(
             f"{folder / _WEIGHTS} does not fit its config.json: "
-            "for a model with networks of your own, pass networks="
+            "for a model with custom networks, pass networks="
         ) from None
     return Model(framework, config, data, pick_device(device))
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
-    """Read the weights in a run or model folder, by the framework's names for them."""
+    """Read the weights of a run or model folder, by their names in the framework."""
     weights = _model_folder(Path(path)) / _WEIGHTS
     try:
         return load_tensors(weights)[0]
@@ -325,23 +330,23 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 _WEIGHTS = "model.safetensors"
-_RECOVERY_HINT = "fetch it anew, or delete the newest file in its run's state folder and train with --resume"
-_WHOLE = ("channels", "width", "code_dim", "xi_dim")
+_RECOVERY_HINT = "fetch it again, or delete the newest file in its run's state folder and train with --resume"
+_INTEGER_FIELDS = ("channels", "width", "code_dim", "xi_dim")
 _PLACEHOLDER_CONFIG = Config(recipe="", data="", out="", steps=1)
 
 
 def _read_config(path: Path) -> tuple[ResolvedConfig, dict[str, Any]]:
-    """Read what `Model.save` wrote: the architecture, and what the model was trained on."""
+    """Read the config.json that `Model.save` wrote: the architecture, and name and checksum of the data."""
     try:
-        described = json.loads(path.read_text())
+        description = json.loads(path.read_text())
         config = dataclasses.replace(
-            _PLACEHOLDER_CONFIG, recipe=described["recipe"], **described["architecture"]
+            _PLACEHOLDER_CONFIG, recipe=description["recipe"], **description["architecture"]
         )
-        data = dict(described["data"])
+        data = dict(description["data"])
         for name in ("name", "checksum"):
             _require(data[name], str, f"data's {name}")
         images = NETWORK_FAMILIES[config.network].items == "images"
-        for name in (*_WHOLE, "size") if images else _WHOLE:
+        for name in (*_INTEGER_FIELDS, "size") if images else _INTEGER_FIELDS:
             _require(getattr(config, name), int, name)
         validate(config)
         resolved = with_defaults(config)
@@ -364,9 +369,7 @@ def _model_folder(path: Path) -> Path:
         if (folder / _WEIGHTS).is_file() and (folder / "config.json").is_file():
             return folder
     if (path / "config.json").is_file():
-        raise UserError(
-            f"{path} has no model yet: its first checkpoint is still to come; train with --resume"
-        )
+        raise UserError(f"{path} has no model yet, as the run has made no checkpoint: train with --resume")
     raise UserError(f"{path} is no run or model folder: it has no model.safetensors and config.json")
 
 
