@@ -41,8 +41,8 @@ class Model:
 
     Input images are paths or PIL images (both preprocessed as for training: centre-cropped and resized),
     uint8 arrays (N, H, W, C), or float arrays or tensors (N, C, H, W) in [-1, 1]; also a single image or a
-    list of them. Output images are float32 tensors (N, C, H, W) in [-1, 1] on the CPU. For a model of points, items
-    are (N, F) floats. xi and prior draws are functions of (seed, row) only.
+    list of them. Output images are float32 tensors (N, C, H, W) in [-1, 1] on the CPU. For a model of
+    points, items are (N, F) floats. xi and prior draws are functions of (seed, row) only.
 
     Args:
         framework: trained framework with final batch-norm statistics; it is set to evaluation mode.

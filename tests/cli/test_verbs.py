@@ -443,7 +443,7 @@ def test_the_report_is_one_page_that_is_true_of_its_framework(data, framework, e
     assert "latent_consistency" in page
     title, says, never = REPORTS[framework]
     assert f"<h1>{title} on {data}</h1>" in page
-    prose = html.unescape(page[: page.index("<h2>Figures")])
+    prose = html.unescape(page[: page.index("<h2>Metrics")])
     prose = re.sub(r'"data:[^"]*"', "", prose)
     assert data == "toy" or says in prose
     assert not [words for words in never if words in prose]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from avae.figures.export import render
-from avae.figures.image_grid import CELL, GAP, Scale, picture_figure
+from avae.figures.image_grid import CELL, GAP, Scale, grid_figure
 from avae.visualize.grid import mosaic
 
 
@@ -35,9 +35,9 @@ def test_a_png_holds_the_pictures_enlarged_a_whole_number_of_times(side, channel
     rows = [pictures(count, side, channels, count) for count in (3, 2)]
     scale = Scale(0.3, "value", "magma")
     figure = (
-        picture_figure(rows, ["one\nand more", "two"], ["a", "b", "c"], scale)
+        grid_figure(rows, ["one\nand more", "two"], ["a", "b", "c"], scale)
         if dressed
-        else (picture_figure(rows))
+        else (grid_figure(rows))
     )
     whole, cell = pixels(figure), side * factor + GAP
     (top, left), *others = places_of(mosaic(rows, CELL, GAP), whole)
@@ -64,4 +64,4 @@ def test_blocks_of_several_lines_stand_apart():
 def test_the_same_figure_makes_the_same_files():
     rows = [pictures(2, 16, 1)]
     for kind in ("png", "pdf"):
-        assert render(picture_figure(rows, ["a"]), kind) == render(picture_figure(rows, ["a"]), kind)
+        assert render(grid_figure(rows, ["a"]), kind) == render(grid_figure(rows, ["a"]), kind)

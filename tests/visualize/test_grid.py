@@ -38,9 +38,9 @@ def test_wrong_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match="1 labels for 2 rows"):
         grid([noise(1, 8, 8, 1)] * 2, ["one"])
     for rows in ([], [np.empty((0, 8, 8, 3), dtype=np.uint8)]):
-        with pytest.raises(ValueError, match="no pictures"):
+        with pytest.raises(ValueError, match="no images"):
             grid(rows)
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         sheet(np.empty((0, 8, 8, 3), dtype=np.uint8))
 
 

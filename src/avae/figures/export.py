@@ -1,4 +1,4 @@
-"""A figure's files: PDF, PNG, and a caption that says what it shows and where it comes from."""
+"""Write the files of a figure: PDF, PNG, and a caption with its content and origin."""
 
 import io
 from datetime import date
@@ -18,7 +18,7 @@ KINDS = (".pdf", ".png", ".md")
 
 
 def require_figure_unused(out: Path, stem: str, overwrite: bool, kinds: tuple[str, ...] = KINDS) -> None:
-    """Raise UserError if the files of a figure cannot be written to `out`, or replace others unasked."""
+    """Raise UserError if `out` is a file, or if a file of the figure exists and `overwrite` is False."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file: name a folder")
     for kind in kinds:
@@ -26,7 +26,7 @@ def require_figure_unused(out: Path, stem: str, overwrite: bool, kinds: tuple[st
 
 
 def write_figure(figure: "Figure", caption: str, out: Path, stem: str) -> Path:
-    """Write STEM.pdf, STEM.png and STEM.md to `out`; returns the PNG's path."""
+    """Write STEM.pdf, STEM.png and STEM.md to `out`. Return the path of the PNG."""
     write_atomically(out / f"{stem}.pdf", render(figure, "pdf"))
     write_atomically(out / f"{stem}.md", caption.encode())
     write_atomically(out / f"{stem}.png", render(figure, "png"))
@@ -34,33 +34,29 @@ def write_figure(figure: "Figure", caption: str, out: Path, stem: str) -> Path:
 
 
 def render(figure: "Figure", kind: str) -> bytes:
-    """Return the bytes of a figure's PNG or PDF file; the same figure makes the same bytes."""
+    """Return the bytes of a figure's PNG or PDF file. Equal figures give equal bytes."""
     file = io.BytesIO()
-    undated = {"CreationDate": None} if kind == "pdf" else {}
-    figure.savefig(file, format=kind, dpi=DPI, metadata=undated)
+    no_date = {"CreationDate": None} if kind == "pdf" else {}
+    figure.savefig(file, format=kind, dpi=DPI, metadata=no_date)
     return file.getvalue()
 
 
 def caption(title: str, text: str, runs: dict[str, LoadedRun] | None = None, seed: int | None = None) -> str:
-    """Return a caption: what is shown, of which runs, by which version.
+    """Return a caption in Markdown: title, text, a table of the runs, and versions.
 
     Args:
-        runs: by the label they have in the figure.
-        seed: of the figure's own noise, if it has any.
+        runs: runs by their label in the figure.
+        seed: seed of the figure's noise; None if it has none.
     """
     parts = [f"# {title}", text]
     if runs:
-        parts.append("\n".join(_table(runs)))
-    made = f"avae {version('avae')}, torch {version('torch')}, {date.today().isoformat()}"
-    parts.append(made if seed is None else f"Seed of the figure: {seed}. Drawn by {made}.")
+        fields = [{"label": label, **run.caption_fields()} for label, run in runs.items()]
+        names = list(fields[0])
+        rows = [names, ["---"] * len(names), *([run[name] for name in names] for run in fields)]
+        parts.append("\n".join(f"| {' | '.join(_cell(value) for value in row)} |" for row in rows))
+    origin = f"avae {version('avae')}, torch {version('torch')}, {date.today().isoformat()}"
+    parts.append(origin if seed is None else f"Seed of the figure: {seed}. Drawn by {origin}.")
     return "\n\n".join(parts) + "\n"
-
-
-def _table(runs: dict[str, LoadedRun]) -> list[str]:
-    rows = [{"label": label, **run.caption_fields()} for label, run in runs.items()]
-    names = list(rows[0])
-    lines = [names, ["---"] * len(names), *([row[name] for name in names] for row in rows)]
-    return [f"| {' | '.join(_cell(value) for value in line)} |" for line in lines]
 
 
 def _cell(value: object) -> str:

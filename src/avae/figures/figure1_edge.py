@@ -1,4 +1,4 @@
-"""Fig. 1: why the decoder that is best in MSE blurs an edge whose position is not quite known."""
+"""Fig. 1: why the decoder that is best in MSE blurs an edge at an uncertain position."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +16,16 @@ SHOWN, SEED = 6, 0
 _REACH = 4.0
 
 CAPTION = (
-    "A picture is black left of a frontier and white right of it; its code z is the frontier's position, "
-    "known up to σ: p(x_front | z) = N(z, σ) (top). Pictures that share this code have sharp frontiers, in "
-    "different places (middle: {shown} samples). What a decoder trained by mean squared error draws for it "
-    "is their mean, E[pixel(x) | z] = (1 + erf((x − z) / (√2 σ))) / 2 (bottom; grey: the samples): a smooth "
-    "transition that no picture has. Closed form, no run; after Fig. 1 of the paper."
+    "A picture is black to the left of a frontier and white to the right of it. Its code z gives the "
+    "position of the frontier with an uncertainty of σ: p(x_front | z) = N(z, σ) (top). Pictures with the "
+    "same code have sharp frontiers at different positions (middle: {shown} samples). A decoder trained with "
+    "mean squared error draws their mean, E[pixel(x) | z] = (1 + erf((x − z) / (√2 σ))) / 2 (bottom; grey: "
+    "the samples): a smooth transition that no picture has. Closed form, no run; after Fig. 1 of the paper."
 )
 
 
 def edge_figure() -> "Figure":
-    """Draw where the frontier may be, pictures of one code, and the best reconstruction in MSE."""
+    """Draw the density of the frontier's position, images of one code, and the reconstruction best in MSE."""
     from matplotlib.figure import Figure
 
     with plot_style():
@@ -45,7 +45,7 @@ def edge_figure() -> "Figure":
 
 
 def expected_pixel(x: NDArray[np.floating], z: float = Z, sigma: float = SIGMA) -> NDArray[np.float64]:
-    """Caption of Fig. 1: E[pixel(x) | z] = (1 + erf((x - z) / (sqrt(2) sigma))) / 2, in [0, 1]."""
+    """Return E[pixel(x) | z] = (1 + erf((x - z) / (sqrt(2) sigma))) / 2, in [0, 1] (caption of Fig. 1)."""
     from scipy.special import erf
 
     value: NDArray[np.float64] = (1 + erf((x - z) / (np.sqrt(2) * sigma))) / 2
@@ -53,12 +53,12 @@ def expected_pixel(x: NDArray[np.floating], z: float = Z, sigma: float = SIGMA) 
 
 
 def sharp_edge(x: NDArray[np.floating], frontier: float) -> NDArray[np.float64]:
-    """Return a picture's pixels at x: 0 left of its frontier, 1 right of it."""
+    """Return the pixels of an image at x: 0 to the left of its frontier, 1 to the right."""
     return (x > frontier).astype(np.float64)
 
 
 def sampled_frontiers(count: int, seed: int, z: float = Z, sigma: float = SIGMA) -> NDArray[np.float32]:
-    """Draw frontiers of pictures that share the code z: N(z, sigma)."""
+    """Draw `count` frontiers of images with the code z, from N(z, sigma)."""
     return z + sigma * normal((count,), seed, "frontiers")
 
 

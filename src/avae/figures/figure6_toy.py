@@ -1,4 +1,4 @@
-"""Fig. 6: the toy example's data, and the manifolds that decoder and generator draw."""
+"""Fig. 6: data of the toy example, and the manifolds of decoder and generator."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from avae.data.dataset import Dataset
 from avae.errors import UserError
@@ -19,36 +18,38 @@ if TYPE_CHECKING:
 
 POINTS = 6000
 REACH = 2.5
-"""Codes shown, in standard deviations of the prior: all but one in eighty."""
+"""Largest code shown, in standard deviations of the prior; one code in eighty lies beyond."""
 
 CAPTION = (
-    "The toy example: points in the plane, a code of one dimension, which is the colour everywhere (in "
-    "standard deviations of the prior). Left: test points and the code of each. Middle: what the decoder "
-    "draws as the code goes from {low} to {high}, the VAE's manifold, over the points in grey: between the "
-    "branches, where there are few. Right: what the generator draws from the same codes, AVAE's manifold "
-    "(dashed: the decoder's). Above: a generator of the code alone; below: of the code and ξ, {points} "
-    "draws. After Fig. 6 of the paper."
+    "The toy example: points in the plane with a code of one dimension, shown as colour (in standard "
+    "deviations of the prior). Left: test points, coloured by their code. Middle: the manifold of the "
+    "decoder (VAE), which is its output for codes from {low} to {high}, over the points in grey; it lies "
+    "between the branches, where there are few points. Right: the manifold of the generator (AVAE) for the "
+    "same codes (dashed: that of the decoder). Top: the generator takes the code only; bottom: it takes the "
+    "code and ξ, {points} draws. After Fig. 6 of the paper."
 ).format(low=f"−{REACH}", high=REACH, points=POINTS)
 
 
 @dataclass(frozen=True)
 class Manifolds:
-    """What one run makes of the toy's codes.
+    """Outputs of one run of the toy example.
 
     Attributes:
-        points, their_codes: (N, 2) test points and (N,) their calibrated codes.
-        decoded, generated: (M, 2) from `codes` (M,), which go up.
+        points: (N, 2) test points.
+        point_codes: (N,) their calibrated codes.
+        codes: (M,) codes in ascending order.
+        decoded, generated: (M, 2) outputs of decoder and generator for `codes`.
     """
 
     points: NDArray[np.float32]
-    their_codes: NDArray[np.float32]
+    point_codes: NDArray[np.float32]
     codes: NDArray[np.float32]
     decoded: NDArray[np.float32]
     generated: NDArray[np.float32]
 
 
 def split_by_xi(runs: Sequence[LoadedRun]) -> tuple[LoadedRun, LoadedRun]:
-    """Return the run without xi and the one with it, in this order, or raise UserError."""
+    """Return the run without xi and the run with xi, or raise UserError if there is not one of each."""
     for run in runs:
         if run.model.is_image_model or run.model.data["name"] != "toy":
             raise UserError(f"{run.path} is no run of the toy example: train one with avae train toy")
@@ -58,7 +59,7 @@ def split_by_xi(runs: Sequence[LoadedRun]) -> tuple[LoadedRun, LoadedRun]:
                 "train one with avae train toy"
             )
         if not run.model.framework.informative_dimensions().all():
-            raise UserError(f"{run.path} has a code that says nothing of the points: train it for longer")
+            raise UserError(f"{run.path} has a code that says nothing about the points: train it for longer")
     without, with_xi = ([run for run in runs if bool(run.model.config.xi_dim) is xi] for xi in (False, True))
     if len(without) != 1 or len(with_xi) != 1:
         raise UserError(
@@ -66,19 +67,21 @@ def split_by_xi(runs: Sequence[LoadedRun]) -> tuple[LoadedRun, LoadedRun]:
             "(avae train toy --xi-dim 0 --out runs/toy-without, avae train toy --out runs/toy)"
         )
     if without[0].checksum != with_xi[0].checksum:
-        raise UserError(f"{without[0].path} and {with_xi[0].path} saw different points: train them anew")
+        raise UserError(
+            f"{without[0].path} and {with_xi[0].path} were trained on different points: train them again"
+        )
     return without[0], with_xi[0]
 
 
 def toy_figure(runs: Sequence[LoadedRun], data: Dataset, seed: int) -> "Figure":
-    """Draw data, the decoder's manifold and the generator's, without xi and with it.
+    """Draw the data and the manifolds of decoder and generator, without xi and with it.
 
     Args:
-        data: the runs' own.
-        seed: of xi.
+        data: data set of the runs.
+        seed: seed of xi.
 
     Raises:
-        UserError: the runs are not one of each kind.
+        UserError: the runs are not one without xi and one with it.
     """
     from matplotlib.figure import Figure
 
@@ -87,7 +90,7 @@ def toy_figure(runs: Sequence[LoadedRun], data: Dataset, seed: int) -> "Figure":
         grid = figure.subplots(2, 3, sharex=True, sharey=True)
         for axes, run in zip(grid, split_by_xi(runs), strict=True):
             with_xi = run.model.config.xi_dim > 0
-            _draw(axes, manifolds(run, data.test, seed), line=not with_xi)
+            _draw_row(axes, manifolds(run, data.test, seed), line=not with_xi)
             axes[0].set_ylabel("with ξ" if with_xi else "without ξ", fontsize=9)
         for axis, title in zip(grid[0], ("data", "decoder (VAE)", "generator (AVAE)"), strict=True):
             axis.set_title(title)
@@ -97,42 +100,40 @@ def toy_figure(runs: Sequence[LoadedRun], data: Dataset, seed: int) -> "Figure":
 
 
 def manifolds(run: LoadedRun, test: NDArray[np.float32], seed: int) -> Manifolds:
-    """Draw from codes z from -`REACH` to `REACH`: D and G of mean codes s z, which are calibrated to z."""
+    """Compute the outputs of decoder and generator for codes z from -`REACH` to `REACH`.
+
+    The input of both is the mean code s z, whose calibrated code is z.
+    """
     model = run.model
     with torch.inference_mode():
         scale = model.framework.code_scale().cpu()
     points = test[:POINTS]
     codes = torch.linspace(-REACH, REACH, POINTS)[:, None]
-    decoded, generated = (_drawn(model.decode(scale * codes, realism=t, seed=seed)) for t in (0.0, 1.0))
+    decoded, generated = (model.decode(scale * codes, realism=t, seed=seed).numpy() for t in (0.0, 1.0))
     return Manifolds(
         points, (model.encode(points) / scale)[:, 0].numpy(), codes[:, 0].numpy(), decoded, generated
     )
 
 
-def _drawn(points: Tensor) -> NDArray[np.float32]:
-    drawn: NDArray[np.float32] = points.numpy()
-    return drawn
-
-
-def _draw(axes: Any, shown: Manifolds, line: bool) -> None:
-    _scatter(axes[0], shown.points, shown.their_codes)
+def _draw_row(axes: Any, shown: Manifolds, line: bool) -> None:
+    _draw_points(axes[0], shown.points, shown.point_codes)
     for axis in axes[1:]:
         axis.scatter(*shown.points.T, s=1, color="#DDDDDD", linewidths=0, rasterized=True)
-    _line(axes[1], shown.decoded, shown.codes)
+    _draw_line(axes[1], shown.decoded, shown.codes)
     axes[2].plot(*shown.decoded.T, color="black", linewidth=0.9, linestyle="dashed", zorder=3)
     if line:
-        _line(axes[2], shown.generated, shown.codes)
+        _draw_line(axes[2], shown.generated, shown.codes)
     else:
-        _scatter(axes[2], shown.generated, shown.codes)
+        _draw_points(axes[2], shown.generated, shown.codes)
 
 
-def _scatter(axis: Any, points: NDArray[np.float32], codes: NDArray[np.float32]) -> None:
+def _draw_points(axis: Any, points: NDArray[np.float32], codes: NDArray[np.float32]) -> None:
     axis.scatter(
         *points.T, s=2, c=codes, cmap="viridis", vmin=-REACH, vmax=REACH, linewidths=0, rasterized=True
     )
 
 
-def _line(axis: Any, points: NDArray[np.float32], codes: NDArray[np.float32]) -> None:
+def _draw_line(axis: Any, points: NDArray[np.float32], codes: NDArray[np.float32]) -> None:
     """Draw a line through points, coloured by code."""
     from matplotlib.collections import LineCollection
 

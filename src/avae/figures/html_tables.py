@@ -1,4 +1,4 @@
-"""Tables of a report, in HTML: metrics under every protocol, and settings."""
+"""HTML tables of a report: metrics under every protocol, and settings."""
 
 import base64
 import html
@@ -11,25 +11,25 @@ Result = Mapping[str, Any]
 
 
 def results_of(run: Path, latest: Result) -> dict[str, Result]:
-    """Return the results in a run's evaluation folder by protocol, the latest in place of what is there.
+    """Return the results in a run's evaluation folder by protocol; `latest` replaces that of its protocol.
 
-    What there is no result, or is damaged, is left out.
+    Files that are damaged or hold no result are left out.
     """
-    found = {}
+    results = {}
     for path in sorted((run / "evaluation").glob("*.json")):
         try:
-            read = json.loads(path.read_text())
+            result = json.loads(path.read_text())
         except (OSError, ValueError):
             continue
-        if isinstance(read, dict) and {"protocol", "metrics", "reasons"} <= read.keys():
-            found[str(read["protocol"]) if path.stem == read["protocol"] else path.stem] = read
-    return found | {str(latest["protocol"]): latest}
+        if isinstance(result, dict) and {"protocol", "metrics", "reasons"} <= result.keys():
+            results[str(result["protocol"]) if path.stem == result["protocol"] else path.stem] = result
+    return results | {str(latest["protocol"]): latest}
 
 
 def metrics_table(results: Mapping[str, Result]) -> str:
-    """Return a table with a row a metric and a column a protocol, then how each was measured.
+    """Return a table with a row for each metric and a column for each protocol, then how they were measured.
 
-    A metric without a value has a note with its reason.
+    A metric without a value has a footnote with the reason.
     """
     fullest_first = sorted(results.values(), key=lambda result: -len(result["metrics"]))
     names = list(dict.fromkeys(name for result in fullest_first for name in result["metrics"]))
@@ -37,16 +37,16 @@ def metrics_table(results: Mapping[str, Result]) -> str:
     rows = [
         [html.escape(name), *(_cell(name, result, notes) for result in results.values())] for name in names
     ]
-    measured = {key: [_plain(result.get(key)) for result in results.values()] for key in _ABOUT}
+    facts = {key: [_as_text(result.get(key)) for result in results.values()] for key in _LABELS}
     about = [
-        [label, *(f'<td class="value">{html.escape(value)}</td>' for value in measured[key])]
-        for key, label in _ABOUT.items()
-        if any(measured[key])
+        [label, *(f'<td class="value">{html.escape(value)}</td>' for value in facts[key])]
+        for key, label in _LABELS.items()
+        if any(facts[key])
     ]
     return "\n".join(
         [
             _table(list(results), rows),
-            _list(notes),
+            _footnotes(notes),
             "<h3>How they were measured</h3>",
             _table(list(results), about),
         ]
@@ -56,24 +56,24 @@ def metrics_table(results: Mapping[str, Result]) -> str:
 def settings_table(settings: Mapping[str, Any]) -> str:
     """Return a table of names and values."""
     rows = [
-        [html.escape(name), f'<td class="value">{html.escape(_plain(value)) or "&ndash;"}</td>']
+        [html.escape(name), f'<td class="value">{html.escape(_as_text(value)) or "&ndash;"}</td>']
         for name, value in settings.items()
     ]
     return _table([], rows)
 
 
 def data_uri(png: bytes) -> str:
-    """Return a PNG as an address that holds it."""
+    """Return a PNG as a data URI."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-_ABOUT = {
+_LABELS = {
     "batch_norm": "batch norm",
     "code": "codes",
     "split": "split",
     "counts": "counts",
     "scale": "scale",
-    "reconstruction": "reconstruction unless told otherwise",
+    "reconstruction": "default reconstruction",
     "features": "features",
     "lpips": "LPIPS",
     "data": "data",
@@ -81,22 +81,22 @@ _ABOUT = {
     "versions": "versions",
     "date": "date",
 }
-"""What a result file says of how it was measured, in the words of the page."""
+"""Fields of a result file that describe the measurement, and their labels in the report."""
 
 
-_ELSEWHERE = "not measured under this protocol"
+_NOT_MEASURED = "not measured under this protocol"
 
 
 def _cell(name: str, result: Result, notes: dict[str, int]) -> str:
-    """Write a figure, or the number of the note that says why there is none, which is noted if it is new."""
+    """Format a value, or the number of the footnote that explains why it is missing; add a new footnote."""
     value = result["metrics"].get(name)
     if isinstance(value, int | float):
         return f'<td class="number">{value:.4g}</td>'
-    number = notes.setdefault(str(result["reasons"].get(name, _ELSEWHERE)), len(notes) + 1)
+    number = notes.setdefault(str(result["reasons"].get(name, _NOT_MEASURED)), len(notes) + 1)
     return f'<td class="number">&ndash;<sup>{number}</sup></td>'
 
 
-def _list(notes: dict[str, int]) -> str:
+def _footnotes(notes: dict[str, int]) -> str:
     lines = [f"<li>{html.escape(reason)}</li>" for reason in notes]
     return "\n".join(["<ol class='note'>", *lines, "</ol>"]) if notes else ""
 
@@ -107,13 +107,13 @@ def _table(headings: list[str], rows: list[list[str]]) -> str:
     return "\n".join(["<table>", *([f"<tr>{head}</tr>"] if head else []), *lines, "</table>"])
 
 
-def _plain(value: Any) -> str:
-    """Write a value as a person would: mappings as "name value", nothing for None."""
+def _as_text(value: Any) -> str:
+    """Format a value as plain text: mappings as "name value, ...", True as "yes", None as nothing."""
     if value is None:
         return ""
     if isinstance(value, Mapping):
         return ", ".join(
-            f"{str(name).replace('_', ' ')} {_plain(part) or '–'}" for name, part in value.items()
+            f"{str(name).replace('_', ' ')} {_as_text(part) or '–'}" for name, part in value.items()
         )
     if isinstance(value, bool):
         return "yes" if value else "no"

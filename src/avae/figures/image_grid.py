@@ -1,4 +1,4 @@
-"""Pictures in rows, with names, on paper and on screen."""
+"""Draw images in rows, with labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +8,10 @@ from avae.figures.style import DPI, GREY, plot_style
 from avae.visualize.grid import Images, mosaic
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 CELL = 96
-"""Small pictures are enlarged to about this many dots, a whole number of times."""
+"""Approximate side of small images in dots; they are enlarged by a whole factor."""
 
 GAP = 6
 MARGIN = 12
@@ -23,14 +22,14 @@ _BAR, _BAR_TEXT = 16, 170
 
 @dataclass(frozen=True)
 class Scale:
-    """What the colours of a map mean: 0 to `top`, of what, by which of matplotlib's colour maps."""
+    """Colour scale of a map: values from 0 to `top`, a title, and the name of a matplotlib colour map."""
 
     top: float
     title: str
     colours: str
 
 
-def picture_figure(
+def grid_figure(
     rows: Sequence[Images],
     labels: Sequence[str] = (),
     headings: Sequence[str] = (),
@@ -38,49 +37,56 @@ def picture_figure(
     cell: int = CELL,
     lines: int = 1,
 ) -> "Figure":
-    """Draw rows of pictures with labels at the left, headings above, and a colour scale at the right.
+    """Draw rows of images with labels at the left, headings above, and a colour scale at the right.
 
-    At `DPI` dots to the inch every pixel of a picture is a square of whole dots.
+    At `DPI` dots per inch every pixel of an image is a square of whole dots.
 
     Args:
-        rows: uint8 (N, H, W, 1 or 3) each, of one H and W; N need not be the same.
-        labels: one for each `lines` rows, which stand closer together; a second line is set smaller.
-        headings: one for each column.
-        cell: dots that small pictures are enlarged to, about.
+        rows: arrays uint8 (N, H, W, 1 or 3) of equal H and W; N may differ.
+        labels: one label for every `lines` rows; a second line of text is set smaller.
+        headings: one heading for each column.
+        scale: colour scale to draw at the right.
+        cell: approximate side of small images, in dots.
+        lines: number of rows in a block; rows of a block stand closer together.
     """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
     with plot_style():
-        pictures = mosaic(rows, cell, GAP, lines)
-        height, width = pictures.shape[:2]
+        images = mosaic(rows, cell, GAP, lines)
+        height, width = images.shape[:2]
         left = MARGIN + _label_width(labels)
         above = MARGIN + (_HEADING if headings else 0)
-        whole = (left + width + MARGIN + (_BAR_TEXT if scale else 0), above + height + MARGIN)
-        figure = Figure(figsize=(whole[0] / DPI, whole[1] / DPI), dpi=DPI)
-        axes = figure.add_axes(_box(left, above, width, height, whole))
-        axes.imshow(pictures, interpolation="none", aspect="auto")
+        size = (left + width + MARGIN + (_BAR_TEXT if scale else 0), above + height + MARGIN)
+        figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI)
+        axes = figure.add_axes(_fractions(left, above, width, height, size))
+        axes.imshow(images, interpolation="none", aspect="auto")
         axes.set_axis_off()
         down, across = (height + GAP) / max(len(labels), 1), (width + GAP) / max(len(row) for row in rows)
-        for place, label in enumerate(labels):
-            _write(figure, label, MARGIN / whole[0], 1 - (above + (place + 0.5) * down - GAP / 2) / whole[1])
-        for place, heading in enumerate(headings):
-            middle = left + place * across + (across - GAP) / 2
-            figure.text(middle / whole[0], 1 - (above - GAP) / whole[1], heading, ha="center", va="bottom")
+        for index, label in enumerate(labels):
+            _write_label(
+                figure, label, MARGIN / size[0], 1 - (above + (index + 0.5) * down - GAP / 2) / size[1]
+            )
+        for index, heading in enumerate(headings):
+            middle = left + index * across + (across - GAP) / 2
+            figure.text(middle / size[0], 1 - (above - GAP) / size[1], heading, ha="center", va="bottom")
         if scale:
-            bar = figure.add_axes(_box(left + width + 2 * MARGIN, above, _BAR, height, whole))
-            _draw_scale(figure, bar, scale)
+            bar = figure.add_axes(_fractions(left + width + 2 * MARGIN, above, _BAR, height, size))
+            shades = ScalarMappable(Normalize(0, scale.top), scale.colours)
+            figure.colorbar(shades, cax=bar, label=scale.title)
         return figure
 
 
-def _box(
-    left: float, top: float, width: float, height: float, whole: tuple[float, float]
+def _fractions(
+    left: float, top: float, width: float, height: float, size: tuple[float, float]
 ) -> tuple[float, float, float, float]:
-    """Return a rectangle, given in dots from the upper left, as matplotlib has it."""
-    return (left / whole[0], 1 - (top + height) / whole[1], width / whole[0], height / whole[1])
+    """Convert a rectangle in dots from the upper left to the fractions that matplotlib takes."""
+    return (left / size[0], 1 - (top + height) / size[1], width / size[0], height / size[1])
 
 
 def _label_width(labels: Sequence[str]) -> int:
-    """Return how many dots to leave for the labels."""
+    """Return the width of the labels, in dots."""
     from matplotlib.textpath import TextPath
 
     widths = [
@@ -92,17 +98,9 @@ def _label_width(labels: Sequence[str]) -> int:
     return int(max(widths)) + 2 * MARGIN if widths else 0
 
 
-def _write(figure: "Figure", label: str, x: float, middle: float) -> None:
-    """Write a label at the left, its middle at this height."""
+def _write_label(figure: "Figure", label: str, x: float, middle: float) -> None:
+    """Write a label at the left, vertically centred at `middle`."""
     name, _, detail = label.partition("\n")
     figure.text(x, middle, name, fontsize=_NAME_SIZE, va="bottom" if detail else "center_baseline")
     if detail:
         figure.text(x, middle, detail, fontsize=_DETAIL_SIZE, va="top", color=GREY)
-
-
-def _draw_scale(figure: "Figure", bar: "Axes", scale: Scale) -> None:
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    shades = ScalarMappable(Normalize(0, scale.top), scale.colours)
-    figure.colorbar(shades, cax=bar, label=scale.title)

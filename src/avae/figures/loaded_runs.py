@@ -1,4 +1,4 @@
-"""Runs as figures show them: a model, what to call it, and where it comes from."""
+"""Runs in a figure: the model, its label and its origin."""
 
 import os
 from collections.abc import Sequence
@@ -16,12 +16,13 @@ from avae.training.run_folder import SavedRun, read_run
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A run, or a model that was shared without its run.
+    """A run, or a model without its run folder.
 
     Attributes:
-        path: as the user named it.
-        name: short, and another for each run of a figure.
-        saved: the run's config.json; None for a model alone.
+        path: path that the user passed.
+        name: short name, different for each run of a figure.
+        model: the run's model.
+        saved: the run's config.json; None for a model without its run.
     """
 
     path: Path
@@ -31,26 +32,26 @@ class LoadedRun:
 
     @property
     def title(self) -> str:
-        """The framework and, for AVAE, which: "AVAE ξ b" has xi and latent loss b, as Table 1 writes it."""
+        """Title of the framework and AVAE variant, as in Table 1: "AVAE ξ b" has xi and latent loss b."""
         return framework_title(self.model)
 
     @property
     def label(self) -> str:
-        """The title and, on a line below, the name."""
+        """The title and, in a second line, the name."""
         return f"{self.title}\n{self.name}"
 
     @property
     def has_decoder_and_generator(self) -> bool:
-        """Whether it has a decoder and a generator."""
+        """True if the model has both a decoder and a generator."""
         return len(self.model.framework.image_networks) > 1
 
     @property
     def checksum(self) -> str:
-        """The checksum of its training data."""
+        """Checksum of the training data."""
         return str(self.model.data["checksum"])
 
     def caption_fields(self) -> dict[str, Any]:
-        """Return what a caption says of it."""
+        """Return the facts of the run for a caption, by name."""
         config = self.model.config
         return {
             "run": str(self.path),
@@ -64,19 +65,19 @@ class LoadedRun:
         }
 
     def _steps(self) -> int | str | None:
-        """Steps taken, if known; a run that is not finished is shown as of its last checkpoint."""
+        """Return the number of steps, if known. Of an unfinished run it is that of its last checkpoint."""
         if self.saved is None:
             return None
-        asked, last = self.saved.config.steps, latest_checkpoint(self.path / "state")
-        taken = step_of(last) if last else asked
-        return asked if taken == asked else f"{taken} of {asked}"
+        total, last = self.saved.config.steps, latest_checkpoint(self.path / "state")
+        taken = step_of(last) if last else total
+        return total if taken == total else f"{taken} of {total}"
 
 
 def open_runs(paths: Sequence[Path], device: str) -> list[LoadedRun]:
-    """Load runs or model folders, in this order.
+    """Load run or model folders, in this order.
 
     Raises:
-        UserError: none are named, one is named twice, or one cannot be read.
+        UserError: the list is empty, a folder is named twice, or a folder cannot be read.
     """
     if not paths:
         raise UserError("no run is named: name the run folders to show")
@@ -88,19 +89,19 @@ def open_runs(paths: Sequence[Path], device: str) -> list[LoadedRun]:
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """Return what tells the paths apart: what follows the folder they share; a single one's own name."""
-    whole = [Path(os.path.abspath(path)) for path in paths]
-    twice = next((path for path in whole if whole.count(path) > 1), None)
+    """Return the part of each path below their common folder; for a single path, its last component."""
+    absolute = [Path(os.path.abspath(path)) for path in paths]
+    twice = next((path for path in absolute if absolute.count(path) > 1), None)
     if twice is not None:
-        raise UserError(f"{paths[whole.index(twice)]} is named twice: name each run once")
-    if len(whole) == 1:
-        return [whole[0].name]
-    shared = Path(os.path.commonpath(whole))
-    return [path.relative_to(shared).as_posix() if path != shared else path.name for path in whole]
+        raise UserError(f"{paths[absolute.index(twice)]} is named twice: name each run once")
+    if len(absolute) == 1:
+        return [absolute[0].name]
+    common = Path(os.path.commonpath(absolute))
+    return [path.relative_to(common).as_posix() if path != common else path.name for path in absolute]
 
 
 def require_comparable(runs: Sequence[LoadedRun]) -> None:
-    """Raise UserError unless all runs take pictures, of one size, and were trained on the same data."""
+    """Raise UserError unless all runs have images, of one size, and the same training data."""
     points = next((run for run in runs if not run.model.is_image_model), None)
     if points is not None:
         raise UserError(f"{points.path} is of points: name runs of pictures (avae figure 6 draws the toy's)")
@@ -119,7 +120,7 @@ def require_comparable(runs: Sequence[LoadedRun]) -> None:
 
 
 def check_data(run: LoadedRun, data: Dataset) -> None:
-    """Raise UserError if data read for a run are not those it was trained on."""
+    """Raise UserError if a data set is not the training data of a run."""
     if data.checksum != run.checksum:
         raise UserError(
             f"the data read are {data.name} {data.checksum[:19]}, and {run.path} was trained on "
@@ -128,7 +129,7 @@ def check_data(run: LoadedRun, data: Dataset) -> None:
 
 
 def framework_title(model: Model) -> str:
-    """Return the framework and, for AVAE, whether it has xi, and its latent loss, as Table 1 writes them."""
+    """Return the title of the framework and, for AVAE, of its variant, as in Table 1: "AVAE ξ b"."""
     config = model.config
     spec = FRAMEWORKS[config.framework]
     variant = f"{' ξ' if config.xi_dim else ''} {config.latent_loss}" if "latent loss" in spec.parts else ""

@@ -1,4 +1,4 @@
-"""Curves of a run's losses, as a picture."""
+"""Draw the loss curves of a run."""
 
 import io
 from collections.abc import Sequence
@@ -6,18 +6,20 @@ from typing import Any
 
 from avae.figures.style import COLOURS, plot_style
 
-NOT_DRAWN = frozenset(
+_NOT_DRAWN = frozenset(
     {"step", "images", "images_per_second", "learning_rate_factor", "symptoms", "collapsed"}
 )
 
 
 def curves_png(stats: Sequence[dict[str, Any]]) -> bytes:
-    """Draw every term of stats.jsonl over steps, a panel each, to a PNG."""
+    """Draw each term of stats.jsonl over steps, in a panel of its own. Return the bytes of a PNG."""
     from matplotlib.figure import Figure
 
     stats = [line for line in stats if "event" not in line]
-    # Of all lines: some terms are due every few steps only, so that the last may lack them.
-    terms = [name for name in dict.fromkeys(name for line in stats for name in line) if name not in NOT_DRAWN]
+    # Collect the terms of all lines: some are logged only every few steps, so the last line may lack them.
+    terms = [
+        name for name in dict.fromkeys(name for line in stats for name in line) if name not in _NOT_DRAWN
+    ]
     columns = 3
     rows = max(1, -(-len(terms) // columns))
     with plot_style():

@@ -1,4 +1,4 @@
-"""A run's report: one self-contained HTML page."""
+"""Write the report of a run: one self-contained HTML page."""
 
 import html
 from dataclasses import asdict
@@ -20,8 +20,8 @@ from avae.recipes.frameworks import FRAMEWORKS
 from avae.training.previews import previews
 from avae.training.run_folder import read_run
 
-_MAPPED = 8
-"""Test pictures of which a map is shown."""
+_MAX_MAPS = 8
+"""Number of test images with a map."""
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -40,10 +40,10 @@ _PAGE = Template("""<!doctype html>
 </style>
 <h1>$title</h1>
 <p>$about</p>
-$pictures
+$images
 $map
-<h2>Figures</h2>
-$figures
+<h2>Metrics</h2>
+$metrics
 <h2>Training</h2>
 <img src="$curves" alt="losses over steps">
 <h2>Data</h2>
@@ -56,14 +56,14 @@ $settings
 
 
 def write_report(model: Model, data: Dataset, result: dict[str, Any], run: Path) -> Path:
-    """Write report.html to a run folder: pictures, figures, curves, and all that was set.
+    """Write report.html to a run folder: images, metrics, loss curves and all settings.
 
-    Figures are those of `result` and of all other protocols in the run's evaluation folder.
+    Show the metrics of `result` and of all other protocols in the run's evaluation folder.
 
     Args:
-        data: the run's own.
-        result: what was measured last, as `evaluate` returns it.
-        run: the run folder.
+        data: data set of the run.
+        result: latest result of `evaluate`.
+        run: run folder.
     """
     config = model.config
     page = _PAGE.substitute(
@@ -72,9 +72,11 @@ def write_report(model: Model, data: Dataset, result: dict[str, Any], run: Path)
             f"Trained on {model.data['train']} items{_measured(result)}. "
             f"Code of {config.code_dim} dimensions, width {config.width}."
         ),
-        pictures=_pictures(model, data),
+        images="\n".join(
+            _image_section(kind, png, _caption(kind, model)) for kind, png in previews(model, data).items()
+        ),
         map=_map(model, data),
-        figures=metrics_table(results_of(run, result)),
+        metrics=metrics_table(results_of(run, result)),
         curves=data_uri(curves_png(read_stats(run / "stats.jsonl"))),
         data=settings_table(_data(data, model)),
         settings=settings_table(_settings(model, run)),
@@ -90,17 +92,11 @@ def write_report(model: Model, data: Dataset, result: dict[str, Any], run: Path)
 
 def _measured(result: dict[str, Any]) -> str:
     count = result["counts"]["reconstructed"]
-    whose = "it was not trained on" if result["split"] == "test" else "of these"
-    return f"; measured on {count} {whose}" if count else ""
+    kind = "it was not trained on" if result["split"] == "test" else "of these"
+    return f"; measured on {count} {kind}" if count else ""
 
 
-def _pictures(model: Model, data: Dataset) -> str:
-    return "\n".join(
-        _picture(kind, picture, _caption(kind, model)) for kind, picture in previews(model, data).items()
-    )
-
-
-def _picture(kind: str, png: bytes, caption: str) -> str:
+def _image_section(kind: str, png: bytes, caption: str) -> str:
     return (
         f'<h2>{kind.capitalize()}</h2>\n<img src="{data_uri(png)}" alt="{kind}">\n'
         f'<p class="note">{html.escape(caption)}</p>'
@@ -109,39 +105,38 @@ def _picture(kind: str, png: bytes, caption: str) -> str:
 
 def _caption(kind: str, model: Model) -> str:
     if kind == "samples":
-        return "New pictures, drawn from codes nobody encoded."
+        return "New pictures, drawn from codes of the prior."
     if kind == "reconstructions":
-        return f"The first row are pictures the model never saw. {model.framework.caption}"
+        return f"The first row shows pictures that the model never saw. {model.framework.caption}"
     if not model.framework.has_encoder:
         return "The data and samples."
-    return "The data, reconstructions of points the model never saw, and samples."
+    return "The data, reconstructions of points that the model never saw, and samples."
 
 
 def _map(model: Model, data: Dataset) -> str:
-    """Draw what of a few reconstructions is invented, or say why not."""
+    """Draw maps of what is invented in a few reconstructions, or explain why there are none."""
     reason = map_unavailable_reason(model)
     if reason is not None:
         return f'<p class="note">No map of what is known and what is invented: {html.escape(reason)}.</p>'
-    sheet, top = map_figure(model, evenly_spaced(data.test, _MAPPED))
+    figure, top = map_figure(model, evenly_spaced(data.test, _MAX_MAPS))
     caption = (
-        "What the code does not say, decoder and generator cannot know: the one blurs it, the other makes "
-        f"something up, and does so where the map is light ({map_description(model)}; "
-        f"from 0 to {top:.3g}, pixels on "
-        "[-1, 1])."
+        "Decoder and generator cannot know what the code does not contain. The decoder blurs it; the "
+        f"generator invents it, where the map is light ({map_description(model)}; from 0 to {top:.3g}, "
+        "pixels on [-1, 1])."
     )
-    return _picture("known and invented", render(sheet, "png"), caption)
+    return _image_section("known and invented", render(figure, "png"), caption)
 
 
 def _data(data: Dataset, model: Model) -> dict[str, Any]:
     counts = {"training items": len(data.train), "test items": len(data.test)}
-    prepared = data.preprocessing_info or {}
+    preprocessing = data.preprocessing_info or {}
     left_out = {"pictures left out": len(data.rejected)} if data.rejected else {}
     trained_on = {} if model.data["checksum"] == data.checksum else {"trained on": model.data["checksum"]}
-    return {"name": data.name, "checksum": data.checksum} | counts | left_out | prepared | trained_on
+    return {"name": data.name, "checksum": data.checksum} | counts | left_out | preprocessing | trained_on
 
 
 def _settings(model: Model, run: Path) -> dict[str, Any]:
-    """Return all settings of the run; of a model alone, those that its architecture has."""
+    """Return all settings of the run; for a model without its run, those of the architecture."""
     saved = read_run(run)
     config = asdict(saved.config if saved else model.config)
     return config if saved else {name: config[name] for name in fields_with(Fact.ARCHITECTURE)}

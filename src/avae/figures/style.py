@@ -1,10 +1,10 @@
-"""How every figure looks: plain, readable, and told apart without colour vision."""
+"""Style of all figures: plain, readable, and distinguishable without colour vision."""
 
 from contextlib import AbstractContextManager
 from typing import Any
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Colours of Okabe and Ito (2008), which everybody can tell apart."""
+"""Colours of Okabe and Ito (2008), which everybody can distinguish."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
@@ -29,7 +29,7 @@ _STYLE: Any = {
 
 
 def plot_style() -> AbstractContextManager[None]:
-    """Draw what is made inside in the house's style."""
-    import matplotlib as mpl  # slow to import, and wanted for drawing only
+    """Return a context in which matplotlib draws in the style of all figures."""
+    import matplotlib as mpl  # slow to import
 
     return mpl.rc_context(_STYLE)

@@ -1,4 +1,4 @@
-"""The trade between likeness and realism: rFID against MSE as `realism` goes from decoder to generator."""
+"""The trade-off of likeness and realism: rFID against MSE as `realism` goes from decoder to generator."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 REALISM = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 Rfid = Callable[[Iterable[Tensor]], float]
-"""From batches of images (N, C, H, W) in [-1, 1] to their distance from real ones."""
+"""Maps batches of images (N, C, H, W) in [-1, 1] to their distance from real images."""
 
 CAPTION = (
-    "How far reconstructions of {count} test pictures are from their originals (MSE on [−1, 1]) and from "
-    "looking real (rFID, to all training pictures, features {features}), as realism t goes from 0, the "
+    "Distances of reconstructions of {count} test pictures from their originals (MSE on [−1, 1]) and from "
+    "real pictures (rFID, to all training pictures, features {features}), as realism t goes from 0, the "
     "decoder, to 1, the generator: (1 − t) D + t G of one calibrated mean code. Lower is better in both. "
-    "Dotted: the MSE of the decoder from sampled codes; dash-dotted: twice that. A straight line from the "
-    "reconstruction that is best in MSE to the best perfectly realistic one would be the best trade of all "
+    "Dotted: the MSE of the decoder from sampled codes; dash-dotted: twice that. The best possible trade-off "
+    "is a straight line from the reconstruction that is best in MSE to the best perfectly realistic one "
     "(Freirich, Michaeli and Meir, NeurIPS 2021); these curves are upper bounds of it. Values of t between "
-    "the ends may show ghosts."
+    "0 and 1 may show ghost images."
 )
 
 
 @dataclass(frozen=True)
 class Point:
-    """One value of `realism`: MSE on [-1, 1], and rFID."""
+    """MSE on [-1, 1] and rFID at one value of `realism`."""
 
     realism: float
     mse: float
@@ -50,13 +50,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """A run's points, by rising realism, and the MSE of its decoder from sampled codes."""
+    """Points of a run in ascending order of realism, and the MSE of its decoder from sampled codes."""
 
     points: tuple[Point, ...]
     mse_decoder_sampled: float
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return the curve as plain data for a JSON file."""
         return {
             "points": [vars(point) for point in self.points],
             "mse_decoder_sampled": self.mse_decoder_sampled,
@@ -65,22 +65,23 @@ class Curve:
 
 
 def check_runs(runs: Sequence[LoadedRun]) -> None:
-    """Raise UserError unless all runs have decoder and generator, and are of one size and data set."""
+    """Raise UserError unless all runs have decoder and generator, and equal image size and training data."""
     for run in runs:
         require_decoder_and_generator(run)
     require_comparable(runs)
 
 
 def curve_of(run: LoadedRun, images: NDArray[np.uint8], seed: int, rfid: Rfid, progress: Progress) -> Curve:
-    """Measure a run's reconstructions as `realism` grows.
+    """Measure the reconstructions of a run for every value of `realism`.
 
-    Its ends are what `avae evaluate` calls `mse_decoder` and `mse_generator_calibrated` for the same items
-    and seed, and the line is `mse_decoder_sampled`.
+    The first and last MSE equal `mse_decoder` and `mse_generator_calibrated` of `avae evaluate` for the same
+    items and seed, and `mse_decoder_sampled` has its name there, too.
 
     Args:
-        images: uint8 (N, H, W, C), not seen in training.
-        seed: of xi and of sampled codes.
-        progress: of the images, each counted once a value of `realism`, and once more.
+        images: uint8 (N, H, W, C); images that were not trained on.
+        seed: seed of xi and of sampled codes.
+        rfid: function that computes the rFID.
+        progress: counts every image once for each value of `realism` and once for sampled codes.
     """
     progress.update(0, (len(REALISM) + 1) * len(images))
     points = []
@@ -95,7 +96,7 @@ def curve_of(run: LoadedRun, images: NDArray[np.uint8], seed: int, rfid: Rfid, p
 
 
 class Reconstructions:
-    """Batches of reconstructions (N, C, H, W), whose error adds up as they are drawn, once."""
+    """Batches of reconstructions (N, C, H, W). Iterate once: their squared error is summed on the way."""
 
     def __init__(
         self, run: LoadedRun, images: NDArray[np.uint8], code: CodeMode, realism: float, seed: int
@@ -115,25 +116,25 @@ class Reconstructions:
 
     @property
     def mse(self) -> float:
-        """Mean squared error on [-1, 1], of all that has been drawn."""
+        """Mean squared error on [-1, 1] of all reconstructions."""
         return self._error / len(self._images)
 
 
 def tradeoff_figure(curves: Mapping[str, Curve], features: str) -> "Figure":
-    """Draw each run's curve, by label, with lines at its decoder's MSE for sampled codes and at twice it."""
+    """Draw the curve of each run, by label, with lines at its `mse_decoder_sampled` and at twice that."""
     from matplotlib.figure import Figure
 
     with plot_style():
         figure = Figure(figsize=(4.8, 3.4), layout="constrained")
         axis = figure.add_subplot()
-        for place, (label, curve) in enumerate(curves.items()):
-            colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+        for index, (label, curve) in enumerate(curves.items()):
+            colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
             mse, rfid = zip(*((point.mse, point.rfid) for point in curve.points), strict=True)
             axis.plot(mse, rfid, color=colour, marker=marker, markersize=4, label=label.replace("\n", ", "))
             for line, style in ((1, "dotted"), (2, "dashdot")):
                 axis.axvline(line * curve.mse_decoder_sampled, color=colour, linestyle=style, linewidth=0.8)
         for point in next(iter(curves.values())).points:
-            _name(axis, point)
+            _annotate(axis, point)
         axis.plot([], [], color="black", linestyle="dotted", linewidth=0.8, label="decoder, sampled codes")
         axis.plot([], [], color="black", linestyle="dashdot", linewidth=0.8, label="twice that")
         axis.set_xlabel("MSE on [−1, 1]")
@@ -145,8 +146,8 @@ def tradeoff_figure(curves: Mapping[str, Curve], features: str) -> "Figure":
         return figure
 
 
-def _name(axis: "Axes", point: Point) -> None:
-    """Write a point's realism above it, readable over lines."""
+def _annotate(axis: "Axes", point: Point) -> None:
+    """Write the realism of a point above it, readable over lines."""
     from matplotlib.patheffects import withStroke
 
     axis.annotate(
@@ -156,7 +157,7 @@ def _name(axis: "Axes", point: Point) -> None:
         textcoords="offset points",
         ha="center",
         fontsize=6,
-        zorder=1.9,  # never over a point of another curve
+        zorder=1.9,  # below the points of other curves
         path_effects=[withStroke(linewidth=1.5, foreground="white")],
     )
 
@@ -164,14 +165,14 @@ def _name(axis: "Axes", point: Point) -> None:
 def tradeoff_metadata(
     data: Dataset, features: str, features_checksum: str, count: int, seed: int
 ) -> dict[str, Any]:
-    """Return what a file of points says of how they were measured."""
+    """Return the facts of the measurement for the JSON file of a trade-off figure."""
     protocol = PROTOCOLS["standard"]
     return {
         "protocol": protocol.name,
         "batch_norm": protocol.batch_norm,
         "code": protocol.code,
         "data": {"name": data.name, "checksum": data.checksum, "preparation": data.preprocessing_info},
-        "split": "test",  # whose pictures are reconstructed
+        "split": "test",  # the split that is reconstructed
         "scale": "pixels in [-1, 1]",
         "counts": {"reconstructed": count, "real": len(data.train)},
         "features": {"name": features, "checksum": features_checksum},

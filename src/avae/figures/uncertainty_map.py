@@ -1,4 +1,4 @@
-"""What of a reconstruction the code knows, and what the generator has invented: a map of every picture."""
+"""Map, for each image, how much of its reconstruction is invented rather than known from the code."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor
 from avae.errors import UserError
-from avae.figures.image_grid import Scale, picture_figure
+from avae.figures.image_grid import Scale, grid_figure
 from avae.model import Model
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.rng import row_chunks
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DRAWS = 32
-"""Draws of xi; the standard deviation over so many is right to an eighth, pixel by pixel."""
+"""Number of draws of xi; the standard deviation of a pixel over them has an error of about one eighth."""
 
 COLOURS = "magma"
 
@@ -28,17 +28,17 @@ _BATCH = 16
 
 
 def map_unavailable_reason(model: Model) -> str | None:
-    """Return why a model has no map, if it has none."""
+    """Return the reason why a model has no map; None if it has one."""
     if not model.is_image_model:
-        return "it is of pictures, and this model is of points"
+        return "it needs pictures, and this model is of points"
     if len(model.framework.image_networks) < 2:
         title = FRAMEWORKS[model.config.framework].title
-        return f"it takes xi, or two networks that draw from one code, and a {title} has neither"
+        return f"it needs xi, or two networks that draw from one code, and a {title} has neither"
     return None
 
 
 def map_description(model: Model) -> str:
-    """Return what the map's values are."""
+    """Return a description of the values of the map."""
     if _has_xi(model):
         return f"standard deviation over {DRAWS} draws of xi at one code, mean over channels"
     return "difference of decoder and generator at one code, absolute, mean over channels"
@@ -46,33 +46,33 @@ def map_description(model: Model) -> str:
 
 @torch.inference_mode()
 def uncertainty_map(model: Model, images: Tensor, seed: int = 0, progress: Progress = SILENT) -> Tensor:
-    """Return how much of each pixel's value is invented, (N, H, W), in units of pixels on [-1, 1].
+    """Return the uncertain part of each pixel's value, (N, H, W), in units of pixels on [-1, 1].
 
-    With xi: the standard deviation of G(z, xi) over xi at the picture's code (n - 1 in the denominator).
-    Without: |D - G| at that code. Both are means over channels.
+    With xi it is the standard deviation of G(z, xi) over xi at the image's code (n - 1 in the denominator),
+    without xi it is |D - G| at that code. Both are means over channels.
 
     Args:
         images: (N, C, H, W) in [-1, 1].
-        seed: of the first draw of xi, that of `Model.reconstruct`; the others are of the seeds that follow.
-        progress: of the images.
+        seed: seed of the first draw of xi, as in `Model.reconstruct`; the others use the seeds that follow.
+        progress: counts the images.
 
     Raises:
-        UserError: the model has neither xi nor two drawers.
+        UserError: the model is of points, or has neither xi nor two networks that draw.
     """
     reason = map_unavailable_reason(model)
     if reason is not None:
         raise UserError(f"there is no map of what is invented: {reason}")
-    of_rows = _over_xi if _has_xi(model) else _between_drawers
+    map_rows = _std_over_xi if _has_xi(model) else _decoder_generator_difference
     parts = []
     for rows in row_chunks(len(images), _BATCH):
         x = images[rows.start : rows.stop].to(model.device)
-        parts.append(of_rows(model, x, rows, seed).cpu())
+        parts.append(map_rows(model, x, rows, seed).cpu())
         progress.update(rows.stop, len(images))
     return torch.cat(parts)
 
 
 def colourise(maps: Tensor, top: float) -> NDArray[np.uint8]:
-    """Return maps (N, H, W) in colour, uint8 (N, H, W, 3): black at 0, light at `top`."""
+    """Return maps (N, H, W) as colour images, uint8 (N, H, W, 3), from black at 0 to light at `top`."""
     from matplotlib import colormaps
 
     shades = colormaps[COLOURS](np.asarray(maps) / (top or 1.0), bytes=True)
@@ -83,21 +83,21 @@ def colourise(maps: Tensor, top: float) -> NDArray[np.uint8]:
 def draw_map_figure(
     model: Model, images: NDArray[np.uint8], maps: Tensor, top: float, seed: int = 0
 ) -> "Figure":
-    """Draw original | decoder | generator | map, a row each, with the map's colour scale.
+    """Draw originals, decoder, generator and maps, in a row each, with the colour scale of the maps.
 
     Args:
         images: uint8 (N, H, W, C).
-        maps: (N, H, W), of these images.
-        top: the value at the light end of the scale.
-        seed: of xi.
+        maps: (N, H, W), the maps of these images.
+        top: value at the light end of the scale.
+        seed: seed of xi.
     """
     rows = reconstruction_rows(model, images, seed=seed) | {"invented": colourise(maps, top)}
     title = "std over ξ" if _has_xi(model) else "|decoder − generator|"
-    return picture_figure(list(rows.values()), list(rows), scale=Scale(top or 1.0, title, COLOURS))
+    return grid_figure(list(rows.values()), list(rows), scale=Scale(top or 1.0, title, COLOURS))
 
 
 def map_figure(model: Model, images: NDArray[np.uint8], seed: int = 0) -> tuple["Figure", float]:
-    """Return the sheet of these images, and the greatest value of their maps."""
+    """Return the figure of these images with their maps, and the largest value of the maps."""
     maps = uncertainty_map(model, as_tensor(images), seed)
     top = float(maps.max())
     return draw_map_figure(model, images, maps, top, seed), top
@@ -107,7 +107,7 @@ def _has_xi(model: Model) -> bool:
     return "xi" in model.framework.noise_shapes(1)
 
 
-def _over_xi(model: Model, x: Tensor, rows: range, seed: int) -> Tensor:
+def _std_over_xi(model: Model, x: Tensor, rows: range, seed: int) -> Tensor:
     mu, noise = model.framework.encode(x), model.noise(rows, seed)
     draws = [
         model.framework.decode(mu, noise | {"xi": model.noise(rows, seed + k)["xi"]}, 1.0)
@@ -116,7 +116,7 @@ def _over_xi(model: Model, x: Tensor, rows: range, seed: int) -> Tensor:
     return torch.stack(draws).float().std(0).mean(1)
 
 
-def _between_drawers(model: Model, x: Tensor, rows: range, seed: int) -> Tensor:
+def _decoder_generator_difference(model: Model, x: Tensor, rows: range, seed: int) -> Tensor:
     mu, noise = model.framework.encode(x), model.noise(rows, seed)
     decoder, generator = (model.framework.decode(mu, noise, realism).float() for realism in (0.0, 1.0))
     return (decoder - generator).abs().mean(1)

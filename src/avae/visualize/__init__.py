@@ -1,1 +1,6 @@
-"""Draw grids of images and clouds of points: what training previews, verbs and figures share."""
+"""Draw grids of images and scatter plots of points.
+
+`grid` and `sheet` (grid.py) put uint8 images on a PIL image, `mosaic` on an array; `scatter_png` (scatter.py)
+draws points. `png` and `save_png` make files of them. Training previews, the command line and figures/ use
+these functions; nothing here knows models or runs. Open grid.py first.
+"""

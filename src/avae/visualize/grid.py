@@ -1,4 +1,4 @@
-"""Draw images side by side, on a canvas of pixels or as a PNG with labels."""
+"""Draw images side by side, as an array of pixels or as a PNG with labels."""
 
 import io
 import math
@@ -14,7 +14,7 @@ from avae.files import write_atomically
 Images = NDArray[np.uint8]
 
 CELL = 64
-"""Small images are enlarged to about this many pixels, a whole number of times."""
+"""Approximate side of small images in pixels; they are enlarged by a whole factor."""
 
 PADDING = 2
 
@@ -23,13 +23,13 @@ _MARGIN = 8
 
 
 def mosaic(rows: Sequence[Images], cell: int = CELL, gap: int = PADDING, lines: int = 1) -> Images:
-    """Put rows of images together on white, enlarged a whole number of times.
+    """Place rows of images on a white canvas, enlarged by a whole factor.
 
     Args:
-        rows: uint8 (N, H, W, 1 or 3) each, of one H and W; N need not be the same.
-        cell: pixels that small images are enlarged to, about.
+        rows: arrays uint8 (N, H, W, 1 or 3) of equal H and W; N may differ.
+        cell: approximate side of small images, in pixels.
         gap: pixels between two images.
-        lines: rows of a block, which a wider gap parts from the next.
+        lines: number of rows in a block; a wider gap separates blocks.
 
     Returns:
         uint8 (H, W, 3).
@@ -50,20 +50,20 @@ def mosaic(rows: Sequence[Images], cell: int = CELL, gap: int = PADDING, lines: 
 
 
 def grid(rows: Sequence[Images], labels: Sequence[str] | None = None) -> Image.Image:
-    """Draw rows of images, as `mosaic` does, within a border and each with its label at the left.
+    """Draw rows of images as `mosaic` does, with a border and with labels at the left.
 
     Args:
-        rows: as `mosaic` takes them.
-        labels: one for each row.
+        rows: as for `mosaic`.
+        labels: one label for each row.
 
     Returns:
         An RGB image.
 
     Raises:
-        ValueError: there are no pictures, or not as many labels as rows.
+        ValueError: there are no images, or the numbers of labels and rows differ.
     """
     if not any(len(row) for row in rows):
-        raise ValueError("no pictures to draw")
+        raise ValueError("no images to draw")
     if labels is not None and len(labels) != len(rows):
         raise ValueError(f"{len(labels)} labels for {len(rows)} rows")
     images = mosaic(rows)
@@ -80,18 +80,18 @@ def grid(rows: Sequence[Images], labels: Sequence[str] | None = None) -> Image.I
 
 
 def sheet(images: Images, columns: int | None = None) -> Image.Image:
-    """Draw uint8 images (N, H, W, 1 or 3), row by row, on a sheet as near square as can be."""
+    """Draw uint8 images (N, H, W, 1 or 3), row by row, on a sheet that is nearly square by default."""
     columns = columns or max(1, math.ceil(math.sqrt(len(images))))
     return grid([images[start : start + columns] for start in range(0, len(images), columns)])
 
 
 def png(image: Image.Image) -> bytes:
-    """Return the bytes of an image's PNG file."""
+    """Return the bytes of an image as a PNG file."""
     file = io.BytesIO()
     image.save(file, format="PNG")
     return file.getvalue()
 
 
 def save_png(image: Image.Image, path: str | Path) -> None:
-    """Write a PNG whole or not at all: a reader never sees half a file."""
+    """Write an image as PNG, atomically: a reader never sees a partial file."""
     write_atomically(Path(path), png(image))

@@ -1,4 +1,4 @@
-"""Draw points: data, reconstructions and samples of the toy example."""
+"""Draw scatter plots of points, for the toy example."""
 
 import io
 from collections.abc import Mapping
@@ -13,8 +13,11 @@ Panels = Mapping[str, Mapping[str, NDArray[np.floating]]]
 
 
 def scatter_png(panels: Panels, limit: int = 3000) -> bytes:
-    """Draw panels side by side, each with named sets of points (N, 2), and return a PNG file's bytes."""
-    from matplotlib.figure import Figure  # slow to import, and wanted for points only
+    """Draw panels side by side, each with named sets of points (N, 2). Return the bytes of a PNG.
+
+    At most `limit` points of each set are drawn.
+    """
+    from matplotlib.figure import Figure  # slow to import, and used for points only
 
     figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
@@ -29,5 +32,5 @@ def scatter_png(panels: Panels, limit: int = 3000) -> bytes:
 
 
 def save_scatter(panels: Panels, path: Path) -> None:
-    """Draw panels, as `scatter_png`, to a file."""
+    """Draw panels as `scatter_png` does, and write the PNG to a file."""
     write_atomically(path, scatter_png(panels))
