@@ -28,7 +28,7 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from avae.cli.evaluate import load_dataset_for
 from avae.data.dataset import as_images, as_tensor, evenly_spaced
 from avae.evaluate_model import evaluated_model
-from avae.evaluation.distances import frechet_distance, kernel_distance, precision_recall, statistics_of
+from avae.evaluation.distances import feature_moments, frechet_distance, kernel_distance, precision_recall
 from avae.evaluation.features import FeatureExtractor, extract_features, open_features
 from avae.evaluation.latent_metrics import code_metrics
 from avae.evaluation.reconstruction_metrics import image_metrics
@@ -75,7 +75,7 @@ def main(given: Sequence[str] | None = None) -> None:
         for name, images in sets.items()
     }
     both = [features["samples"], features["real images"]]
-    fid = timed("FID", lambda: frechet_distance(*map(statistics_of, both)))
+    fid = timed("FID", lambda: frechet_distance(*map(feature_moments, both)))
     kid, _ = timed("KID", lambda: kernel_distance(*both))
     precision, recall = timed("precision and recall", lambda: precision_recall(*both))
     same_work = list(seconds)[1:]

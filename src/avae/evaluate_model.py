@@ -191,7 +191,7 @@ def _counts(samples: int, real: FeatureSummary | None) -> dict[str, int]:
     kept = np.empty((min(samples, KEPT), 0))
     return {
         "drawn": samples,
-        "real": real.statistics.count,
+        "real": real.moments.count,
         "drawn_neighbours": len(kept),
         "real_neighbours": len(real.features),
         "kid_subset": min(KID_SUBSET_SIZE, kid_subset_size(kept, real.features)),

@@ -270,9 +270,9 @@ def interpolate_codes(a: Tensor, b: Tensor, code_scale: Tensor, t: Tensor) -> Te
     straight line: there the calibrated code, near 0/0, would outweigh all other dimensions.
     """
     codes = torch.lerp(a, b, t[:, None])
-    says = code_scale >= MIN_CODE_SCALE
-    scale = code_scale[says]
-    codes[:, says] = slerp(a[:, says] / scale, b[:, says] / scale, t) * scale
+    informative = code_scale >= MIN_CODE_SCALE
+    scale = code_scale[informative]
+    codes[:, informative] = slerp(a[:, informative] / scale, b[:, informative] / scale, t) * scale
     return codes
 
 
@@ -359,9 +359,9 @@ def _read_config(path: Path) -> tuple[ResolvedConfig, dict[str, Any]]:
         ) from None
 
 
-def _require(value: object, kind: type, what: str) -> None:
+def _require(value: object, kind: type, name: str) -> None:
     if type(value) is not kind:
-        raise TypeError(f"{what} is {value!r}")
+        raise TypeError(f"{name} is {value!r}")
 
 
 def _model_folder(path: Path) -> Path:

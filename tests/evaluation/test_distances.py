@@ -11,10 +11,10 @@ from avae.data.sources.digits import digits_data
 from avae.evaluation.distances import (
     FeatureMoments,
     RunningMoments,
+    feature_moments,
     frechet_distance,
     kernel_distance,
     precision_recall,
-    statistics_of,
 )
 from avae.evaluation.features import extract_features
 
@@ -30,9 +30,9 @@ def test_a_known_shift_and_scaling_give_the_analytic_frechet_distance():
     mixing = RANDOM.normal(size=(6, 6))
     x = gaussian(500) @ mixing + 3
     a, b = 1.7, RANDOM.normal(size=6)
-    s = statistics_of(x)
+    s = feature_moments(x)
     expected = ((a - 1) * s.mean + b) @ ((a - 1) * s.mean + b) + (a - 1) ** 2 * np.trace(s.covariance)
-    assert frechet_distance(s, statistics_of(a * x + b)) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(s, feature_moments(a * x + b)) == pytest.approx(expected, rel=1e-6)
     assert frechet_distance(s, s) == pytest.approx(0, abs=1e-6)
 
 
@@ -49,16 +49,18 @@ def test_two_halves_of_one_set_are_as_far_apart_as_chance_has_it():
     features = extract_features(projection(), [images])
     order = RANDOM.permutation(len(features))
     half = len(features) // 2
-    halves = [statistics_of(features[part]) for part in (order[:half], order[half:])]
-    whole = statistics_of(features)
+    halves = [feature_moments(features[part]) for part in (order[:half], order[half:])]
+    whole = feature_moments(features)
     root = np.linalg.cholesky(whole.covariance)
     chance = [
-        frechet_distance(*(statistics_of(gaussian(half, 8, 2 * i + j) @ root.T + whole.mean) for j in (0, 1)))
+        frechet_distance(
+            *(feature_moments(gaussian(half, 8, 2 * i + j) @ root.T + whole.mean) for j in (0, 1))
+        )
         for i in range(50)
     ]
     found = frechet_distance(*halves)
     assert 0.4 * np.mean(chance) < found < 2.5 * np.mean(chance)
-    upside_down = statistics_of(extract_features(projection(), [images.flip(2)]))
+    upside_down = feature_moments(extract_features(projection(), [images.flip(2)]))
     assert frechet_distance(whole, upside_down) > 5 * found
 
 
@@ -68,20 +70,20 @@ def test_order_and_division_make_no_difference():
     moments = RunningMoments()
     for part in np.array_split(RANDOM.permutation(x), [1, 7, 300]):
         moments.add(part)
-    found = moments.statistics()
+    found = moments.result()
     assert found.count == 1000
     np.testing.assert_allclose(found.mean, x.mean(0), rtol=1e-12)
     np.testing.assert_allclose(found.covariance, expected, rtol=1e-9, atol=1e-9)
-    other = statistics_of(gaussian(1000, seed=1))
+    other = feature_moments(gaussian(1000, seed=1))
     assert frechet_distance(found, other) == pytest.approx(
-        frechet_distance(statistics_of(x), other), rel=1e-9
+        frechet_distance(feature_moments(x), other), rel=1e-9
     )
 
 
 def test_what_is_not_finite_or_of_one_image_has_no_frechet_distance():
-    good = statistics_of(gaussian(10))
-    assert math.isnan(frechet_distance(good, statistics_of(np.full((10, 6), np.nan))))
-    assert math.isnan(frechet_distance(good, statistics_of(gaussian(1))))
+    good = feature_moments(gaussian(10))
+    assert math.isnan(frechet_distance(good, feature_moments(np.full((10, 6), np.nan))))
+    assert math.isnan(frechet_distance(good, feature_moments(gaussian(1))))
 
 
 def test_kid_is_nil_within_its_own_deviation_for_one_distribution_and_not_for_two():

@@ -13,7 +13,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from avae.console import Progress
 from avae.errors import UserError
-from avae.evaluation.distances import frechet_distance, kernel_distance, statistics_of
+from avae.evaluation.distances import feature_moments, frechet_distance, kernel_distance
 from avae.evaluation.features import extract_features, open_features
 from avae.evaluation.pretrained_weights import MissingWeightsError, state_dict_checksum
 
@@ -65,7 +65,7 @@ def test_fid_and_kid_in_inception_features_are_those_of_torch_fidelity(inception
     extractor = open_features("inception", inception, "cpu")
     ours = [extract_features(extractor, [images / 127.5 - 1]) for images in (noise, smooth)]
     assert ours[0].shape == (FEW, 2048)
-    fid = frechet_distance(*map(statistics_of, ours))
+    fid = frechet_distance(*map(feature_moments, ours))
     assert fid > 0
     assert fid == pytest.approx(expected["frechet_inception_distance"], rel=1e-3)
     kid, kid_std = kernel_distance(*ours)
@@ -117,7 +117,7 @@ def test_no_code_in_a_file_of_weights_is_run(tmp_path):
     assert not (tmp_path / "it ran").exists()
 
 
-def test_weights_that_cannot_be_had_are_named_with_where_to_put_them(tmp_path, monkeypatch):
+def test_unavailable_weights_are_named_with_the_place_to_put_them(tmp_path, monkeypatch):
     def offline(weights, path):
         raise OSError("no network")
 
@@ -177,7 +177,7 @@ def own(tmp_path):
     return tmp_path / "own.py"
 
 
-def test_features_of_ones_own(own, monkeypatch):
+def test_custom_features(own, monkeypatch):
     extractor = open_features(f"{own}:Means", None, "cpu")
     assert extractor.name == "own:Means"
     assert extractor.checksum == state_dict_checksum({"scale": torch.tensor(2.0)})

@@ -1,4 +1,4 @@
-"""The toy example's figures."""
+"""Metrics of the toy example."""
 
 import numpy as np
 import pytest

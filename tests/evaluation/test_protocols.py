@@ -110,7 +110,7 @@ def test_paper_shuffles_what_folders_hold_class_by_class(runs):
     assert abs(found - expected) < 0.2 * abs(unshuffled - expected)
 
 
-def test_figures_do_not_depend_on_how_rows_are_divided(runs, monkeypatch):
+def test_metrics_do_not_depend_on_the_size_of_chunks(runs, monkeypatch):
     model = load(runs, "avae")
     expected = figures(model)
     for room in ("reconstruction_metrics", "sample_metrics", "latent_metrics"):
@@ -132,7 +132,7 @@ def test_paper_does_not_depend_on_how_rows_are_divided_into_whole_batches(runs, 
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
-def test_figures_of_mean_codes_do_not_depend_on_the_order_of_images(runs):
+def test_metrics_of_mean_codes_do_not_depend_on_the_order_of_images(runs):
     model = load(runs, "vae")
     backwards = replace(DATA, train=DATA.train[::-1], test=DATA.test[::-1])
     expected, found = (measured(model, data)["metrics"] for data in (DATA, backwards))

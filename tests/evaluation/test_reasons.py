@@ -1,4 +1,4 @@
-"""Figures that cannot be had: named all the same, with the reason in place of a value."""
+"""Unavailable metrics are named all the same, with the reason in place of a value."""
 
 import math
 from dataclasses import replace
@@ -47,7 +47,7 @@ def test_images_without_reconstructions():
     assert "asked" in found["rfid_exact"].reason
 
 
-def test_images_with_what_was_not_to_be_had():
+def test_images_with_unavailable_networks():
     subject = _subject(NO_SIGMA, exact=lambda x, rows: x)
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 1), dtype=np.uint8)
     this, that = Unavailable("fetch this"), Unavailable("fetch that")

@@ -24,7 +24,7 @@ def _metrics(reconstruct):
     )
 
 
-def test_figures_of_a_known_error():
+def test_metrics_of_a_known_error():
     found = _metrics(lambda x, rows: x + 0.1)
     assert found["mse_decoder"] == pytest.approx(0.01, rel=1e-5)
     assert found["psnr_decoder"] == pytest.approx(10 * math.log10(4 / 0.01), rel=1e-5)

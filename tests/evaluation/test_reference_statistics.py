@@ -9,7 +9,7 @@ from made_features import projection
 from avae.console import Progress
 from avae.data.dataset import as_tensor
 from avae.data.sources.digits import digits_data
-from avae.evaluation.distances import statistics_of
+from avae.evaluation.distances import feature_moments
 from avae.evaluation.features import extract_features
 from avae.evaluation.reference_statistics import cache_path, reference_summary
 
@@ -32,14 +32,14 @@ def test_the_second_use_reads_what_the_first_has_measured(tmp_path):
     assert measured(extractor) == len(DATA.test)
     assert done[-1] == (len(DATA.test), len(DATA.test))
     whole = extract_features(extractor, [as_tensor(DATA.test)])
-    expected = statistics_of(whole)
-    np.testing.assert_allclose(first.statistics.mean, expected.mean, rtol=1e-9)
-    np.testing.assert_allclose(first.statistics.covariance, expected.covariance, rtol=1e-9)
+    expected = feature_moments(whole)
+    np.testing.assert_allclose(first.moments.mean, expected.mean, rtol=1e-9)
+    np.testing.assert_allclose(first.moments.covariance, expected.covariance, rtol=1e-9)
     np.testing.assert_allclose(first.features, whole, rtol=1e-5)
     measured(extractor)
     again = reference_summary(DATA, "test", extractor, tmp_path)
     assert np.array_equal(again.features, first.features)
-    assert np.array_equal(again.statistics.mean, first.statistics.mean)
+    assert np.array_equal(again.moments.mean, first.moments.mean)
     assert measured(extractor) <= 8
     assert [path.name for path in (tmp_path / "statistics").iterdir()] == [
         cache_path(DATA, "test", extractor, tmp_path).name
@@ -63,7 +63,7 @@ def test_of_many_images_an_even_share_of_features_is_kept(tmp_path, monkeypatch)
     extractor = projection()
     found = reference_summary(DATA, "test", extractor, tmp_path)
     places = np.linspace(0, len(DATA.test) - 1, 50).round().astype(int)
-    assert found.statistics.count == len(DATA.test)
+    assert found.moments.count == len(DATA.test)
     np.testing.assert_allclose(
         found.features, extract_features(extractor, [as_tensor(DATA.test[places])]), rtol=1e-5
     )

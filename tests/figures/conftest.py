@@ -1,4 +1,4 @@
-"""What the tests of figures share: features of one's own, and runs beside those of all tests."""
+"""Fixtures of the tests of figures: custom features, and further runs."""
 
 import shutil
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Every figure, end to end, on tiny runs: its files, what they say, and what is refused."""
+"""Every figure, end to end, on tiny runs: its files, their content, and rejected input."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ ENCODERS = ["vae", "vaegan", "bigan", "avae"]
 
 
 def written(out, stem, *runs):
-    """Assert that a figure's files are whole, and that its caption names its runs; return the caption."""
+    """Assert that a figure's files are complete and that its caption names its runs; return the caption."""
     pdf = (out / f"{stem}.pdf").read_bytes()
     assert pdf.startswith(b"%PDF-")
     assert pdf.rstrip().endswith(b"%%EOF")
@@ -42,7 +42,7 @@ def written(out, stem, *runs):
 
 
 def holds(path, pictures):
-    """Whether a PNG holds a mosaic of pictures, to the pixel."""
+    """Return True if a PNG holds a mosaic of images, to the pixel."""
     whole = np.asarray(Image.open(path).convert("RGB"))
     high, wide = pictures.shape[:2]
     return any(
@@ -113,7 +113,7 @@ def test_figure_7_shows_each_runs_own_reconstructions(cli, runs, tmp_path):
     assert holds(tmp_path / "figure-7.png", mosaic(rows, CELL, GAP))
 
 
-def test_figure_7_of_ones_own_pictures(cli, runs, pictures, tmp_path):
+def test_figure_7_of_custom_pictures(cli, runs, pictures, tmp_path):
     """A shared model will do, which knows no data."""
     files = sorted(pictures.rglob("*.png"))[:2]
     run = runs["digits-vae"]
@@ -271,7 +271,7 @@ def test_more_pictures_than_a_figure_can_show(cli, runs, pictures, tmp_path, mon
     said.refused("--pictures: 12 pictures", "11 at most")
 
 
-def test_names_tell_runs_apart(tmp_path, monkeypatch):
+def test_short_names_of_runs_differ(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("avae/seed-0", "avae/seed-1", "gan/seed-0"):
         (tmp_path / folder).mkdir(parents=True)

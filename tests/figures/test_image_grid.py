@@ -1,4 +1,4 @@
-"""Pictures on figures: each in its place, every pixel a square of whole dots."""
+"""Images in figures: each in its place, every pixel a square of whole dots."""
 
 import io
 

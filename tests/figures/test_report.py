@@ -1,4 +1,4 @@
-"""A run's report holds every protocol's figures, or why there are none, and all that was set."""
+"""The report of a run holds the metrics of every protocol, or the reasons, and all settings."""
 
 import html
 import json
@@ -8,7 +8,7 @@ import pytest
 
 import avae
 from avae.evaluate_model import evaluate
-from avae.figures.html_tables import metrics_table, results_of, settings_table
+from avae.figures.html_tables import metrics_table, read_results, settings_table
 from avae.figures.report import write_report
 from avae.files import write_json
 from avae.load_data import load_dataset_for
@@ -39,7 +39,7 @@ def report(copied, runs, once):
     return make
 
 
-def test_figures_of_all_protocols_stand_side_by_side(report):
+def test_metrics_of_all_protocols_stand_side_by_side(report):
     paper = {
         "protocol": "paper",
         "metrics": {"mse_decoder_sampled": 0.123456, "fid": None, "of_old": 2},
@@ -70,7 +70,7 @@ def test_whose_items_were_measured(report):
     assert "it was not trained on" not in page
 
 
-def test_every_setting_and_the_data_are_told(report):
+def test_every_setting_and_the_data_are_reported(report):
     page, run = report("digits-vae")
     saved = json.loads((run / "config.json").read_text())
     for name in saved["config"]:
@@ -80,7 +80,7 @@ def test_every_setting_and_the_data_are_told(report):
     assert f'<td>learning_rate</td><td class="value">{saved["config"]["learning_rate"]:g}</td>' in page
 
 
-def test_the_map_is_shown_or_it_is_said_why_not(report):
+def test_the_map_is_shown_or_the_reason_why_not(report):
     assert "standard deviation over 32 draws of xi" in prose(report("digits-avae")[0])
     page = prose(report("digits-vae")[0])
     assert "a VAE has neither" in page
@@ -92,7 +92,7 @@ def test_the_map_without_xi(report, without_xi):
     assert "difference of decoder and generator" in prose(page)
 
 
-def test_a_reason_is_told_once_however_many_figures_it_is_of():
+def test_a_reason_is_listed_once_for_any_number_of_metrics():
     reasons = dict.fromkeys("abc", "too dark") | {"d": "too light"}
     result = {"protocol": "standard", "metrics": {**dict.fromkeys("abcd"), "e": 0.5}, "reasons": reasons}
     page = metrics_table({"standard": result})
@@ -108,7 +108,7 @@ def test_results_are_named_by_protocol_and_a_second_of_one_by_its_file(tmp_path)
         result = {"protocol": protocol, "metrics": {}, "reasons": {}}
         (tmp_path / f"evaluation/{name}.json").write_text(json.dumps(result))
     latest = {"protocol": "standard", "metrics": {"x": 1.0}, "reasons": {}}
-    found = results_of(tmp_path, latest)
+    found = read_results(tmp_path, latest)
     assert list(found) == ["paper", "step-100", "standard"]
     assert found["standard"] is latest
 

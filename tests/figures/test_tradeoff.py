@@ -1,4 +1,4 @@
-"""The trade-off's points are those that `avae evaluate` measures, and go where the dial says."""
+"""Points of the trade-off equal the metrics of `avae evaluate`, and follow `realism`."""
 
 import json
 
@@ -11,7 +11,7 @@ import avae
 from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor, evenly_spaced
 from avae.figures.loaded_runs import open_runs
-from avae.figures.tradeoff import REALISM, Curve, Point, curve_of, tradeoff_figure
+from avae.figures.tradeoff import REALISM, Curve, Point, measure_curve, tradeoff_figure
 from avae.load_data import load_dataset_for
 
 
@@ -43,11 +43,11 @@ def test_its_ends_are_what_evaluate_measures(cli, runs, without_xi, features, tm
 
 
 def test_mixing_is_linear_so_its_error_is_a_parabola(runs):
-    """MSE of (1 - t) D + t G is quadratic in t: three points tell the others."""
+    """MSE of (1 - t) D + t G is quadratic in t: three points determine the others."""
     run = open_runs([runs["digits-avae"]], "cpu")[0]
     images = evenly_spaced(load_dataset_for(run.model, "digits").test, 30)
     counted = []
-    curve = curve_of(
+    curve = measure_curve(
         run,
         images,
         0,
@@ -67,7 +67,7 @@ def test_what_is_measured_is_what_the_model_reconstructs(runs):
     run = open_runs([runs["digits-avae"]], "cpu")[0]
     images = load_dataset_for(run.model, "digits").train[:300]
     seen = []
-    curve_of(run, images, 4, lambda drawn: float(len(seen.append(torch.cat(list(drawn))) or "")), SILENT)
+    measure_curve(run, images, 4, lambda drawn: float(len(seen.append(torch.cat(list(drawn))) or "")), SILENT)
     model = avae.load(runs["digits-avae"], device="cpu")
     for t, drawn in zip(REALISM, seen, strict=True):
         assert torch.allclose(drawn, model.reconstruct(as_tensor(images), realism=t, seed=4), atol=1e-5)
@@ -111,7 +111,7 @@ def test_distances_that_are_no_numbers_are_refused(cli, runs, tmp_path):
     assert not out.exists()
 
 
-def test_nothing_is_written_where_features_cannot_be_had(cli, runs, tmp_path):
+def test_nothing_is_written_if_features_are_unavailable(cli, runs, tmp_path):
     out = tmp_path / "out"
     missing = tmp_path / "weights.pth"
     said = cli("figure", "tradeoff", runs["digits-avae"], "--inception-weights", missing, "--out", out)

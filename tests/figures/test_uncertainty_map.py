@@ -1,4 +1,4 @@
-"""The map of what is known and what is invented is what it says, and is drawn where it can be."""
+"""The map of what is known and what is invented has the described values, or a reason why there is none."""
 
 import numpy as np
 import pytest

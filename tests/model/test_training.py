@@ -28,7 +28,7 @@ def test_train_returns_the_model_it_saved(tiny, tmp_path):
     assert model.config.width == 2
 
 
-def test_networks_of_ones_own(tiny, tmp_path):
+def test_custom_networks(tiny, tmp_path):
     run = tmp_path / "run"
     model = avae.train("demo", **tiny, out=str(run), networks={"generator": Linear()})
     weights = load_tensors(run / "model/model.safetensors")[0]
@@ -41,7 +41,7 @@ def test_networks_of_ones_own(tiny, tmp_path):
     assert not torch.equal(longer.sample(3), again.sample(3))
 
 
-def test_all_networks_of_ones_own(tiny, tmp_path):
+def test_all_networks_are_custom(tiny, tmp_path):
     own = {
         "encoder": GaussianEncoder(Down(16, 1, 1, 4), 4),
         "decoder": Up(16, 1, 1, 4),
@@ -56,7 +56,7 @@ def test_all_networks_of_ones_own(tiny, tmp_path):
 
 
 class Featured(nn.Module):
-    """A critic of one's own for VAE/GAN: two layers, and what is between them."""
+    """A custom critic for VAE/GAN: two layers, and what is between them."""
 
     def __init__(self):
         super().__init__()
@@ -68,7 +68,7 @@ class Featured(nn.Module):
         return self.head(features), features
 
 
-def test_a_vaegan_with_a_critic_of_ones_own(tiny, tmp_path):
+def test_a_vaegan_with_a_custom_critic(tiny, tmp_path):
     run, networks = str(tmp_path / "run"), {"critic": Featured()}
     model = avae.train("demo", **tiny, framework="vaegan", out=run, networks=networks)
     again = avae.load(run, device="cpu", networks={"critic": Featured()})

@@ -19,7 +19,7 @@ from avae.console import progress_bar
 from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset, as_images, evenly_spaced
 from avae.errors import UserError, did_you_mean
-from avae.evaluation.distances import frechet_distance, statistics_of
+from avae.evaluation.distances import feature_moments, frechet_distance
 from avae.evaluation.features import extract_features, open_features
 from avae.evaluation.reference_statistics import reference_summary
 from avae.figures.export import KINDS, caption, require_figure_unused, write_figure
@@ -30,15 +30,15 @@ from avae.figures.figure6_toy import split_by_xi, toy_figure
 from avae.figures.figure7_8_comparison import (
     RECONSTRUCTIONS,
     SAMPLES,
-    check_encoders,
     reconstructions_figure,
+    require_encoders,
     samples_figure,
 )
 from avae.figures.figure9_decoder_generator import CAPTION as ROWS
-from avae.figures.figure9_decoder_generator import require_decoder_and_generator, rows_figure
-from avae.figures.loaded_runs import LoadedRun, check_data, open_runs, require_comparable
+from avae.figures.figure9_decoder_generator import decoder_generator_figure, require_decoder_and_generator
+from avae.figures.loaded_runs import LoadedRun, open_runs, require_comparable, require_training_data
 from avae.figures.tradeoff import CAPTION as TRADEOFF
-from avae.figures.tradeoff import check_runs, curve_of, tradeoff_figure, tradeoff_metadata
+from avae.figures.tradeoff import check_runs, measure_curve, tradeoff_figure, tradeoff_metadata
 from avae.files import write_json
 from avae.load_data import load_dataset_for
 
@@ -178,7 +178,7 @@ def figure7(flags: list[str]) -> Path:
     options = parse(Reconstructions, "avae figure 7", flags)
     require_figure_unused(options.out, "figure-7", options.overwrite)
     runs = open_runs(options.runs, options.device)
-    check_encoders(runs)
+    require_encoders(runs)
     require_comparable(runs)
     pictures, source = _pictures(options, runs)
     figure = reconstructions_figure(runs, pictures, options.seed)
@@ -207,7 +207,7 @@ def figure9(flags: list[str]) -> Path:
         raise UserError(f"{len(runs)} runs are named: figure 9 shows one")
     require_decoder_and_generator(runs[0])
     pictures, source = _pictures(options, runs)
-    figure = rows_figure(runs[0], pictures, options.seed)
+    figure = decoder_generator_figure(runs[0], pictures, options.seed)
     shown = ROWS.format(source=source)
     text = caption("Figure 9: original, decoder, generator", shown, _by_label(runs), options.seed)
     return write_figure(figure, text, options.out, "figure-9")
@@ -225,10 +225,10 @@ def tradeoff(flags: list[str]) -> Path:
     data = _data(options, runs)
     images = evenly_spaced(data.test, options.samples)
     with progress_bar(f"features of {data.name}") as progress:
-        real = reference_summary(data, "train", extractor, cache, progress).statistics
+        real = reference_summary(data, "train", extractor, cache, progress).moments
 
     def rfid(drawn: Iterable[Tensor]) -> float:
-        distance = frechet_distance(statistics_of(extract_features(extractor, drawn)), real)
+        distance = frechet_distance(feature_moments(extract_features(extractor, drawn)), real)
         if not math.isfinite(distance):
             raise UserError(
                 f"--features {options.features}: the distance of {len(images)} test pictures is {distance}; "
@@ -239,7 +239,7 @@ def tradeoff(flags: list[str]) -> Path:
     curves = {}
     for trained in runs:
         with progress_bar(f"measuring {trained.name}") as progress:
-            curves[trained.label] = curve_of(trained, images, options.seed, rfid, progress)
+            curves[trained.label] = measure_curve(trained, images, options.seed, rfid, progress)
     shown = TRADEOFF.format(count=len(images), features=extractor.name)
     text = caption("rFID against MSE", shown, _by_label(runs), options.seed)
     points = {trained.name: trained.caption_fields() | curves[trained.label].as_json() for trained in runs}
@@ -278,7 +278,7 @@ def _data(options: RunFigureOptions, runs: Sequence[LoadedRun]) -> Dataset:
     if source is None:
         raise UserError(f"{first.path} does not say where its data are: pass --data")
     data = load_dataset_for(first.model, source, _cache(options, runs))
-    check_data(first, data)
+    require_training_data(first, data)
     return data
 
 

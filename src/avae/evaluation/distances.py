@@ -46,17 +46,17 @@ class RunningMoments:
         self.mean = self.mean + step * (len(features) / total)
         self.count = total
 
-    def statistics(self) -> FeatureMoments:
+    def result(self) -> FeatureMoments:
         """Return the moments of all rows so far. The covariance is unbiased; for a single row it is NaN."""
         with np.errstate(invalid="ignore"):
             return FeatureMoments(self.mean, np.divide(self.scatter, self.count - 1), self.count)
 
 
-def statistics_of(features: Features) -> FeatureMoments:
+def feature_moments(features: Features) -> FeatureMoments:
     """Return mean and unbiased covariance of features (N, F)."""
     moments = RunningMoments()
     moments.add(features)
-    return moments.statistics()
+    return moments.result()
 
 
 def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:

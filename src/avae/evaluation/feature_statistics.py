@@ -19,7 +19,7 @@ KEPT = 10_000
 class FeatureSummary:
     """Moments of the features of all images, and the features (K, F) of up to 10,000, evenly spaced."""
 
-    statistics: FeatureMoments
+    moments: FeatureMoments
     features: Features
 
 
@@ -39,7 +39,7 @@ def summarise(
         in_block = kept_at[(kept_at >= moments.count) & (kept_at < moments.count + len(block))]
         kept.append(block[in_block - moments.count])
         moments.add(block)
-    return FeatureSummary(moments.statistics(), np.concatenate(kept))
+    return FeatureSummary(moments.result(), np.concatenate(kept))
 
 
 def kept_rows(count: int) -> NDArray[np.int64]:

@@ -67,17 +67,17 @@ ALEXNET = PretrainedWeights(
 """AlexNet of torchvision."""
 
 
-def ensure_weights(weights: PretrainedWeights, given: Path | None, cache: Path) -> Path:
+def ensure_weights(weights: PretrainedWeights, file: Path | None, cache: Path) -> Path:
     """Return the file that the user named, or the published one, downloaded if it is not in the cache.
 
     Raises:
         UserError: the named file does not exist.
         MissingWeightsError: no file is named, and the published one is neither cached nor can be downloaded.
     """
-    if given is not None:
-        path = Path(os.path.expanduser(given))
+    if file is not None:
+        path = Path(os.path.expanduser(file))
         if not path.is_file():
-            raise UserError(f"{weights.flag} {given}: no such file")
+            raise UserError(f"{weights.flag} {file}: no such file")
         return path
     path = cache / "weights" / weights.file
     if not path.exists():

@@ -60,7 +60,7 @@ def image_metrics(
         else:
             assert real is not None
             summary = summarise(extractor, batches, len(images), progress)
-            rfid = frechet_distance(summary.statistics, real.statistics)
+            rfid = frechet_distance(summary.moments, real.moments)
         values = sums.means() | {"rfid": rfid}
         yield from ((f"{metric}_{name}", values[metric]) for metric in NAMES)
 

@@ -63,7 +63,7 @@ def _matches_extractor(
 ) -> bool:
     """Return True if cached features equal, up to rounding, those that the extractor gives now."""
     rows = kept_rows(len(images))
-    if cached.statistics.count != len(images) or len(cached.features) != len(rows):
+    if cached.moments.count != len(images) or len(cached.features) != len(rows):
         return False
     features = extract_features(extractor, [as_tensor(images[evenly_spaced(rows, _PROBES)])])
     expected = evenly_spaced(cached.features, _PROBES)
@@ -74,9 +74,9 @@ def _matches_extractor(
 def _write(path: Path, summary: FeatureSummary) -> None:
     file = io.BytesIO()
     arrays: dict[str, Any] = {
-        "mean": summary.statistics.mean,
-        "covariance": summary.statistics.covariance,
-        "count": np.array(summary.statistics.count),
+        "mean": summary.moments.mean,
+        "covariance": summary.moments.covariance,
+        "count": np.array(summary.moments.count),
         "features": summary.features.astype(np.float32),
     }
     np.savez(file, **arrays)
@@ -92,7 +92,7 @@ def _read(path: Path) -> FeatureSummary | None:
     """Read the file that `_write` wrote. Return None if it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            statistics = FeatureMoments(file["mean"], file["covariance"], int(file["count"]))
-            return FeatureSummary(statistics, file["features"].astype(np.float64))
+            moments = FeatureMoments(file["mean"], file["covariance"], int(file["count"]))
+            return FeatureSummary(moments, file["features"].astype(np.float64))
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None

@@ -34,7 +34,7 @@ def sample_metrics(
     assert real is not None
     batches = (model.draw(model.prior(rows), rows, 0) for rows in row_chunks(count, merge_rest=True))
     samples = summarise(extractor, batches, count, progress)
-    yield "fid", frechet_distance(samples.statistics, real.statistics)
+    yield "fid", frechet_distance(samples.moments, real.moments)
     smaller = min(len(samples.features), len(real.features))
     if smaller <= NEIGHBOURHOOD:
         too_few = Unavailable(f"{smaller} images are too few: 4 or more are needed")

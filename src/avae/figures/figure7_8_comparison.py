@@ -29,7 +29,7 @@ SAMPLES = (
 )
 
 
-def check_encoders(runs: Sequence[LoadedRun]) -> None:
+def require_encoders(runs: Sequence[LoadedRun]) -> None:
     """Raise UserError, which names the run, if a run has no encoder."""
     for run in runs:
         if not run.model.framework.has_encoder:
@@ -49,7 +49,7 @@ def reconstructions_figure(runs: Sequence[LoadedRun], images: NDArray[np.uint8],
     Raises:
         UserError: a run has no encoder, or the runs differ in image size or training data.
     """
-    check_encoders(runs)
+    require_encoders(runs)
     require_comparable(runs)
     rows = [images, *(as_images(run.model.reconstruct(as_tensor(images), seed=seed)) for run in runs)]
     return grid_figure(rows, ["original", *(run.label for run in runs)])

@@ -32,7 +32,7 @@ def require_decoder_and_generator(run: LoadedRun) -> None:
         )
 
 
-def rows_figure(run: LoadedRun, images: NDArray[np.uint8], seed: int) -> "Figure":
+def decoder_generator_figure(run: LoadedRun, images: NDArray[np.uint8], seed: int) -> "Figure":
     """Draw a row for each image: original, decoder, generator.
 
     Args:

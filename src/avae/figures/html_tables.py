@@ -10,7 +10,7 @@ from typing import Any
 Result = Mapping[str, Any]
 
 
-def results_of(run: Path, latest: Result) -> dict[str, Result]:
+def read_results(run: Path, latest: Result) -> dict[str, Result]:
     """Return the results in a run's evaluation folder by protocol; `latest` replaces that of its protocol.
 
     Files that are damaged or hold no result are left out.

@@ -119,7 +119,7 @@ def require_comparable(runs: Sequence[LoadedRun]) -> None:
             )
 
 
-def check_data(run: LoadedRun, data: Dataset) -> None:
+def require_training_data(run: LoadedRun, data: Dataset) -> None:
     """Raise UserError if a data set is not the training data of a run."""
     if data.checksum != run.checksum:
         raise UserError(

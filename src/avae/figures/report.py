@@ -9,7 +9,7 @@ from typing import Any
 from avae.data.dataset import Dataset, evenly_spaced
 from avae.engine.metrics_log import read_stats
 from avae.figures.export import render
-from avae.figures.html_tables import data_uri, metrics_table, results_of, settings_table
+from avae.figures.html_tables import data_uri, metrics_table, read_results, settings_table
 from avae.figures.loss_curves import curves_png
 from avae.figures.uncertainty_map import map_description, map_figure, map_unavailable_reason
 from avae.files import write_atomically
@@ -76,7 +76,7 @@ def write_report(model: Model, data: Dataset, result: dict[str, Any], run: Path)
             _image_section(kind, png, _caption(kind, model)) for kind, png in previews(model, data).items()
         ),
         map=_map(model, data),
-        metrics=metrics_table(results_of(run, result)),
+        metrics=metrics_table(read_results(run, result)),
         curves=data_uri(curves_png(read_stats(run / "stats.jsonl"))),
         data=settings_table(_data(data, model)),
         settings=settings_table(_settings(model, run)),

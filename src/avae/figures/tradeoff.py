@@ -71,7 +71,9 @@ def check_runs(runs: Sequence[LoadedRun]) -> None:
     require_comparable(runs)
 
 
-def curve_of(run: LoadedRun, images: NDArray[np.uint8], seed: int, rfid: Rfid, progress: Progress) -> Curve:
+def measure_curve(
+    run: LoadedRun, images: NDArray[np.uint8], seed: int, rfid: Rfid, progress: Progress
+) -> Curve:
     """Measure the reconstructions of a run for every value of `realism`.
 
     The first and last MSE equal `mse_decoder` and `mse_generator_calibrated` of `avae evaluate` for the same
