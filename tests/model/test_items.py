@@ -48,7 +48,7 @@ def test_pictures_are_prepared_as_for_training(model):
     """The central square is cut out, made small and grey."""
     wide = Image.new("RGB", (80, 32), "red")
     wide.paste(Image.new("RGB", (32, 32), "white"), (24, 0))
-    assert_close(model.items(wide), torch.ones(1, 1, 16, 16))
+    assert_close(model.to_items(wide), torch.ones(1, 1, 16, 16))
 
 
 @pytest.mark.parametrize(
