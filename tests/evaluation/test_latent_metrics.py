@@ -26,14 +26,14 @@ def _noise(rows, stream):
     return torch.from_numpy(normal_rows(rows, D, 0, stream))
 
 
-def _subject(draw, scale=SCALE, has_xi=True):
+def _made_model(draw, scale=SCALE, has_xi=True):
     return EvaluatedModel(
         {}, "decoder", lambda x: x, draw, lambda rows: _noise(rows, "z"), scale, SIGMA, has_xi
     )
 
 
 def test_a_perfect_inverse_has_none():
-    assert latent_consistency(_subject(lambda z, rows, seed: SCALE * z), SIGMA, 100) == pytest.approx(
+    assert latent_consistency(_made_model(lambda z, rows, seed: SCALE * z), SIGMA, 100) == pytest.approx(
         0, abs=1e-12
     )
 
@@ -45,7 +45,7 @@ def test_a_posterior_sampler_shows_the_yardstick(scale):
     def draw(z, rows, seed):
         return SCALE**2 * z + SCALE * SIGMA * _noise(rows, "posterior")
 
-    measured = latent_consistency(_subject(draw, scale), SIGMA, 40_000)
+    measured = latent_consistency(_made_model(draw, scale), SIGMA, 40_000)
     assert measured == pytest.approx(float(posterior_level(SIGMA, scale)), rel=0.03)
 
 
@@ -53,8 +53,8 @@ def test_xi_use_is_the_variance_over_xi_at_a_fixed_code():
     def draw(z, rows, seed):
         return z + 0.5 * _noise(rows, f"xi-{seed}")
 
-    assert xi_use(_subject(draw), 2000) == pytest.approx(0.25, rel=0.05)
-    assert xi_use(_subject(lambda z, rows, seed: z), 100) == 0
+    assert xi_use(_made_model(draw), 2000) == pytest.approx(0.25, rel=0.05)
+    assert xi_use(_made_model(lambda z, rows, seed: z), 100) == 0
 
 
 def test_bits_per_dimension_are_those_of_a_gaussian_channel():
@@ -88,6 +88,6 @@ def test_the_aggregate_posterior_gap_of_the_prior_is_that_of_the_number_of_items
 def test_active_units_are_those_whose_mean_code_varies():
     """Its variance over items must be above 0.01 (Burda et al., 2016)."""
     items = torch.randn(5000, D, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 0.12, 0.08])
-    subject = _subject(lambda z, rows, seed: z)
-    subject = replace(subject, reconstruct={"decoder": lambda x, rows: x})
-    assert dict(code_metrics(subject, items.numpy(), 10))["active_units"] == 2
+    model = _made_model(lambda z, rows, seed: z)
+    model = replace(model, reconstruct={"decoder": lambda x, rows: x})
+    assert dict(code_metrics(model, items.numpy(), 10))["active_units"] == 2

@@ -56,10 +56,10 @@ def test_of_reconstructions_it_is_the_mean_over_all_images(alexnet):
     lpips = open_lpips(alexnet, "cpu")
     levels = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
     nothing = torch.ones(1)
-    subject = EvaluatedModel(
+    model = EvaluatedModel(
         {"decoder": lambda x, rows: 0.3 * x}, "decoder", "", None, None, nothing, nothing, False
     )
-    found = dict(image_metrics(subject, levels, lpips=lpips))
+    found = dict(image_metrics(model, levels, lpips=lpips))
     x = as_tensor(levels)
     assert found["lpips_decoder"] == pytest.approx(float(lpips_distance(lpips, 0.3 * x, x).mean()), rel=1e-5)
 

@@ -43,26 +43,26 @@ def cache(tmp_path_factory, monkeypatch):
 def test_paper_normalises_by_batches_of_64_the_last_of_which_reaches_back(runs):
     model = load(runs, "vae")
     x = as_tensor(DATA.test[:MANY])
-    subject = evaluated_model(model, 0, PROTOCOLS["paper"])
-    assert list(subject.reconstruct) == ["decoder_sampled"]
+    evaluated = evaluated_model(model, 0, PROTOCOLS["paper"])
+    assert list(evaluated.reconstruct) == ["decoder_sampled"]
     with torch.inference_mode():
-        found = subject.reconstruct["decoder_sampled"](x, range(MANY))
+        found = evaluated.reconstruct["decoder_sampled"](x, range(MANY))
         framework, noise = copy.deepcopy(model.framework).train(), model.noise(range(MANY), 0)
         parts = [
             framework.reconstruct(x[a:b], "sample", {name: t[a:b] for name, t in noise.items()})
             for a, b in ((0, 64), (MANY - 64, MANY))
         ]
         assert torch.equal(found, torch.cat([parts[0], parts[1][128 - MANY :]]))
-        few = subject.encode(x[:5])
+        few = evaluated.encode(x[:5])
         torch.testing.assert_close(few, framework.encode(x[:5]))
 
 
 def test_standard_gives_an_image_one_code_whatever_comes_with_it(runs):
     model = load(runs, "vae")
-    subject = evaluated_model(model, 0)
+    evaluated = evaluated_model(model, 0)
     x = as_tensor(DATA.test[:MANY])
     with torch.inference_mode():
-        torch.testing.assert_close(subject.encode(x)[3:9], subject.encode(x[3:9]), rtol=0, atol=1e-5)
+        torch.testing.assert_close(evaluated.encode(x)[3:9], evaluated.encode(x[3:9]), rtol=0, atol=1e-5)
 
 
 RECONSTRUCTIONS = {

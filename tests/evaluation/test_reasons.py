@@ -20,7 +20,7 @@ D = 2
 BLIND, NO_SIGMA = Unavailable("it is blind"), Unavailable("no sigma")
 
 
-def _subject(sigma, **reconstruct):
+def _made_model(sigma, **reconstruct):
     """A model that draws its codes as they are."""
     return EvaluatedModel(
         reconstruct=reconstruct,
@@ -36,8 +36,8 @@ def _subject(sigma, **reconstruct):
 
 def test_images_without_reconstructions():
     images = np.zeros((3, 4, 4, 1), np.uint8)
-    subject = _subject(NO_SIGMA, blind=BLIND, exact=lambda x, rows: x)
-    found = dict(image_metrics(subject, images))
+    model = _made_model(NO_SIGMA, blind=BLIND, exact=lambda x, rows: x)
+    found = dict(image_metrics(model, images))
     names = ("mse", "psnr", "ssim", "lpips", "rfid", "sharpness")
     blind = {name for name, value in found.items() if value == BLIND}
     assert blind == {f"{name}_blind" for name in names}
@@ -48,21 +48,21 @@ def test_images_without_reconstructions():
 
 
 def test_images_with_unavailable_networks():
-    subject = _subject(NO_SIGMA, exact=lambda x, rows: x)
+    model = _made_model(NO_SIGMA, exact=lambda x, rows: x)
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 1), dtype=np.uint8)
     this, that = Unavailable("fetch this"), Unavailable("fetch that")
-    found = dict(image_metrics(subject, images, lpips=this, extractor=that))
+    found = dict(image_metrics(model, images, lpips=this, extractor=that))
     assert found["lpips_exact"] == this
     assert found["rfid_exact"] == that
     assert found["ssim_exact"] == pytest.approx(1)
-    samples = dict(sample_metrics(subject, that, None, 10))
+    samples = dict(sample_metrics(model, that, None, 10))
     assert samples == dict.fromkeys(("fid", "kid", "kid_std", "precision", "recall"), that)
 
 
 def test_points_without_reconstructions_still_have_samples(monkeypatch):
     monkeypatch.setattr("avae.evaluation.point_metrics.SAMPLES", 300)
     points = np.random.default_rng(0).normal(size=(400, D)).astype(np.float32)
-    found = dict(point_metrics(_subject(NO_SIGMA, blind=BLIND), points, points[:50], points))
+    found = dict(point_metrics(_made_model(NO_SIGMA, blind=BLIND), points, points[:50], points))
     reasons = {name for name, value in found.items() if isinstance(value, Unavailable)}
     assert reasons == {"manifold_distance_blind", "manifold_distance", "mse_blind"}
     assert abs(found["energy_distance"]) < 0.05
@@ -72,7 +72,7 @@ def test_points_without_reconstructions_still_have_samples(monkeypatch):
 def test_codes_without_a_posterior_scale():
     items = np.zeros((4, D), np.float32)
     codes = np.random.default_rng(0).normal(size=(4, D)).astype(np.float32)
-    found = dict(code_metrics(_subject(NO_SIGMA, blind=BLIND), codes, 10))
+    found = dict(code_metrics(_made_model(NO_SIGMA, blind=BLIND), codes, 10))
     assert found.pop("aggregate_posterior_gap") > 0
     assert found == {
         "latent_consistency": NO_SIGMA,
@@ -82,7 +82,7 @@ def test_codes_without_a_posterior_scale():
         "active_units": D,
         "bits_per_dimension": NO_SIGMA,
     }
-    off = _subject(torch.full((D,), 0.5), off_by_two_sigma=lambda x, rows: x + 1)
+    off = _made_model(torch.full((D,), 0.5), off_by_two_sigma=lambda x, rows: x + 1)
     with_scale = dict(code_metrics(off, items, 10))
     assert with_scale["latent_consistency"] == 0
     assert with_scale["latent_consistency_reconstructed"] == 4
@@ -90,10 +90,10 @@ def test_codes_without_a_posterior_scale():
 
 
 def test_codes_without_an_encoder():
-    subject = replace(_subject(NO_SIGMA, blind=BLIND), encode=Unavailable("no encoder"))
-    found = dict(code_metrics(subject, np.zeros((4, D), np.float32), 10))
+    model = replace(_made_model(NO_SIGMA, blind=BLIND), encode=Unavailable("no encoder"))
+    found = dict(code_metrics(model, np.zeros((4, D), np.float32), 10))
     for name in ("active_units", "bits_per_dimension", "aggregate_posterior_gap"):
-        assert found[name] == subject.encode
+        assert found[name] == model.encode
 
 
 def test_in_a_result_they_are_null_and_the_reasons_stand_beside():

@@ -66,14 +66,17 @@ def write_report(model: Model, data: Dataset, result: dict[str, Any], run: Path)
         run: run folder.
     """
     config = model.config
+    count = result["counts"]["reconstructed"]
+    kind = "it was not trained on" if result["split"] == "test" else "of these"
+    measured = f"; measured on {count} {kind}" if count else ""
     page = _PAGE.substitute(
         title=html.escape(f"{FRAMEWORKS[config.framework].title} on {data.name}"),
         about=html.escape(
-            f"Trained on {model.data['train']} items{_measured(result)}. "
+            f"Trained on {model.data['train']} items{measured}. "
             f"Code of {config.code_dim} dimensions, width {config.width}."
         ),
         images="\n".join(
-            _image_section(kind, png, _caption(kind, model)) for kind, png in previews(model, data).items()
+            _image_section(name, png, _caption(name, model)) for name, png in previews(model, data).items()
         ),
         map=_map(model, data),
         metrics=metrics_table(read_results(run, result)),
@@ -88,12 +91,6 @@ def write_report(model: Model, data: Dataset, result: dict[str, Any], run: Path)
     path = run / "report.html"
     write_atomically(path, page.encode())
     return path
-
-
-def _measured(result: dict[str, Any]) -> str:
-    count = result["counts"]["reconstructed"]
-    kind = "it was not trained on" if result["split"] == "test" else "of these"
-    return f"; measured on {count} {kind}" if count else ""
 
 
 def _image_section(kind: str, png: bytes, caption: str) -> str:
