@@ -86,7 +86,7 @@ def test_the_manifolds_of_figure_6_are_the_networks_of_the_same_codes(runs, with
         assert_close(torch.from_numpy(shown.generated), framework.generator(codes), rtol=1e-4, atol=1e-5)
         assert_close(torch.from_numpy(shown.decoded), framework.decoder(scale * codes), rtol=1e-4, atol=1e-5)
         mu, _ = framework.encoder(torch.from_numpy(shown.points))
-        assert_close(torch.from_numpy(shown.their_codes), (mu / scale)[:, 0], rtol=1e-4, atol=1e-5)
+        assert_close(torch.from_numpy(shown.point_codes), (mu / scale)[:, 0], rtol=1e-4, atol=1e-5)
 
 
 def test_figure_6_refuses_a_code_that_says_nothing(cli, runs, without_xi, small_toy, copied, tmp_path):
