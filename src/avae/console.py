@@ -1,4 +1,4 @@
-"""What a user sees of work while it lasts: messages of the `avae` loggers and progress bars, on stderr."""
+"""Write messages of the `avae` loggers and progress bars to stderr."""
 
 import logging
 import sys
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 
 class Progress:
-    """Counts the items that are done in a stage of some work.
+    """Counter of the items done in a stage of some work.
 
     Args:
-        show: called with (done, total) after each change; total is None while it is unknown.
+        show: function called with (done, total) after each change; total is None while unknown.
     """
 
     def __init__(self, show: Callable[[int, int | None], None] = lambda done, total: None) -> None:
@@ -18,23 +18,23 @@ class Progress:
         self._total: int | None = None
 
     def update(self, done: int, total: int | None) -> None:
-        """Show that `done` of `total` items are done; a new total begins a new stage."""
+        """Report that `done` of `total` items are done; a new total starts a new stage."""
         self._done, self._total = done, total
         self._show(done, total)
 
     def advance(self, count: int) -> None:
-        """Show that `count` more items are done."""
+        """Report that `count` more items are done."""
         self.update(self._done + count, self._total)
 
 
 SILENT = Progress()
-"""Shown nowhere."""
+"""A counter that is not shown."""
 
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Progress]:
-    """Show a bar while work lasts, on a terminal and by rank 0 only; messages appear above it."""
-    # Here, for help needs neither torch, which `distributed` imports, nor rich.
+    """Show a progress bar on a terminal, by rank 0 only; messages appear above it."""
+    # Imported here: help needs neither torch, which `distributed` imports, nor rich.
     from rich import progress as rich_progress
     from rich.console import Console
 
@@ -55,10 +55,10 @@ def progress_bar(title: str) -> Iterator[Progress]:
 
 @contextmanager
 def messages_on_stderr(*, unless_configured: bool = False) -> Iterator[None]:
-    """Write the messages of the `avae` loggers to stderr while some work lasts, by rank 0 only.
+    """Write messages of the `avae` loggers to stderr within the context, by rank 0 only.
 
     Args:
-        unless_configured: leave them to the program's own logging, if it has set it up.
+        unless_configured: do nothing if the program has configured logging itself.
     """
     logger, handler = logging.getLogger("avae"), _StderrHandler()
     if unless_configured and logger.hasHandlers():
@@ -75,7 +75,7 @@ def messages_on_stderr(*, unless_configured: bool = False) -> Iterator[None]:
 
 
 class _StderrHandler(logging.Handler):
-    """Prints to sys.stderr as it is at the time: a bar puts something else there while it is shown."""
+    """Handler that looks up sys.stderr for each message, as a progress bar replaces it while shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
         from avae.distributed.processes import rank

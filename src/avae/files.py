@@ -1,4 +1,4 @@
-"""Write files so that none is lost unasked, or ever found half written."""
+"""Write files atomically, and never replace one without permission."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from avae.errors import UserError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, even if the machine stops meanwhile."""
+    """Write a whole file or nothing, even if the machine stops meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial(path)
     try:
@@ -25,23 +25,23 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, contents: Mapping[str, Any]) -> None:
-    """Write plain data, indented for reading, as `write_atomically` does."""
+    """Write plain data as indented JSON, atomically."""
     write_atomically(path, f"{json.dumps(contents, indent=2)}\n".encode())
 
 
 def is_occupied(path: Path) -> bool:
-    """Return whether a path is a file, or a folder with something in it."""
+    """Return True if a path is a file or a folder that is not empty."""
     return path.exists() and (not path.is_dir() or any(path.iterdir()))
 
 
 def require_unused(path: Path, overwrite: bool, remedy: str = "pass another --out, or --overwrite") -> None:
-    """Raise UserError if writing to a path would replace something unasked."""
+    """Raise UserError if a path is occupied and `overwrite` is False."""
     if is_occupied(path) and not overwrite:
-        raise UserError(f"{path} is there already: {remedy}")
+        raise UserError(f"{path} already exists: {remedy}")
 
 
 def remove_partials(folder: Path) -> None:
-    """Delete what kills left in a folder of files that were being written."""
+    """Delete partial files left by killed processes."""
     for partial in folder.glob(str(_partial(Path("*")))):
         partial.unlink(missing_ok=True)
 

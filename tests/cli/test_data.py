@@ -138,7 +138,7 @@ def test_what_is_there_is_kept_unless_it_is_a_packed_set_and_may_be_replaced(
 ):
     assert cli("data", "pack", pictures, "packed").code == 0
     before = contents(tmp_path)
-    cli("data", "pack", pictures, "packed", "--size", 32).refused("packed is there already", "--overwrite")
+    cli("data", "pack", pictures, "packed", "--size", 32).refused("packed already exists", "--overwrite")
     assert contents(tmp_path) == before
     assert cli("data", "pack", pictures, "packed", "--size", 32, "--overwrite").code == 0
     assert read_meta(Path("packed")).size == 32
@@ -193,7 +193,7 @@ def test_a_set_made_while_one_waited_is_not_replaced(cli, pictures, tmp_path, mo
             yield
 
     monkeypatch.setattr(data_pack, "folder_lock", locked)
-    cli("data", "pack", pictures, "second", "--size", 32).refused("second is there already")
+    cli("data", "pack", pictures, "second", "--size", 32).refused("second already exists")
     assert read_meta(Path("second")).size == 16
 
 
@@ -233,7 +233,7 @@ def test_the_contact_sheet_of_a_source_shows_how_it_would_be_kept(cli, colours, 
     images = [load_images(name, Preprocessing(16, 3))[1][0] for name in names]
     assert contact_sheet(Path("sheets/a.png")) == drawn(np.stack(images))
     assert contents(colours) == before
-    cli("data", "info", colours, "--out", "sheets/a.png").refused("sheets/a.png is there already")
+    cli("data", "info", colours, "--out", "sheets/a.png").refused("sheets/a.png already exists")
     assert cli("data", "info", colours, "--out", "sheets/a.png", "--overwrite").code == 0
 
 

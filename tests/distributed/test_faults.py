@@ -53,7 +53,7 @@ def test_who_loses_the_launcher_ends_and_says_so(tmp_path):
         wait_for(started, lambda: checkpoints(run))
         started.kill()
         _, err = started.communicate()  # ends when no process holds the pipe any more
-    assert "the launcher, which tells who lives, fell silent" in err, err
+    assert "the launcher, which holds the heartbeats, stopped responding" in err, err
 
 
 def test_a_job_restarts_itself_after_a_kill_and_ends_as_one_left_alone(tmp_path):
@@ -113,5 +113,5 @@ def test_a_stopped_process_ends_the_job_within_a_minute(stopped):
     assert stopped.returncode != 0
     told = [line for line in err.splitlines() if line.startswith("avae: ")]
     assert len(told) == 1, err
-    for word in ("rank 1 of 2 fell silent", "--resume", "--max-restarts"):
+    for word in ("rank 1 of 2 stopped responding", "--resume", "--max-restarts"):
         assert word in told[0]

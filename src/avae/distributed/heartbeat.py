@@ -1,7 +1,7 @@
-"""Whether the other processes of a job still live, told by keys they renew in a store that all reach.
+"""Detect processes of a job that no longer respond, by heartbeats in a shared store.
 
-A process that is killed breaks its connections, which the others notice at once. One that is stopped, or
-whose machine loses its power, breaks nothing: a collective would wait for it as long as for one that is busy.
+A killed process closes its connections, which the others notice at once. A process that is suspended, or
+whose machine loses power, closes nothing: a collective would wait for it as long as for one that is busy.
 """
 
 import os
@@ -12,46 +12,46 @@ from contextlib import contextmanager
 from torch.distributed.distributed_c10d import Store
 
 HEARTBEAT_SECONDS = 1.0
-"""Seconds between two beats of a process, and between two looks at those of the others."""
+"""Seconds between heartbeats of a process, and between checks of those of the others."""
 
 MAX_MISSED = 20
-"""Beats that a process may miss. With the 30 s that torchrun gives a stopped process this is under a minute;
-nothing keeps Python from running a thread for so long."""
+"""Heartbeats that a process may miss. With the 30 s that torchrun gives a suspended process, a job ends
+within a minute; no Python thread of a healthy process is blocked for that long."""
 
 EXIT_CODE = 2
-"""Exit code, as that of other errors."""
+"""Exit code, the same as for other errors."""
 
 RECOVERY_HINT = (
-    "go on from the last checkpoint with --resume; "
-    "with torchrun's --max-restarts and --resume a job does so by itself"
+    "continue from the last checkpoint with --resume; "
+    "torchrun's --max-restarts, together with --resume, does so automatically"
 )
 
 
 @contextmanager
 def heartbeat(store: Store, rank: int, size: int) -> Iterator[None]:
-    """Tell the others that this process lives, and end it if one of them, or the store, falls silent.
+    """Send heartbeats, and end this process if another one, or the store, stops responding.
 
-    It ends from another thread and at once, for the main thread may wait in a collective for ever.
+    Another thread ends it at once, as the main thread may wait in a collective forever.
 
     Args:
-        store: a connection of its own, for calls wait for each other, and keys that all processes have set
-            once, see `first_beat`.
-        rank, size: of this process, and how many there are.
+        store: a separate connection, since calls on one connection wait for each other; every process has
+            called `register` on it.
+        rank, size: rank of this process, and number of processes.
     """
-    watch = _HeartbeatMonitor(store, rank, size)
-    threads = [threading.Thread(target=run, daemon=True) for run in (watch.send, watch.watch)]
+    monitor = _HeartbeatMonitor(store, rank, size)
+    threads = [threading.Thread(target=run, daemon=True) for run in (monitor.send, monitor.watch)]
     for thread in threads:
         thread.start()
     try:
         yield
     finally:
-        watch.over.set()
+        monitor.over.set()
         for thread in threads:
-            thread.join(5 * HEARTBEAT_SECONDS)  # not for ever: one may wait for a store that is gone
+            thread.join(5 * HEARTBEAT_SECONDS)  # with a limit: a thread may wait for a lost store
 
 
 def register(store: Store, rank: int) -> None:
-    """Set this process's key; all must have, before any is `watched`."""
+    """Set the key of this process; all processes must do so before any enters `heartbeat`."""
     store.set(_key(rank), "0")
 
 
@@ -60,7 +60,7 @@ def _key(rank: int) -> str:
 
 
 class _HeartbeatMonitor:
-    """Counts beats, not seconds: a job that was stopped as a whole and goes on has missed none."""
+    """Counts heartbeats, not seconds: a job that is suspended and resumed as a whole has missed none."""
 
     def __init__(self, store: Store, rank: int, size: int) -> None:
         self.store, self.rank, self.size = store, rank, size
@@ -69,7 +69,7 @@ class _HeartbeatMonitor:
         self.unanswered = 0
 
     def send(self) -> None:
-        """Renew this process's key and read all, again and again; a store that is gone ends only this."""
+        """Set the key of this process and read all keys, repeatedly; return if the store is lost."""
         keys = [_key(rank) for rank in range(self.size)]
         beats, last = 0, [b""] * self.size
         while not self.over.wait(HEARTBEAT_SECONDS):
@@ -84,22 +84,22 @@ class _HeartbeatMonitor:
             self.unanswered, last = 0, found
 
     def watch(self) -> None:
-        """End this process if another or the store has been silent for too long."""
+        """End this process if another one or the store has not responded for too long."""
         while not self.over.wait(HEARTBEAT_SECONDS):
             self.unanswered += 1
             silent = [rank for rank, missed in enumerate(self.missed) if missed >= MAX_MISSED]
             if silent:
-                self._end(f"{_named(silent)} of {self.size} fell silent")
+                self._end(f"{_named(silent)} of {self.size} stopped responding")
             if self.unanswered >= MAX_MISSED:
-                self._end("the launcher, which tells who lives, fell silent")
+                self._end("the launcher, which holds the heartbeats, stopped responding")
 
     def _end(self, what: str) -> None:
         line = (
-            f"avae: rank {self.rank} of {self.size} ends, for {what} "
+            f"avae: rank {self.rank} of {self.size} ends, as {what} "
             f"{MAX_MISSED * HEARTBEAT_SECONDS:g} s ago: "
-            f"stopped, or its machine or the way to it is gone; {RECOVERY_HINT}\n"
+            f"suspended, or its machine or the network is down; {RECOVERY_HINT}\n"
         )
-        os.write(2, line.encode())  # not by sys.stderr, on which the main thread may hold a lock
+        os.write(2, line.encode())  # not through sys.stderr, which the main thread may have locked
         os._exit(EXIT_CODE)
 
 

@@ -1,4 +1,4 @@
-"""Several processes under torchrun: all of it does nothing where there is one."""
+"""Collectives of the processes that torchrun starts; with one process, all of them do nothing."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,44 +8,48 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.distributed_c10d import PrefixStore
 
 from avae.distributed.heartbeat import MAX_MISSED, RECOVERY_HINT, heartbeat, register
 from avae.distributed.rendezvous import rendezvous_store
 from avae.errors import UserError
 
 COLLECTIVE_TIMEOUT = timedelta(days=1)
-"""For a process that lives but does not answer: one may wait for rank 0 to measure. See `liveness`."""
+"""Limit for a collective: long, as processes wait while rank 0 evaluates. `heartbeat` finds lost processes."""
 
 
 class LostProcessError(UserError):
-    """Another process of the job is gone."""
+    """Raised when another process of the job is lost."""
 
 
 def rank() -> int:
-    """Return this process's number; rank 0 reports and writes."""
+    """Return the rank of this process; rank 0 reports and writes."""
     return int(os.environ.get("RANK", 0))
 
 
 def local_rank() -> int:
-    """Return this process's number on its machine."""
+    """Return the rank of this process on its machine."""
     return int(os.environ.get("LOCAL_RANK", 0))
 
 
 def world_size() -> int:
-    """Return how many processes there are."""
+    """Return the number of processes."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def local_rows(count: int) -> range:
-    """Return this process's rows of `count`, which is a multiple of the number of processes."""
+    """Return the rows of this process among `count`, a multiple of the number of processes."""
     size = count // world_size()
     return range(rank() * size, (rank() + 1) * size)
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the other processes; gloo between processors, nccl between GPUs."""
+    """Join the other processes, by gloo for CPUs and nccl for GPUs.
+
+    Raises:
+        LostProcessError: another process does not join, or is lost.
+    """
     if world_size() == 1 or distributed.is_initialized():
         yield
         return
@@ -60,30 +64,24 @@ def process_group(device: torch.device) -> Iterator[None]:
             rank=rank(),
             world_size=world_size(),
         )
-        beats = _beats(store)
+        beats = PrefixStore("beats", store.clone())
+        beats.set_timeout(timedelta(seconds=MAX_MISSED))
+        register(beats, rank())
+        barrier()
     with heartbeat(beats, rank(), world_size()):
         yield
-        barrier()  # one that ended earlier would be silent
-    # Not after an error: it would wait for collectives that a lost process never joins.
+        barrier()  # a process that ended earlier would send no heartbeats
+    # Not after an error, when it would wait for collectives that a lost process never joins.
     distributed.destroy_process_group()
 
 
-def _beats(store: Store) -> Store:
-    """Return where the processes tell each other that they live, each having done so once."""
-    beats = PrefixStore("beats", store.clone())
-    beats.set_timeout(timedelta(seconds=MAX_MISSED))
-    register(beats, rank())
-    barrier()
-    return beats
-
-
 def all_reduce_mean_async(tensors: Sequence[Tensor]) -> Callable[[], Sequence[Tensor]]:
-    """Begin to average every tensor over the processes, by one all-reduce of all, joined flat.
+    """Start averaging every tensor over the processes, with one all-reduce of their concatenation.
 
-    All processes begin their averages in the same order.
+    All processes must start their averages in the same order.
 
     Returns:
-        A function that waits for the means and returns them.
+        A function that waits for the means and returns them, in the shapes of the tensors.
     """
     if world_size() == 1 or not tensors:
         return lambda: tensors
@@ -91,17 +89,17 @@ def all_reduce_mean_async(tensors: Sequence[Tensor]) -> Callable[[], Sequence[Te
     with _collective_errors():
         work = distributed.all_reduce(flat, async_op=True)
 
-    def arrived() -> Sequence[Tensor]:
+    def wait() -> Sequence[Tensor]:
         with _collective_errors():
             work.wait()
         parts = torch.split(flat.div_(world_size()), [tensor.numel() for tensor in tensors])
         return [part.view(tensor.shape) for tensor, part in zip(tensors, parts, strict=True)]
 
-    return arrived
+    return wait
 
 
 def any_rank(holds: bool) -> bool:
-    """Return whether it holds in any process."""
+    """Return True if `holds` is true in any process."""
     if world_size() == 1:
         return holds
     votes = torch.tensor(int(holds))
@@ -111,7 +109,7 @@ def any_rank(holds: bool) -> bool:
 
 
 def broadcast_from_rank0(value: Any) -> Any:
-    """Return rank 0's value, plain data, in every process; the others wait for it."""
+    """Return the value of rank 0, plain data, in every process."""
     if world_size() == 1:
         return value
     values = [value]
@@ -127,7 +125,7 @@ def barrier() -> None:
 
 @torch.no_grad()
 def broadcast_weights(modules: Iterable[nn.Module]) -> None:
-    """Give every process rank 0's weights and buffers."""
+    """Copy the weights and buffers of rank 0 to every process."""
     if world_size() == 1:
         return
     for module in modules:
@@ -140,7 +138,7 @@ def broadcast_weights(modules: Iterable[nn.Module]) -> None:
 
 @contextmanager
 def _collective_errors() -> Iterator[None]:
-    """Turn the errors of a collective into one line."""
+    """Convert errors of a collective to LostProcessError, with a message on one line."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -149,5 +147,5 @@ def _collective_errors() -> Iterator[None]:
         reason = str(error).strip().splitlines()[0][:200]
         raise LostProcessError(
             f"rank {rank()} of {world_size()} lost contact with the others, so this job ends: most likely "
-            f"one of them died, and its own message says why ({reason}); {RECOVERY_HINT}"
+            f"one of them died, and its own message has the reason ({reason}); {RECOVERY_HINT}"
         ) from None

@@ -1,7 +1,7 @@
-"""How the processes of a job find a part of their store that no other job, dead or alive, has written to.
+"""Agree on a fresh key prefix in the rendezvous store, so that stale keys of a restarted job are never read.
 
-torchrun keeps its store when it restarts the processes. Keys of the dead would send the living to addresses
-at which nobody listens, and its count of restarts may differ between machines, so rank 0 names the part anew.
+torchrun keeps its store when it restarts the processes. Stale keys hold addresses at which nobody listens,
+and the number of restarts may differ between machines; so rank 0 chooses a new prefix.
 """
 
 import time
@@ -12,52 +12,55 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 RENDEZVOUS_TIMEOUT = timedelta(hours=1)
-"""For all to arrive: some may have pictures to pack first."""
+"""Limit for all processes to arrive; long, as some may pack a data set first."""
 
-_PAUSE = 0.02
+_POLL_SECONDS = 0.02
 
 
 def rendezvous_store(rank: int, size: int) -> Store:
-    """Return a store that is empty but for what this job's processes set, once all have come.
+    """Wait for all processes, and return a store with keys of this job only.
 
     Raises:
-        RuntimeError: somebody did not come, or the store is gone.
+        RuntimeError: a process did not arrive, or the store is lost.
     """
     store, _, _ = next(rendezvous("env://", timeout=RENDEZVOUS_TIMEOUT))
     store = PrefixStore("avae", store)
-    part = _announce_prefix(store, size) if rank == 0 else _request_prefix(store, rank)
-    return PrefixStore(part, store)
+    prefix = _announce_prefix(store, size) if rank == 0 else _request_prefix(store, rank)
+    return PrefixStore(prefix, store)
 
 
 def _announce_prefix(store: Store, size: int) -> str:
-    """Answer every caller, the dead of earlier jobs too, until each rank has heard of the part."""
-    part, answered = uuid4().hex, set()
+    """Send a prefix to every request, stale ones included, until each rank has acknowledged it; return it."""
+    prefix, answered = uuid4().hex, set()
     end = time.monotonic() + RENDEZVOUS_TIMEOUT.total_seconds()
     missing = set(range(1, size))
     while missing:
         for rank in sorted(missing):
-            if store.check([_call(rank)]) and (call := store.get(_call(rank))) not in answered:
-                store.set(f"answer/{call.decode()}", part)
-                answered.add(call)
-        missing = {rank for rank in missing if not store.check([_heard(part, rank)])}
+            if (
+                store.check([_request_key(rank)])
+                and (request := store.get(_request_key(rank))) not in answered
+            ):
+                store.set(f"answer/{request.decode()}", prefix)
+                answered.add(request)
+        missing = {rank for rank in missing if not store.check([_acknowledged_key(prefix, rank)])}
         if time.monotonic() > end:
-            raise RuntimeError(f"ranks {sorted(missing)} did not come within {RENDEZVOUS_TIMEOUT}")
-        time.sleep(_PAUSE)
-    return part
+            raise RuntimeError(f"ranks {sorted(missing)} did not arrive within {RENDEZVOUS_TIMEOUT}")
+        time.sleep(_POLL_SECONDS)
+    return prefix
 
 
 def _request_prefix(store: Store, rank: int) -> str:
-    """Call with a name of our own, which nobody has answered before."""
-    call = uuid4().hex
-    store.set(_call(rank), call)
-    part = store.get(f"answer/{call}").decode()
-    store.set(_heard(part, rank), "")
-    return part
+    """Request the prefix under a unique name, wait for it and acknowledge it; return it."""
+    request = uuid4().hex
+    store.set(_request_key(rank), request)
+    prefix = store.get(f"answer/{request}").decode()
+    store.set(_acknowledged_key(prefix, rank), "")
+    return prefix
 
 
-def _call(rank: int) -> str:
-    return f"call/{rank}"
+def _request_key(rank: int) -> str:
+    return f"request/{rank}"
 
 
-def _heard(part: str, rank: int) -> str:
-    return f"{part}/heard/{rank}"
+def _acknowledged_key(prefix: str, rank: int) -> str:
+    return f"{prefix}/acknowledged/{rank}"
