@@ -15,7 +15,7 @@ from avae.distributed.rendezvous import rendezvous_store
 from avae.errors import UserError
 
 COLLECTIVE_TIMEOUT = timedelta(days=1)
-"""Limit for a collective: long, as processes wait while rank 0 evaluates. `heartbeat` finds lost processes."""
+"""Limit of a collective: long, as processes wait while rank 0 evaluates. `heartbeat` finds lost processes."""
 
 
 class LostProcessError(UserError):
