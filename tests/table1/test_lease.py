@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 
 from avae.table1 import lease
-from avae.table1.lease import hold_lease, is_claimed, is_locked, lease_holder
+from avae.table1.lease import hold_lease, is_leased, is_locked, lease_holder
 
 HOST = lease._host()
 
@@ -35,12 +35,12 @@ def test_a_claim_keeps_others_out_until_it_is_given_up(tmp_path):
     run = tmp_path / "a/b/seed-0"
     with hold_lease(run) as ours:
         assert ours is not None
-        assert is_claimed(run)
+        assert is_leased(run)
         assert lease_holder(run)["pid"] == os.getpid()
         with hold_lease(run) as again:
             assert again is None
-        assert is_claimed(run), "who was kept out has not given it up"
-    assert not is_claimed(run)
+        assert is_leased(run), "who was kept out has not given it up"
+    assert not is_leased(run)
     with hold_lease(run) as anew:
         assert anew is not None
 
@@ -48,7 +48,7 @@ def test_a_claim_keeps_others_out_until_it_is_given_up(tmp_path):
 def test_a_claim_is_given_up_when_work_fails(tmp_path):
     with pytest.raises(RuntimeError), hold_lease(tmp_path / "run"):
         raise RuntimeError
-    assert not is_claimed(tmp_path / "run")
+    assert not is_leased(tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_claim_is_given_up_when_work_fails(tmp_path):
 def test_stale_claims_are_taken_over(host, pid, age, free, tmp_path):
     run = tmp_path / "run"
     write_claim(run, host, pid, age)
-    assert is_claimed(run) == (not free)
+    assert is_leased(run) == (not free)
     with hold_lease(run) as ours:
         assert (ours is not None) == free
 

@@ -17,7 +17,7 @@ from worker import fake_work
 
 from avae.table1 import jobs
 from avae.table1 import worker as worker_module
-from avae.table1.lease import is_claimed, is_locked
+from avae.table1.lease import is_leased, is_locked
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([jobs.__name__, worker_module.__name__])
@@ -171,7 +171,7 @@ def test_stopped_it_saves_and_goes_on_when_started_again(number, tmp_path):
     assert journal(tmp_path) == ["begin train cifar10/avae-b/seed-0", "end train cifar10/avae-b/seed-0"]
     assert (run / "state/step-00000004.safetensors").exists(), "it could save"
     assert not (run / "failed.json").exists()
-    assert not is_claimed(run)
+    assert not is_leased(run)
     assert set(fake_work(tmp_path, "avae-b").measured) == all_runs("avae-b")
 
 
@@ -195,7 +195,7 @@ def test_after_kill_nine_another_goes_on_and_never_beside_what_was_left_running(
         ours.send(signal.SIGKILL)
         ours.process.join()
         assert is_locked(run)
-        assert not is_claimed(run), "its process is gone"
+        assert not is_leased(run), "its process is gone"
         another = Worker(tmp_path, "avae-b")
         while not (another.err.exists() and another.err.read_text().count("\n")):
             time.sleep(0.01)
@@ -216,7 +216,7 @@ def test_a_worker_taken_for_dead_stops_its_training(tmp_path, monkeypatch):
         if journal(tmp_path):
             (run / ".claim").write_text(taken)
 
-    monkeypatch.setattr("avae.table1.worker._watching", lambda job, progress: take_over)
+    monkeypatch.setattr("avae.table1.worker._progress_updater", lambda job, progress: take_over)
     with held(tmp_path, "avae-b-seed-0"):
         tally = fake_work(tmp_path, "avae-b")
     assert tally.measured == ["cifar10/avae-b/seed-1"]

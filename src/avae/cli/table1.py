@@ -144,7 +144,7 @@ def check_protocol(out: Path, protocol: str) -> None:
 def print_plan(jobs: "list[Job]", how: "EvaluationOptions") -> None:
     """Print the remaining work of each run, as commands."""
     from avae.table1 import commands, status
-    from avae.table1.lease import is_claimed
+    from avae.table1.lease import is_leased
 
     for job in jobs:
         failure = status.failure_of(job.run)
@@ -153,7 +153,7 @@ def print_plan(jobs: "list[Job]", how: "EvaluationOptions") -> None:
         elif status.is_measured(job, how):
             print(f"# {job.name}: done")
         else:
-            note = ", claimed by another worker" if is_claimed(job.run) else ""
+            note = ", claimed by another worker" if is_leased(job.run) else ""
             print(f"# {job.name}: {status.checkpoint_step(job.run)} of {job.config.steps} steps done{note}")
             if not status.is_trained(job):
                 print("avae", *commands.train_command(job))

@@ -1,4 +1,4 @@
-"""The two commands that make a cell: `avae train` and `avae evaluate`."""
+"""The two commands of a run: `avae train` and `avae evaluate`."""
 
 import dataclasses
 import sys
@@ -10,16 +10,16 @@ from avae.recipes.registry import get_recipe
 from avae.table1.jobs import Job
 
 AVAE = (sys.executable, "-P", "-m", "avae")
-"""Without the folder we are in on the path of modules, as the installed command has it."""
+"""Command that starts avae; -P keeps the current folder off the module path, as the installed script does."""
 
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """How runs are measured; None: as `avae evaluate` does by itself.
+    """Options for evaluating the runs; None stands for the default of `avae evaluate`.
 
     Attributes:
         protocol: paper or standard.
-        features, inception_weights, lpips_weights, samples, device, cache: flags of `avae evaluate`.
+        features, inception_weights, lpips_weights, samples, device, cache: the flags of `avae evaluate`.
     """
 
     protocol: str
@@ -32,26 +32,26 @@ class EvaluationOptions:
 
 
 def train_command(job: Job) -> list[str]:
-    """Return the arguments of `avae` that train a run, or go on with it."""
-    usual = get_recipe(job.config.recipe)
+    """Return the arguments of `avae` that train or resume a run."""
+    default = get_recipe(job.config.recipe)
     changed = {
         field.name: getattr(job.config, field.name)
         for field in dataclasses.fields(Config)
-        if field.name != "recipe" and getattr(job.config, field.name) != getattr(usual, field.name)
+        if field.name != "recipe" and getattr(job.config, field.name) != getattr(default, field.name)
     }
-    return ["train", job.config.recipe, *_flags({"data": usual.data} | changed), "--resume"]
+    return ["train", job.config.recipe, *_flags({"data": default.data} | changed), "--resume"]
 
 
-def evaluate_command(job: Job, how: EvaluationOptions) -> list[str]:
-    """Return the arguments of `avae` that measure a run."""
-    return ["evaluate", job.config.out, *_flags({"data": job.config.data} | dataclasses.asdict(how))]
+def evaluate_command(job: Job, options: EvaluationOptions) -> list[str]:
+    """Return the arguments of `avae` that evaluate a run."""
+    return ["evaluate", job.config.out, *_flags({"data": job.config.data} | dataclasses.asdict(options))]
 
 
 def _flags(values: dict[str, object]) -> list[str]:
-    words: list[str] = []
+    arguments: list[str] = []
     for name, value in values.items():
         if value is True:
-            words.append(flag(name))
+            arguments.append(flag(name))
         elif value is not None and value is not False:
-            words += [flag(name), str(value)]
-    return words
+            arguments += [flag(name), str(value)]
+    return arguments

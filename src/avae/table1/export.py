@@ -1,4 +1,4 @@
-"""table.md, table.csv and table.json."""
+"""Write the table as table.md, table.csv and table.json."""
 
 import csv
 import dataclasses
@@ -16,104 +16,110 @@ from avae.recipes.paper import has_encoder, label
 from avae.table1.published import published
 from avae.table1.results import read_runs
 from avae.table1.statistics import OrderingCheck, SeedStatistics, count
-from avae.table1.table import METRICS, Cell, Column, Table, table
+from avae.table1.table import METRICS, Cell, Column, Table, build_table
 
 DIGITS = {"mse": 3, "lpips": 3, "fid": 2}
 PUBLISHED_DIGITS = 2
+"""Decimal places of our values, by metric, and of published values."""
 
 
 def write_table(out: Path, protocol: str) -> Table:
-    """Write table.md, table.csv and table.json of what lies in a folder, and return the table.
+    """Write table.md, table.csv and table.json for the runs in a folder, and return the table.
 
     Raises:
-        UserError: there are no runs, or some that cannot stand in one table; nothing is written then.
+        UserError: the folder has no runs, or runs that are not comparable; nothing is written then.
     """
     if not read_runs(out, protocol):
         raise UserError(f"--out {out}: there are no runs of a table, SET/ROW/seed-N")
-    # Of several workers the last to come here has seen all, so the last table is the whole one.
+    # The last of several workers to take the lock reads all runs, so the last table is complete.
     with FileLock(out / ".table.lock"):
-        made = table(read_runs(out, protocol), protocol)
-        write_json(out / "table.json", as_json(made))
-        write_atomically(out / "table.csv", as_csv(made).encode())
-        write_atomically(out / "table.md", as_markdown(made).encode())
-    return made
+        table = build_table(read_runs(out, protocol), protocol)
+        write_json(out / "table.json", as_json(table))
+        write_atomically(out / "table.csv", as_csv(table).encode())
+        write_atomically(out / "table.md", as_markdown(table).encode())
+    return table
 
 
 # table.md
 
 
-def as_markdown(made: Table) -> str:
-    """Return the table as the paper has it, sets side by side, with everything one must know to read it."""
-    parts = [_head(made), _grid(made), _notes(made), *(_orderings(column, made) for column in made.columns)]
+def as_markdown(table: Table) -> str:
+    """Return the table in the paper's layout, data sets side by side, with settings and notes."""
+    parts = [
+        _head(table),
+        _grid(table),
+        _notes(table),
+        *(_orderings(column, table) for column in table.columns),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _head(made: Table) -> str:
-    # Those that are off (None, False, 0) are in table.json alone.
-    settings = ", ".join(f"`{name}` {value}" for name, value in made.settings.items() if value)
+def _head(table: Table) -> str:
+    # Settings that are off (None, False, 0) are only in table.json.
+    settings = ", ".join(f"`{name}` {value}" for name, value in table.settings.items() if value)
     theirs = published()
-    kinds = ", ".join(f"{label(row)} `{kind}`" for row, kind in made.reconstructions.items())
+    kinds = ", ".join(f"{label(row)} `{kind}`" for row, kind in table.reconstructions.items())
     lines = [
         "# Table 1",
         "",
         "MSE on [-1, 1], LPIPS (AlexNet v0.1) and FID: lower is better. Ours: mean ± standard deviation over",
         "seeds (number of seeds), bold where it is below every other row by more than 2 standard errors.",
         "",
-        f"- protocol: {made.protocol}; MSE and LPIPS are of: {kinds or 'nothing yet'}",
-        *([f"- measured: {_described(made.measured)}"] if made.measured else []),
-        f"- FID features: {_described(made.features)}",
-        *([f"- LPIPS: {_described(made.lpips)}"] if made.lpips else []),
+        f"- protocol: {table.protocol}; MSE and LPIPS are of: {kinds or 'nothing yet'}",
+        *([f"- measured: {_as_text(table.measured)}"] if table.measured else []),
+        f"- FID features: {_as_text(table.features)}",
+        *([f"- LPIPS: {_as_text(table.lpips)}"] if table.lpips else []),
         f"- all runs: {settings}",
-        *(f"- {_about(column)}" for column in made.columns),
+        *(f"- {_column_line(column)}" for column in table.columns),
         f"- published: {theirs.source}; 5 runs of {theirs.steps:,} steps at w = {theirs.width}",
-        *(f"- measured by: {_described(versions)}" for versions in made.versions),
-        f"- made: {made.made}",
+        *(f"- measured by: {_as_text(versions)}" for versions in table.versions),
+        f"- made: {table.made}",
     ]
     return "\n".join(lines)
 
 
-def _described(features: Any) -> str:
-    """Return in words what result files have by name, such as an extractor's name and checksum."""
-    if features is None:
+def _as_text(value: Any) -> str:
+    """Return the entries of a result file, such as an extractor's name and checksum, as text."""
+    if value is None:
         return "none"
-    if isinstance(features, dict):
-        return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in features.items())
-    return str(features)
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {entry}" for name, entry in value.items())
+    return str(value)
 
 
-def _about(column: Column) -> str:
+def _column_line(column: Column) -> str:
     counts = ", ".join(f"{name} {number:,}" for name, number in column.counts.items())
-    prepared = f"; prepared: {_described(column.preparation)}" if column.preparation else ""
+    prepared = f"; prepared: {_as_text(column.preparation)}" if column.preparation else ""
     return (
         f"{column.name}: data {column.data}, {column.checksum}{prepared}; "
         f"counts: {counts or 'nothing measured yet'}"
     )
 
 
-def _grid(made: Table) -> str:
+def _grid(table: Table) -> str:
     heads, rules = ["", ""], ["---", "---"]
-    for column in made.columns:
+    for column in table.columns:
         heads.append(column.data)
         rules.append("---:")
         if column.published:
             heads.append(f"published {column.published}")
             rules.append("---:")
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rules, *_lines(made)))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rules, *_lines(table)))
 
 
-def _lines(made: Table) -> Iterator[list[str]]:
-    for row in made.rows:
+def _lines(table: Table) -> Iterator[list[str]]:
+    for row in table.rows:
         title = label(row)
         for metric in METRICS:
             if not has_encoder(row) and metric != "fid":
                 continue
-            figures: list[str] = []
-            for column in made.columns:
+            values: list[str] = []
+            for column in table.columns:
                 cell = column.cells[row, metric]
-                figures.append(_ours(cell))
+                values.append(_ours(cell))
                 if column.published:
-                    figures.append(_published(cell))
-            yield [title, made.metric(metric), *figures]
+                    values.append(_published(cell))
+            yield [title, table.metric(metric), *values]
             title = ""
 
 
@@ -133,38 +139,40 @@ def _published(cell: Cell) -> str:
     return f"{cell.published.mean:.{PUBLISHED_DIGITS}f} ± {cell.published.std:.{PUBLISHED_DIGITS}f}{mark}"
 
 
-def _notes(made: Table) -> str:
+def _notes(table: Table) -> str:
     lines = []
-    if any(column.published for column in made.columns):
+    if any(column.published for column in table.columns):
         lines.append(
             f"† published FID: {published().fid_features}; other features than ours: not comparable, "
             "only the order of models is."
         )
     lines += [
         f"{column.data}: other data than the published column's ({column.published})."
-        for column in made.columns
+        for column in table.columns
         if column.other_data
     ]
-    if any(column.published for column in made.columns) and not made.as_published:
+    if any(column.published for column in table.columns) and not table.as_published:
         lines.append("Our runs are of another length or width than the published ones.")
-    lines += [f"{run}: {why}" for run, why in made.failed.items()]
-    lines += [f"{run}: not measured yet, {step} steps done" for run, step in made.unfinished.items()]
-    lines += _missing(made)
+    lines += [f"{run}: {why}" for run, why in table.failed.items()]
+    lines += [f"{run}: not measured yet, {step} steps done" for run, step in table.unfinished.items()]
+    lines += _missing(table)
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _missing(made: Table) -> list[str]:
-    """Return a line for every reason why a figure is missing, but for what a GAN cannot have."""
+def _missing(table: Table) -> list[str]:
+    """Return a line for every reason why values are missing, except those that a GAN cannot have."""
     runs: dict[tuple[str, str], list[str]] = {}
-    for column in made.columns:
+    for column in table.columns:
         for (row, metric), cell in column.cells.items():
             for seed, why in cell.reasons.items():
                 if has_encoder(row) or metric == "fid":
                     runs.setdefault((metric, why), []).append(f"{column.name}/{row}/seed-{seed}")
-    return [f"no {made.metric(metric)} of {', '.join(names)}: {why}" for (metric, why), names in runs.items()]
+    return [
+        f"no {table.metric(metric)} of {', '.join(names)}: {why}" for (metric, why), names in runs.items()
+    ]
 
 
-def _orderings(column: Column, made: Table) -> str:
+def _orderings(column: Column, table: Table) -> str:
     if not column.checks:
         return ""
     counted = ", ".join(f"{answer} {number}" for answer, number in count(column.checks).items())
@@ -175,17 +183,19 @@ def _orderings(column: Column, made: Table) -> str:
             f"Published differences of more than 2 standard errors: {len(column.checks)}. "
             f"The same order here: {counted}.",
             "",
-            *(f"- {_said(check, made)}" for check in column.checks),
+            *(f"- {_ordering_line(check, table)}" for check in column.checks),
         ]
     )
 
 
-def _said(check: OrderingCheck, made: Table) -> str:
-    theirs = " < ".join(f"{figure.mean:.{PUBLISHED_DIGITS}f}" for figure in check.published)
-    ours = ", ".join("-" if one is None else f"{one.mean:.{DIGITS[check.metric]}f}" for one in check.ours)
+def _ordering_line(check: OrderingCheck, table: Table) -> str:
+    theirs = " < ".join(f"{value.mean:.{PUBLISHED_DIGITS}f}" for value in check.published)
+    ours = ", ".join(
+        "-" if value is None else f"{value.mean:.{DIGITS[check.metric]}f}" for value in check.ours
+    )
     why = f" ({check.why})" if check.why else ""
     return (
-        f"{check.answer}{why}: {made.metric(check.metric)} {label(check.lower)} < "
+        f"{check.answer}{why}: {table.metric(check.metric)} {label(check.lower)} < "
         f"{label(check.higher)}: published {theirs}, ours {ours}"
     )
 
@@ -193,57 +203,57 @@ def _said(check: OrderingCheck, made: Table) -> str:
 # table.csv
 
 
-def as_csv(made: Table) -> str:
-    """Return a line for every cell; a figure that is not there is empty."""
+def as_csv(table: Table) -> str:
+    """Return a line for every cell; a missing value is empty."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     heads = ("set", "data", "row", "metric", "mean", "std", "seeds", "best")
     theirs = ("published_mean", "published_std", "published_set")
     notes = ("protocol", "features", "published_features", "published_comparable")
     writer.writerow([*heads, *theirs, *notes])
-    for column in made.columns:
+    for column in table.columns:
         for cell in column.cells.values():
             writer.writerow(
                 [
                     *(column.name, column.data, cell.row, cell.metric),
-                    *(*_figures(cell.ours), int(cell.best)),
-                    *(*_figures(cell.published)[:2], column.published, made.protocol),
-                    *(*_fid_features(cell, made), _comparable(cell, column, made)),
+                    *(*_values(cell.ours), int(cell.best)),
+                    *(*_values(cell.published)[:2], column.published, table.protocol),
+                    *(*_fid_features(cell, table), _comparable(cell, column, table)),
                 ]
             )
     return stream.getvalue()
 
 
-def _fid_features(cell: Cell, made: Table) -> tuple[str | None, str | None]:
-    """Return what FID is of, ours and the published one; None for what is no FID, or not there."""
+def _fid_features(cell: Cell, table: Table) -> tuple[str | None, str | None]:
+    """Return the features of our FID and of the published one; None for other metrics or missing values."""
     if cell.metric != "fid":
         return None, None
-    ours = made.features["name"] if cell.ours and made.features else None
+    ours = table.features["name"] if cell.ours and table.features else None
     return ours, published().fid_features if cell.published else None
 
 
-def _figures(figure: SeedStatistics | None) -> tuple[float | None, float | None, int]:
-    return (None, None, 0) if figure is None else (figure.mean, figure.std, figure.n)
+def _values(statistics: SeedStatistics | None) -> tuple[float | None, float | None, int]:
+    return (None, None, 0) if statistics is None else (statistics.mean, statistics.std, statistics.n)
 
 
 # table.json
 
 
-def as_json(made: Table) -> dict[str, Any]:
-    """Return the table as JSON, with every seed's values."""
-    plain = dataclasses.asdict(dataclasses.replace(made, columns=[]))
-    plain["columns"] = [_column_as_json(column, made) for column in made.columns]
+def as_json(table: Table) -> dict[str, Any]:
+    """Return the table as JSON, with the values of every seed."""
+    plain = dataclasses.asdict(dataclasses.replace(table, columns=[]))
+    plain["columns"] = [_column_as_json(column, table) for column in table.columns]
     plain["published"] = {"source": published().source, "fid_features": published().fid_features}
     loaded: dict[str, Any] = json.loads(json.dumps(plain))
     return loaded
 
 
-def _column_as_json(column: Column, made: Table) -> dict[str, Any]:
+def _column_as_json(column: Column, table: Table) -> dict[str, Any]:
     plain = dataclasses.asdict(dataclasses.replace(column, cells={}, checks=[]))
     return plain | {
         "other_data": column.other_data,
         "cells": [
-            dataclasses.asdict(cell) | {"published_comparable": _comparable(cell, column, made)}
+            dataclasses.asdict(cell) | {"published_comparable": _comparable(cell, column, table)}
             for cell in column.cells.values()
         ],
         "orderings": [dataclasses.asdict(check) for check in column.checks],
@@ -251,9 +261,9 @@ def _column_as_json(column: Column, made: Table) -> dict[str, Any]:
     }
 
 
-def _comparable(cell: Cell, column: Column, made: Table) -> bool | None:
-    """Whether the published figure may be compared with ours; None without one."""
+def _comparable(cell: Cell, column: Column, table: Table) -> bool | None:
+    """Return True if the published value is comparable with ours; None if there is none."""
     if cell.published is None:
         return None
-    alike = made.protocol == "paper" and made.as_published and not column.other_data
+    alike = table.protocol == "paper" and table.as_published and not column.other_data
     return alike and cell.metric != "fid"

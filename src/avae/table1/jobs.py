@@ -1,4 +1,4 @@
-"""From rows, sets and seeds to runs and their folders."""
+"""Turn rows, data sets and seeds into the runs of a table."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ class TableColumn:
     """A data set of the table.
 
     Attributes:
-        name: of its folder: the recipe's, or the data's own if they are not the paper's.
-        recipe: whose cells it has; "folder" for data that are not the paper's.
-        source: the data, as `--data` of `avae train` takes them.
+        name: name of its folder: the recipe, or the name of the data if they are not the paper's.
+        recipe: recipe that its runs use; "folder" for data that are not the paper's.
+        source: value of `--data` for `avae train`.
     """
 
     name: str
@@ -32,12 +32,12 @@ class TableColumn:
 
 @dataclass(frozen=True)
 class Job:
-    """A run to be made.
+    """A run of the table.
 
     Attributes:
-        column: the data set's.
-        row: the model's.
-        config: the whole run; `out` is its folder.
+        column: its data set.
+        row: its model.
+        config: its configuration; `out` is its folder.
     """
 
     column: TableColumn
@@ -46,20 +46,20 @@ class Job:
 
     @property
     def run(self) -> Path:
-        """Return the run's folder."""
+        """Folder of the run."""
         return Path(self.config.out)
 
     @property
     def name(self) -> str:
-        """Return what to call it: set/row/seed-n."""
+        """Name of the run: set/row/seed-n."""
         return "/".join(self.run.parts[-3:])
 
 
 def column(given: str, cache: str | None) -> TableColumn:
-    """Read one value of `--data`: a recipe's name, RECIPE=SOURCE, or a path to pictures.
+    """Parse one value of `--data`: a recipe's name, RECIPE=SOURCE, or a path to pictures.
 
     Raises:
-        UserError: it is none of these.
+        UserError: the value is none of these.
     """
     if given in PAPER_DATASETS:
         return TableColumn(given, given, PAPER_DATASETS[given]().data)
@@ -75,7 +75,7 @@ def column(given: str, cache: str | None) -> TableColumn:
 
 
 def columns(given: Sequence[str], cache: str | None) -> list[TableColumn]:
-    """Read `--data`; raise UserError if two of its values would share a folder."""
+    """Parse all values of `--data`; raise UserError if two of them would share a folder."""
     found = [column(one, cache) for one in given]
     for i, one in enumerate(found):
         if one.name in {other.name for other in found[:i]}:
@@ -86,7 +86,7 @@ def columns(given: Sequence[str], cache: str | None) -> list[TableColumn]:
 
 
 def name_of_data(source: str, cache: str | None) -> str:
-    """Return what the data call themselves, without reading or downloading any."""
+    """Return the name of a data set without reading or downloading it."""
     if source in PUBLISHED:
         return source
     if is_packed(Path(source).expanduser()):
@@ -97,21 +97,23 @@ def name_of_data(source: str, cache: str | None) -> str:
 def jobs(
     columns: Sequence[TableColumn], rows: Sequence[Row], seeds: int, out: Path, settings: Mapping[str, Any]
 ) -> list[Job]:
-    """Return every run of the table, one seed of all cells before the next seed of any.
+    """Return every run of the table: the first seed of all cells, then the second, and so on.
 
     Args:
-        columns, rows: of the table.
-        seeds: how many; they are 0, 1, ...
-        out: a run goes to out/set/row/seed-n.
+        columns, rows: columns and rows of the table.
+        seeds: number of seeds; they are 0, 1, ...
+        out: folder of the table; a run goes to out/set/row/seed-n.
         settings: fields of Config that differ from the paper's, the same for all runs.
 
     Raises:
-        UserError: a setting will not do.
+        UserError: a setting is not valid.
     """
-    made = [_job(one, row, seed, out, settings) for seed in range(seeds) for one in columns for row in rows]
-    for job in made:
+    all_jobs = [
+        _job(column, row, seed, out, settings) for seed in range(seeds) for column in columns for row in rows
+    ]
+    for job in all_jobs:
         validate(job.config)
-    return made
+    return all_jobs
 
 
 def _job(column: TableColumn, row: Row, seed: int, out: Path, settings: Mapping[str, Any]) -> Job:

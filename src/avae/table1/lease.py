@@ -1,8 +1,8 @@
-"""Claims: a run is made by one worker at a time, on whatever machine.
+"""Leases: at most one worker at a time, on any machine, works on a run.
 
-A claim is a file in the run's folder, created by whoever comes first (O_EXCL) and touched while its worker
-lives. It is stale, and may be taken over, once it has not been touched for minutes; on the worker's own
-machine as soon as its process is gone.
+A lease is a file in the run's folder, created by the first worker (O_EXCL) and touched while that worker
+lives. It is stale, and another worker may take it over, once it has not been touched for some minutes; on the
+same machine, as soon as its process is gone.
 """
 
 import json
@@ -23,37 +23,37 @@ BEAT = 20.0
 """Seconds between touches."""
 
 STALE = 300.0
-"""Seconds without a touch after which a claim counts for nothing: a file server may be slow for long."""
+"""Seconds without a touch after which a lease is stale: a file server may be slow for long."""
 
 FILE = ".claim"
-"""Hidden, so that the folder passes for empty until the run has begun."""
+"""Name of a lease file; hidden, so that the folder counts as empty until the run has started."""
 
 
 class RunLease:
-    """A claim of ours.
+    """A lease held by this process.
 
     Args:
         path: its file.
-        token: by which we know it again.
+        token: text that identifies it.
 
     Attributes:
-        lost: whether another worker has taken it over, as it may after this machine was asleep.
+        lost: True once another worker has taken it over, for instance after this machine was suspended.
     """
 
     def __init__(self, path: Path, token: str) -> None:
         self.path, self.token = path, token
         self.lost = False
         self._end = threading.Event()
-        self._beating = threading.Thread(target=self._beat, daemon=True)
+        self._heartbeat = threading.Thread(target=self._beat, daemon=True)
 
     def hold(self) -> None:
-        """Touch the file from now on."""
-        self._beating.start()
+        """Start to touch the file every `BEAT` seconds."""
+        self._heartbeat.start()
 
     def release(self) -> None:
-        """Give the run free, unless it is another's by now."""
+        """Delete the file, unless another worker has taken it over."""
         self._end.set()
-        self._beating.join()
+        self._heartbeat.join()
         with _guarded(self.path):
             if self._is_ours():
                 self.path.unlink(missing_ok=True)
@@ -66,7 +66,7 @@ class RunLease:
                     return
                 os.utime(self.path)
             except OSError:
-                continue  # the disk may come back before the claim is stale
+                continue  # the disk may come back before the lease is stale
 
     def _is_ours(self) -> bool:
         holder = lease_holder(self.path.parent)
@@ -75,23 +75,23 @@ class RunLease:
 
 @contextmanager
 def hold_lease(run: Path) -> Iterator[RunLease | None]:
-    """Hold the claim to a run folder, which is made if need be; yield None if it is another worker's."""
+    """Hold the lease of a run folder, which is created if missing; yield None if another worker holds it."""
     run.mkdir(parents=True, exist_ok=True)
     path = run / FILE
     token = uuid.uuid4().hex
     if not _take(path, token):
         yield None
         return
-    claim = RunLease(path, token)
-    claim.hold()
+    lease = RunLease(path, token)
+    lease.hold()
     try:
-        yield claim
+        yield lease
     finally:
-        claim.release()
+        lease.release()
 
 
 def lease_holder(run: Path) -> dict[str, Any] | None:
-    """Return who has claimed a run (host, pid, since, token); None if nobody, or it is just being written."""
+    """Return the holder of a run's lease (host, pid, since, token); None if unknown."""
     try:
         holder = json.loads((run / FILE).read_text())
     except (OSError, ValueError):
@@ -99,15 +99,15 @@ def lease_holder(run: Path) -> dict[str, Any] | None:
     return holder if isinstance(holder, dict) else None
 
 
-def is_claimed(run: Path) -> bool:
-    """Whether a worker that is alive, as far as one can tell, has claimed a run."""
+def is_leased(run: Path) -> bool:
+    """Return True if a worker holds the lease of a run and is alive as far as is known."""
     return (run / FILE).exists() and not _is_stale(run / FILE)
 
 
 def is_locked(run: Path) -> bool:
-    """Whether a process of this machine is training in a run folder, claimed or not.
+    """Return True if a process of this machine is training in a run folder, with or without a lease.
 
-    One that a killed worker left behind is.
+    A training process may outlive its worker, if that was killed.
     """
     if not (run / ".lock").exists():
         return False
@@ -125,7 +125,7 @@ def _take(path: Path, token: str) -> bool:
         if path.exists() and not _is_stale(path):
             return False
         path.unlink(missing_ok=True)
-        return _create(path, token)  # false if somebody new was faster
+        return _create(path, token)  # False if another worker was faster
 
 
 def _create(path: Path, token: str) -> bool:
@@ -133,16 +133,21 @@ def _create(path: Path, token: str) -> bool:
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     except FileExistsError:
         return False
-    about = {"host": _host(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S"), "token": token}
+    holder = {
+        "host": _host(),
+        "pid": os.getpid(),
+        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "token": token,
+    }
     with os.fdopen(file, "w") as stream:
-        json.dump(about, stream)
+        json.dump(holder, stream)
     return True
 
 
 def _is_stale(path: Path) -> bool:
-    """Whether its worker is gone. Times are of one clock, the file server's."""
+    """Return True if the worker of a lease is gone. Both times compared are of the file server's clock."""
     holder = lease_holder(path.parent)
-    if holder and holder.get("host") == _host() and not _lives(holder.get("pid", 0)):
+    if holder and holder.get("host") == _host() and not _is_alive(holder.get("pid", 0)):
         return True
     try:
         touched = path.stat().st_mtime
@@ -152,18 +157,18 @@ def _is_stale(path: Path) -> bool:
         return os.fstat(fresh.fileno()).st_mtime - touched > STALE
 
 
-def _lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # another user's
+        return True  # a process of another user
     return True
 
 
 def _host() -> str:
-    """Name this machine, and the container on it: only there does a process's number mean anything."""
+    """Return the name of this machine and its container, within which process ids are unique."""
     try:
         return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
@@ -172,6 +177,6 @@ def _host() -> str:
 
 @contextmanager
 def _guarded(path: Path) -> Iterator[None]:
-    """Let one process at a time judge a claim and remove it."""
+    """Hold a lock, so that one process at a time checks and removes a lease."""
     with FileLock(path.with_name(f"{path.name}.lock")):
         yield

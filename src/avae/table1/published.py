@@ -1,4 +1,4 @@
-"""What the paper's Table 1 says (published.json)."""
+"""The published Table 1 (published.json)."""
 
 import json
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ class Published:
 
     Attributes:
         source: the paper.
-        steps, width: of its runs.
-        fid_features: what its FID is of.
+        steps, width: number of steps and width of its runs.
+        fid_features: features of its FID.
         cells: mean, standard deviation and number of runs by (column, row, metric), as printed.
     """
 
@@ -30,11 +30,11 @@ class Published:
 @cache
 def published() -> Published:
     """Read published.json."""
-    facts = json.loads(files("avae.table1").joinpath("published.json").read_text())
+    content = json.loads(files("avae.table1").joinpath("published.json").read_text())
     cells = {
-        (column, row, metric): SeedStatistics(mean, std, facts["runs"])
-        for row, metrics in facts["rows"].items()
+        (column, row, metric): SeedStatistics(mean, std, content["runs"])
+        for row, metrics in content["rows"].items()
         for metric, columns in metrics.items()
         for column, (mean, std) in columns.items()
     }
-    return Published(facts["source"], facts["steps"], facts["width"], facts["fid_features"], cells)
+    return Published(content["source"], content["steps"], content["width"], content["fid_features"], cells)

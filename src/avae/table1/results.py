@@ -1,4 +1,4 @@
-"""What lies in a table's folder: runs, and what was measured of them."""
+"""Read the runs in a table's folder and their results, and check that they are comparable."""
 
 import dataclasses
 import math
@@ -20,13 +20,13 @@ class TableRun:
     """A run in a table's folder.
 
     Attributes:
-        column: the folder of its data set.
+        column: name of its data set's folder.
         row, seed: its place in the table.
         path: its folder.
-        saved: its config.json; None before it has begun.
-        step: of its last checkpoint.
+        saved: its config.json; None if it has not started.
+        step: step of its last checkpoint.
         failure: why it has no model, if it failed.
-        result: what `avae evaluate` wrote, if it is measured.
+        result: result of `avae evaluate`, if it is evaluated.
     """
 
     column: str
@@ -40,19 +40,19 @@ class TableRun:
 
     @property
     def name(self) -> str:
-        """Return set/row/seed-n."""
+        """Name of the run: set/row/seed-n."""
         return f"{self.column}/{self.row}/seed-{self.seed}"
 
     @property
     def recipe(self) -> str:
-        """Return whose cell it is; "folder" for data that are not the paper's."""
+        """Recipe of the run; "folder" for data that are not the paper's."""
         return self.saved.config.recipe if self.saved else self.column
 
     def value(self, metric: str) -> float | str | None:
-        """Return a metric ("mse", "lpips" or "fid"), or why there is none; None if nothing was measured."""
+        """Return a metric ("mse", "lpips" or "fid"), or why it is missing; None before evaluation."""
         if self.result is None:
             return None
-        # A model has several kinds of reconstruction; the table shows the one it makes by default.
+        # A model has several kinds of reconstruction; the table shows the default one.
         name = metric if metric == "fid" else f"{metric}_{self.result['reconstruction']}"
         found = self.result["metrics"].get(name)
         if isinstance(found, int | float) and math.isfinite(found):
@@ -60,21 +60,25 @@ class TableRun:
         return str(self.result.get("reasons", {}).get(name, "not measured"))
 
 
+GetValues = Callable[[TableRun], list[Any]]
+"""Function that returns the value of a run to compare, in a list that is empty if there is none."""
+
+
 def read_runs(out: Path, protocol: str) -> list[TableRun]:
-    """Read every run out/set/row/seed-n, rows in the table's order.
+    """Read every run out/set/row/seed-n, in the table's order.
 
     Raises:
-        UserError: a run is not what its place says, a file is damaged, or runs do not belong in one table.
+        UserError: a run does not match its place, a file is damaged, or runs are not comparable.
     """
     places = [path for path in out.glob("*/*/seed-*") if path.is_dir() and path.parent.name in ROWS]
     runs = [_read(path, protocol) for path in places if path.name.removeprefix("seed-").isdigit()]
-    runs.sort(key=lambda run: (_place(run), ROWS.index(run.row), run.seed))
-    check_alike(runs)
+    runs.sort(key=lambda run: (_column_order(run), ROWS.index(run.row), run.seed))
+    check_comparable(runs)
     return runs
 
 
-def _place(run: TableRun) -> tuple[int, str]:
-    """Return where a set stands: the paper's in its order, then others by name."""
+def _column_order(run: TableRun) -> tuple[int, str]:
+    """Return the sort key of a run's data set: the paper's in its order, then others by name."""
     order = list(PAPER_DATASETS)
     return (order.index(run.recipe) if run.recipe in order else len(order), run.column)
 
@@ -98,15 +102,16 @@ def _read(path: Path, protocol: str) -> TableRun:
 
 
 def _check_place(path: Path, row: Row, seed: int, saved: SavedRun) -> None:
+    """Raise UserError if a run is not of the row and seed that its folder is named after."""
     config = saved.config
-    wanted = dataclasses.replace(
+    expected_config = dataclasses.replace(
         table1_config(
             config.recipe if config.recipe in PAPER_DATASETS else "folder", row, code_dim=config.code_dim
         ),
         seed=seed,
     )
     for name in (*fields_with(Fact.PER_ROW), "seed"):
-        expected, found = getattr(wanted, name), getattr(config, name)
+        expected, found = getattr(expected_config, name), getattr(config, name)
         if expected != found and applies(name, config.framework):
             raise UserError(
                 f"{path} is a run with {flag(name)} {found}, and its place in the table is of {expected}: "
@@ -114,51 +119,49 @@ def _check_place(path: Path, row: Row, seed: int, saved: SavedRun) -> None:
             )
 
 
-def check_alike(runs: Iterable[TableRun]) -> None:
-    """Raise UserError, naming two runs, if some were not made and measured alike."""
+def check_comparable(runs: Iterable[TableRun]) -> None:
+    """Raise UserError, naming two runs, if they were not trained and evaluated in the same way."""
     runs = list(runs)
     for setting in shared_settings():
-        _same(runs, setting, _setting(setting))
+        _check_same(runs, setting, _setting(setting))
     for key in ("protocol", "split", "features", "lpips", "seed"):
-        _same(runs, key, _of_result(key))
+        _check_same(runs, key, _result_field(key))
     for column in dict.fromkeys(run.column for run in runs):
-        ours = [run for run in runs if run.column == column]
-        _same(ours, "recipe", _setting("recipe"))
-        _same(ours, "training data", lambda run: [run.saved.data["checksum"]] if run.saved else [])
-        _same(ours, "data", lambda run: [run.result["data"]["checksum"]] if run.result else [])
-        for name in dict.fromkeys(name for run in ours if run.result for name in run.result["counts"]):
-            _same(ours, f"count of {name}", _count(name))
+        same_column = [run for run in runs if run.column == column]
+        _check_same(same_column, "recipe", _setting("recipe"))
+        _check_same(
+            same_column, "training data", lambda run: [run.saved.data["checksum"]] if run.saved else []
+        )
+        _check_same(same_column, "data", lambda run: [run.result["data"]["checksum"]] if run.result else [])
+        for name in dict.fromkeys(name for run in same_column if run.result for name in run.result["counts"]):
+            _check_same(same_column, f"count of {name}", _count(name))
 
 
-Facts = Callable[[TableRun], list[Any]]
-"""What a run has to be compared by: one value, or none."""
-
-
-def _setting(name: str) -> Facts:
+def _setting(name: str) -> GetValues:
     return lambda run: [getattr(run.saved.config, name)] if run.saved else []
 
 
-def _of_result(key: str) -> Facts:
-    """Of features that were not to be had there is nothing to compare; the metric is missing then."""
+def _result_field(key: str) -> GetValues:
+    """Skip runs without the value, such as those whose features were unavailable."""
     return lambda run: [value] if run.result and (value := run.result.get(key)) is not None else []
 
 
-def _count(name: str) -> Facts:
-    """Of what a model cannot do, such as a GAN reconstructions, it counts none."""
+def _count(name: str) -> GetValues:
+    """Skip runs whose count is zero, such as that of a GAN's reconstructions."""
     return lambda run: [value] if run.result and (value := run.result["counts"].get(name)) else []
 
 
-def _same(runs: list[TableRun], what: str, of: Facts) -> None:
-    """Raise UserError unless it is the same wherever there is something to compare."""
-    having = [(run, value) for run in runs for value in of(run)]
-    for run, value in having[1:]:
-        first, expected = having[0]
+def _check_same(runs: list[TableRun], what: str, get_values: GetValues) -> None:
+    """Raise UserError, naming two runs, if the value differs between runs that have it."""
+    values = [(run, value) for run in runs for value in get_values(run)]
+    for run, value in values[1:]:
+        first, expected = values[0]
         if value != expected:
             raise UserError(
                 f"{first.path} and {run.path} do not belong in one table, by their {what}: "
-                f"{_short(expected)} and {_short(value)}; move one away, or make or measure it again"
+                f"{_shortened(expected)} and {_shortened(value)}; move one away, or make or measure it again"
             )
 
 
-def _short(value: object) -> str:
+def _shortened(value: object) -> str:
     return value[:19] if isinstance(value, str) and value.startswith("sha256:") else str(value)

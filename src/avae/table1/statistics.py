@@ -1,6 +1,6 @@
-"""Do our runs put the models in the paper's order?
+"""Statistics over seeds, and whether our runs put the models in the published order.
 
-Published differences of more than two standard errors are asked about, one by one.
+The order is checked for every pair whose published values differ by more than two standard errors.
 """
 
 import math
@@ -13,8 +13,10 @@ from typing import Literal
 
 from avae.recipes.paper import Row
 
-CERTAIN = 2.0
-"""Standard errors beyond which a difference counts."""
+SIGNIFICANT = 2.0
+"""Number of standard errors beyond which a difference is significant."""
+
+Answer = Literal["yes", "no", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,9 @@ class SeedStatistics:
     """A metric over seeds.
 
     Attributes:
-        mean: of the seeds.
-        std: standard deviation of a seed, with n - 1; None of a single seed.
-        n: how many seeds.
+        mean: mean over seeds.
+        std: sample standard deviation (with n - 1); None for a single seed.
+        n: number of seeds.
     """
 
     mean: float
@@ -32,44 +34,17 @@ class SeedStatistics:
     n: int
 
 
-def summary(values: Collection[float]) -> SeedStatistics | None:
-    """Summarise the values of all seeds; None without any."""
-    if not values:
-        return None
-    std = statistics.stdev(values) if len(values) > 1 else None
-    return SeedStatistics(statistics.fmean(values), std, len(values))
-
-
-def standard_error(a: SeedStatistics, b: SeedStatistics) -> float | None:
-    """Return the standard error of the difference of two means, sqrt(s_a^2 / n_a + s_b^2 / n_b).
-
-    None where a single seed says nothing of its spread.
-    """
-    if a.std is None or b.std is None:
-        return None
-    return math.hypot(a.std / math.sqrt(a.n), b.std / math.sqrt(b.n))
-
-
-def significantly_below(a: SeedStatistics, b: SeedStatistics) -> bool:
-    """Whether a's mean is below b's by more than two standard errors."""
-    error = standard_error(a, b)
-    return error is not None and b.mean - a.mean > CERTAIN * error
-
-
-Answer = Literal["yes", "no", "undecided"]
-
-
 @dataclass(frozen=True)
 class OrderingCheck:
-    """One question: is `lower` below `higher` here too?
+    """One question: is `lower` below `higher` in our runs too?
 
     Attributes:
-        metric: which.
+        metric: name of the metric.
         lower, higher: rows, in the published order.
         answer: yes or no if our difference exceeds two standard errors.
-        why: of an undecided answer, and which way it leans; else empty.
-        ours: our (lower, higher), None where there is nothing.
-        published: theirs.
+        why: reason for "undecided", and the direction of the difference; otherwise empty.
+        ours: our values of (lower, higher), None if missing.
+        published: the published values.
     """
 
     metric: str
@@ -82,16 +57,40 @@ class OrderingCheck:
 
 
 Cells = Mapping[tuple[Row, str], SeedStatistics]
-"""By (row, metric)."""
+"""Statistics by (row, metric)."""
+
+
+def summary(values: Collection[float]) -> SeedStatistics | None:
+    """Summarise the values of all seeds; return None if there are none."""
+    if not values:
+        return None
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return SeedStatistics(statistics.fmean(values), std, len(values))
+
+
+def standard_error(a: SeedStatistics, b: SeedStatistics) -> float | None:
+    """Return the standard error of the difference of two means, sqrt(s_a^2 / n_a + s_b^2 / n_b).
+
+    Return None if one of them is of a single seed, whose spread is unknown.
+    """
+    if a.std is None or b.std is None:
+        return None
+    return math.hypot(a.std / math.sqrt(a.n), b.std / math.sqrt(b.n))
+
+
+def significantly_below(a: SeedStatistics, b: SeedStatistics) -> bool:
+    """Return True if the mean of a is below that of b by more than two standard errors."""
+    error = standard_error(a, b)
+    return error is not None and b.mean - a.mean > SIGNIFICANT * error
 
 
 def ordering_checks(
     ours: Cells, theirs: Cells, rows: Sequence[Row], metrics: Sequence[str]
 ) -> Iterator[OrderingCheck]:
-    """Yield a check for every pair of rows and metric whose published values certainly differ."""
+    """Yield a check for every pair of rows and metric whose published values differ significantly."""
     for metric in metrics:
-        known = [row for row in rows if (row, metric) in theirs]
-        for lower, higher in permutations(known, 2):
+        published_rows = [row for row in rows if (row, metric) in theirs]
+        for lower, higher in permutations(published_rows, 2):
             published = theirs[lower, metric], theirs[higher, metric]
             if significantly_below(*published):
                 here = ours.get((lower, metric)), ours.get((higher, metric))
@@ -99,7 +98,7 @@ def ordering_checks(
 
 
 def decide(lower: SeedStatistics | None, higher: SeedStatistics | None) -> tuple[Answer, str]:
-    """Answer whether `lower` is below `higher`; with one seed of either there is no telling."""
+    """Answer whether `lower` is below `higher`; undecided if one of them has a single seed."""
     if lower is None or higher is None:
         return "undecided", "not measured"
     if significantly_below(lower, higher):
@@ -114,6 +113,6 @@ def decide(lower: SeedStatistics | None, higher: SeedStatistics | None) -> tuple
 
 
 def count(checks: Sequence[OrderingCheck]) -> dict[Answer, int]:
-    """Count the answers."""
+    """Return the number of checks by answer."""
     counted = Counter(check.answer for check in checks)
     return {"yes": counted["yes"], "no": counted["no"], "undecided": counted["undecided"]}

@@ -1,4 +1,4 @@
-"""How far a run of the table has come, told by its folder alone."""
+"""The status of a run of the table, determined from its folder alone."""
 
 import dataclasses
 import json
@@ -24,6 +24,7 @@ from avae.table1.jobs import Job
 from avae.training.run_folder import read_run
 
 FAILED = "failed.json"
+"""File in the folder of a failed run."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class Failure:
     """Why a run has no model.
 
     Attributes:
-        kind: "collapsed", as the sentinel calls it, or "failed".
-        reason: in words.
-        step: last one in its log.
+        kind: "collapsed" or "failed".
+        reason: error message.
+        step: last step in its log.
     """
 
     kind: str
@@ -42,44 +43,39 @@ class Failure:
 
 
 def is_trained(job: Job) -> bool:
-    """Whether all steps of a run are done."""
+    """Return True if a run has completed all its steps."""
     return checkpoint_step(job.run) == job.config.steps
 
 
-def is_measured(job: Job, how: EvaluationOptions) -> bool:
-    """Whether a run has a result, with all that the weights given can measure."""
-    result = read_result(job.run, how.protocol) if is_trained(job) else None
+def is_measured(job: Job, options: EvaluationOptions) -> bool:
+    """Return True if a run has a result of its last step, with all metrics that the options allow."""
+    result = read_result(job.run, options.protocol) if is_trained(job) else None
     if result is None or result["step"] != job.config.steps:
-        return False  # the latter if it was trained for longer since
-    lacks_fid = result.get("features") is None and (how.features or how.inception_weights)
-    lacks_lpips = result.get("lpips") is None and how.lpips_weights and _takes_lpips(job)
-    return not lacks_fid and not lacks_lpips
+        return False
+    misses_fid = result.get("features") is None and (options.features or options.inception_weights)
+    misses_lpips = result.get("lpips") is None and options.lpips_weights and _has_lpips(job)
+    return not misses_fid and not misses_lpips
 
 
-def _takes_lpips(job: Job) -> bool:
-    saved = read_run(job.run)
-    return has_encoder(job.row) and saved is not None and saved.config.item_shape[-1] >= SMALLEST
-
-
-def needs_work(job: Job, how: EvaluationOptions) -> bool:
-    """Whether anything is left to be done for a run."""
-    return failure_of(job.run) is None and not is_measured(job, how)
+def needs_work(job: Job, options: EvaluationOptions) -> bool:
+    """Return True if a run must still be trained or evaluated, and has not failed."""
+    return failure_of(job.run) is None and not is_measured(job, options)
 
 
 def checkpoint_step(run: Path) -> int:
-    """Return the step of a run's last checkpoint, 0 without any."""
+    """Return the step of a run's last checkpoint, 0 if there is none."""
     last = latest_checkpoint(run / "state")
     return step_of(last) if last else 0
 
 
 def logged_step(run: Path) -> int:
-    """Return the last step in a run's log."""
+    """Return the last step in a run's log, 0 if there is none."""
     lines = read_stats(run / "stats.jsonl")
     return int(lines[-1]["step"]) if lines else 0
 
 
 def result_path(run: Path, protocol: str) -> Path:
-    """Return where `avae evaluate` puts a run's result."""
+    """Return the path of a run's result, written by `avae evaluate`."""
     return run / "evaluation" / f"{protocol}.json"
 
 
@@ -91,9 +87,9 @@ def read_result(run: Path, protocol: str) -> dict[str, Any] | None:
     try:
         result: dict[str, Any] = json.loads(path.read_text())
         if not {"metrics", "counts", "protocol", "reconstruction", "step"} <= result.keys():
-            raise ValueError("it is no result")
+            raise ValueError("it is not a result")
         if not result["data"]["checksum"]:
-            raise ValueError("it tells no data")
+            raise ValueError("it names no data")
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}): delete it to measure the run again") from None
     if result["protocol"] != protocol:
@@ -102,19 +98,23 @@ def read_result(run: Path, protocol: str) -> dict[str, Any] | None:
 
 
 def failure_of(run: Path) -> Failure | None:
-    """Read why a run failed, if it did; deleting that file lets it be tried again."""
+    """Read why a run failed, if it did; to try the run again, delete this file.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     path = run / FAILED
     if not path.is_file():
         return None
     try:
-        noted = json.loads(path.read_text())
-        return Failure(noted["kind"], noted["reason"], noted["step"])
+        content = json.loads(path.read_text())
+        return Failure(content["kind"], content["reason"], content["step"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}): delete it to try the run again") from None
 
 
 def record_failure(run: Path, reason: str) -> Failure:
-    """Note why a run failed in its folder."""
+    """Write to a run's folder why it failed."""
     kind = "collapsed" if re.search(r"collapsed|not finite|\b(nan|inf)\b", reason) else "failed"
     failure = Failure(kind, reason, logged_step(run))
     write_json(run / FAILED, dataclasses.asdict(failure) | {"date": date.today().isoformat()})
@@ -122,7 +122,7 @@ def record_failure(run: Path, reason: str) -> Failure:
 
 
 def check_settings(jobs: Iterable[Job]) -> None:
-    """Raise UserError, naming run and setting, unless every run that is there is the one asked for."""
+    """Raise UserError, naming run and setting, if an existing run has other settings than requested."""
     for job in jobs:
         saved = read_run(job.run)
         if saved:
@@ -130,7 +130,7 @@ def check_settings(jobs: Iterable[Job]) -> None:
 
 
 def check_data(job: Job, checksum: str) -> None:
-    """Raise UserError if a run that is there was made with other data."""
+    """Raise UserError if an existing run was trained on other data."""
     saved = read_run(job.run)
     if saved and saved.data["checksum"] != checksum:
         raise UserError(
@@ -139,30 +139,40 @@ def check_data(job: Job, checksum: str) -> None:
         )
 
 
-def check_measured(job: Job, how: EvaluationOptions, features: str | None) -> None:
-    """Raise UserError if a result that is there was measured in another way.
+def check_measured(job: Job, options: EvaluationOptions, features: str | None) -> None:
+    """Raise UserError if an existing result has another number of samples or other features.
 
     Args:
-        features: checksum of those asked for; None if they cannot be had.
+        job: run to check.
+        options: requested evaluation.
+        features: checksum of the requested features; None if they are unavailable.
     """
-    result = read_result(job.run, how.protocol) or {}
-    wanted = {"drawn": how.samples or SAMPLES, "checksum": features}
+    result = read_result(job.run, options.protocol) or {}
+    requested = {"drawn": options.samples or SAMPLES, "checksum": features}
     found = {"drawn": result.get("counts", {}).get("drawn"), **(result.get("features") or {})}
-    for what, words in (("drawn", "samples drawn"), ("checksum", "features")):
-        if wanted[what] and found.get(what) and wanted[what] != found[what]:
+    for key, name in (("drawn", "samples drawn"), ("checksum", "features")):
+        if requested[key] and found.get(key) and requested[key] != found[key]:
             raise UserError(
-                f"{result_path(job.run, how.protocol)} is of {found[what]} {words}, not {wanted[what]}: "
+                f"{result_path(job.run, options.protocol)} is of {found[key]} {name}, not {requested[key]}: "
                 "ask for the same, or delete it to measure the run again"
             )
 
 
-def _check_same(asked: Config, saved: ResolvedConfig) -> None:
-    left_open = [name for name in fields_with(Fact.FROM_DATA) if getattr(asked, name) is None]
-    resolved = with_defaults(dataclasses.replace(asked, **{name: getattr(saved, name) for name in left_open}))
+def _check_same(requested: Config, saved: ResolvedConfig) -> None:
+    """Raise UserError for a differing field; open fields that the data determine are the saved run's."""
+    open_fields = [name for name in fields_with(Fact.FROM_DATA) if getattr(requested, name) is None]
+    known = {name: getattr(saved, name) for name in open_fields}
+    resolved = with_defaults(dataclasses.replace(requested, **known))
     for name, declared in facts().items():
-        wanted, found = getattr(resolved, name), getattr(saved, name)
-        if Fact.MAY_CHANGE not in declared and wanted != found:
+        expected, found = getattr(resolved, name), getattr(saved, name)
+        if Fact.MAY_CHANGE not in declared and expected != found:
             raise UserError(
-                f"{asked.out} is a run with {flag(name)} {found}, not {wanted}: "
+                f"{requested.out} is a run with {flag(name)} {found}, not {expected}: "
                 "ask for that, or pass another --out"
             )
+
+
+def _has_lpips(job: Job) -> bool:
+    """Return True if LPIPS is defined for a run: its model reconstructs, and its images are large enough."""
+    saved = read_run(job.run)
+    return has_encoder(job.row) and saved is not None and saved.config.item_shape[-1] >= SMALLEST

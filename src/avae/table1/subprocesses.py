@@ -1,4 +1,4 @@
-"""A command as a process of its own, which may crash or run out of memory without taking the worker along."""
+"""Run a command as a subprocess, so that a crash or a lack of memory does not end the worker."""
 
 import os
 import signal
@@ -11,38 +11,39 @@ from pathlib import Path
 from avae.engine.signals import StopRequest
 
 POLL = 0.2
-"""Seconds."""
+"""Seconds between checks of a subprocess."""
 
 INTERRUPTED = frozenset(
     code for number in (signal.SIGINT, signal.SIGTERM) for code in (-number, 128 + number)
 )
+"""Exit codes of a command that was stopped by a signal."""
 
 
 @dataclass(frozen=True)
 class ProcessResult:
-    """How a command ended.
+    """Result of a command.
 
     Attributes:
-        code: its exit code, negative for the signal that killed it.
-        said: the last line it said.
+        code: exit code; negative if a signal killed the command.
+        last_line: last line of its output.
     """
 
     code: int
-    said: str
+    last_line: str
 
     @property
     def interrupted(self) -> bool:
-        """Whether it was asked to stop, by Ctrl-C or SIGTERM."""
+        """True if the command was stopped by Ctrl-C or SIGTERM."""
         return self.code in INTERRUPTED
 
     @property
     def reason(self) -> str:
-        """Why it failed, in words."""
+        """Description of the failure."""
         if self.code == -signal.SIGKILL:
             return "killed (SIGKILL), as a machine does that runs out of memory"
         if self.code < 0:
             return f"killed by {signal.Signals(-self.code).name}"
-        return self.said.removeprefix("avae: ") or f"exit code {self.code}"
+        return self.last_line.removeprefix("avae: ") or f"exit code {self.code}"
 
 
 def run(
@@ -50,49 +51,51 @@ def run(
     log: Path,
     *,
     stop: StopRequest,
-    given_up: Callable[[], bool],
+    lease_lost: Callable[[], bool],
     while_waiting: Callable[[], None],
 ) -> ProcessResult:
-    """Run a command to its end, its output appended to a log.
+    """Run a command to its end, and append its output to a log.
 
     Args:
-        stop: a signal noted there is passed on once; the command is expected to save and end.
-        given_up: whether the command is to end because its run is another worker's now.
-        while_waiting: called a few times a second.
+        command: program and arguments.
+        log: file for the output.
+        stop: request whose signal is passed on once; the command should then save and exit.
+        lease_lost: function that returns True once another worker has the run; the command is then stopped.
+        while_waiting: function called a few times per second.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab") as output:
-        begun = output.tell()
-        # In a session of its own a Ctrl-C reaches it through us alone: a second signal would not let it save.
+        start = output.tell()
+        # In its own session it receives a Ctrl-C only from here: a second signal would prevent saving.
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
         try:
-            _wait(child, stop, given_up, while_waiting)
+            _wait(child, stop, lease_lost, while_waiting)
         except BaseException:
             child.kill()
             child.wait()
             raise
-    return ProcessResult(child.returncode, _last_line(log, begun))
+    return ProcessResult(child.returncode, _last_line(log, start))
 
 
 def _wait(
     child: "subprocess.Popen[bytes]",
     stop: StopRequest,
-    given_up: Callable[[], bool],
+    lease_lost: Callable[[], bool],
     while_waiting: Callable[[], None],
 ) -> None:
-    told = False
+    signalled = False
     while child.poll() is None:
-        if not told and (stop.signal is not None or given_up()):
+        if not signalled and (stop.signal is not None or lease_lost()):
             child.send_signal(stop.signal or signal.SIGTERM)
-            told = True
+            signalled = True
         while_waiting()
         time.sleep(POLL)
 
 
-def _last_line(log: Path, begun: int) -> str:
+def _last_line(log: Path, start: int) -> str:
     with open(log, "rb") as stream:
-        stream.seek(max(begun, os.path.getsize(log) - 4096))
+        stream.seek(max(start, os.path.getsize(log) - 4096))
         lines = [line.strip() for line in stream.read().decode(errors="replace").splitlines()]
     return next((line for line in reversed(lines) if line), "")

@@ -1,4 +1,4 @@
-"""The table, as plain data: what table.json holds and the other forms are written from."""
+"""The table as plain data, from which table.json, table.csv and table.md are written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,21 +18,22 @@ from avae.table1.statistics import (
 )
 
 METRICS = ("mse", "lpips", "fid")
-"""Of the table; lower is better for all."""
+"""Metrics of the table; lower is better for all."""
 
 MEASURED = ("batch_norm", "code", "split", "seed")
+"""Keys of a result that all runs share and that the table reports."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A metric of a row on a set.
+    """A metric of a row on a data set.
 
     Attributes:
-        values: by seed.
-        ours: over the seeds, None where nothing was measured.
-        best: whether it is below every other row's by more than two standard errors.
-        published: the paper's, None where the paper has none or the set is not one of its.
-        reasons: why values are missing, by seed.
+        values: value by seed.
+        ours: statistics over seeds; None if nothing was measured.
+        best: True if the mean is below that of every other row by more than two standard errors.
+        published: published statistics; None if the paper has none.
+        reasons: reason for a missing value, by seed.
     """
 
     row: Row
@@ -49,12 +50,12 @@ class Column:
     """A data set.
 
     Attributes:
-        name: of its folder.
-        data: the name the data call themselves; checksum: theirs; preparation: to what size, and how.
-        published: the paper's set that stands beside it, None for others' pictures.
-        counts: of pictures measured and drawn.
-        cells: by (row, metric), all rows of the table.
-        checks: does our order agree with the paper's.
+        name: name of its folder.
+        data, checksum, preparation: name, checksum and preprocessing of the data.
+        published: published data set beside it; None for other pictures.
+        counts: number of images evaluated and drawn.
+        cells: cells by (row, metric), for all rows of the table.
+        checks: comparison of the order of rows with the published one.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Column:
 
     @property
     def other_data(self) -> bool:
-        """Whether the data are not those of the published column beside."""
+        """True if the data are not those of the published column beside it."""
         return self.published is not None and self.data != PAPER_DATASETS[self.published]().data
 
 
@@ -77,16 +78,17 @@ class Table:
     """Table 1 of a folder.
 
     Attributes:
-        protocol: of all results; measured: what else they share, as result files call it.
-        versions: of the software that measured, all that there are.
-        features: what FID is of, by name and checksum, None where it was not measured; lpips: likewise.
-        reconstructions: which MSE and LPIPS are of, by row, as result files call them.
-        settings: what all runs share.
-        rows: those that have a run.
-        columns: one a set.
-        failed: why, by run.
-        unfinished: steps done, by run that is neither measured nor failed.
-        made: date.
+        protocol: protocol of all results.
+        measured: other values that they share, by their key in result files.
+        versions: all combinations of software versions used for evaluation.
+        features, lpips: name and checksum of the features of FID, and of LPIPS; None if not measured.
+        reconstructions: kind of reconstruction that MSE and LPIPS are of, by row.
+        settings: settings that all runs share.
+        rows: rows that have a run.
+        columns: one column for each data set.
+        failed: reason by run, for runs that failed.
+        unfinished: completed steps by run, for runs neither evaluated nor failed.
+        made: date of the table.
     """
 
     protocol: str
@@ -104,18 +106,18 @@ class Table:
 
     @property
     def as_published(self) -> bool:
-        """Whether our runs have the length and the width of the published ones."""
+        """True if our runs have the number of steps and the width of the published ones."""
         ours = self.settings.get("steps"), self.settings.get("width")
         return ours == (published().steps, published().width)
 
     def metric(self, name: str) -> str:
-        """Return a metric's name to print; FID is that of the Inception features alone."""
+        """Return the printed name of a metric; "FID" alone stands for Inception features."""
         features = (self.features or {}).get("name", "inception")
         return name.upper() if name != "fid" or features.startswith("inception") else f"FID[{features}]"
 
 
-def table(runs: Sequence[TableRun], protocol: str) -> Table:
-    """Build the table of runs that belong in one (see `read_runs`)."""
+def build_table(runs: Sequence[TableRun], protocol: str) -> Table:
+    """Build the table of comparable runs, as returned by `read_runs`."""
     rows = [row for row in ROWS if any(run.row == row for run in runs)]
     saved = next((run.saved.config for run in runs if run.saved), None)
     return Table(
@@ -158,15 +160,13 @@ def _versions(runs: Sequence[TableRun]) -> list[dict[str, str]]:
 def _column(name: str, runs: Sequence[TableRun], rows: Sequence[Row]) -> Column:
     recipe = runs[0].recipe
     theirs = {
-        (row, metric): figure
-        for (column, row, metric), figure in published().cells.items()
-        if column == recipe
+        (row, metric): value for (column, row, metric), value in published().cells.items() if column == recipe
     }
     ours = {
-        (row, metric): figure
+        (row, metric): value
         for row in rows
         for metric in METRICS
-        if (figure := summary(_values(runs, row, metric).values())) is not None
+        if (value := summary(_values(runs, row, metric).values())) is not None
     }
     unknown = {"name": name, "checksum": "", "preparation": None}
     data: dict[str, Any] = next((run.saved.data for run in runs if run.saved), unknown)
@@ -213,6 +213,6 @@ def _counts(runs: Sequence[TableRun]) -> dict[str, int]:
 
 
 def _is_best(row: Row, metric: str, ours: dict[tuple[Row, str], SeedStatistics]) -> bool:
-    figure = ours.get((row, metric))
+    own = ours.get((row, metric))
     others = [other for (name, kind), other in ours.items() if kind == metric and name != row]
-    return figure is not None and bool(others) and all(significantly_below(figure, other) for other in others)
+    return own is not None and bool(others) and all(significantly_below(own, other) for other in others)
