@@ -39,7 +39,7 @@ def test_a_column_is_named_by_its_recipe_or_by_data_of_ones_own(pictures, tmp_pa
 
 
 def test_no_data_are_read_or_downloaded_for_it(monkeypatch):
-    monkeypatch.setattr("avae.table1.jobs.locate", pytest.fail)
+    monkeypatch.setattr("avae.table1.jobs.resolve_source", pytest.fail)
     assert [one.source for one in columns(["bedroom", "svhn=svhn-extra", "ffhq"], None)] == [
         "bedroom",
         "svhn-extra",

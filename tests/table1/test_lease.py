@@ -16,7 +16,7 @@ from avae.table1.lease import hold_lease, is_leased, is_locked, lease_holder
 HOST = lease._host()
 
 
-def write_claim(run, host=HOST, pid=None, age=0.0):
+def write_lease(run, host=HOST, pid=None, age=0.0):
     run.mkdir(exist_ok=True)
     path = run / ".claim"
     path.write_text(json.dumps({"host": host, "pid": pid or os.getpid(), "since": "", "token": "theirs"}))
@@ -31,7 +31,7 @@ def gone() -> int:
     return child.pid
 
 
-def test_a_claim_keeps_others_out_until_it_is_given_up(tmp_path):
+def test_a_lease_keeps_others_out_until_it_is_released(tmp_path):
     run = tmp_path / "a/b/seed-0"
     with hold_lease(run) as ours:
         assert ours is not None
@@ -39,13 +39,13 @@ def test_a_claim_keeps_others_out_until_it_is_given_up(tmp_path):
         assert lease_holder(run)["pid"] == os.getpid()
         with hold_lease(run) as again:
             assert again is None
-        assert is_leased(run), "who was kept out has not given it up"
+        assert is_leased(run), "the process that was kept out did not release it"
     assert not is_leased(run)
     with hold_lease(run) as anew:
         assert anew is not None
 
 
-def test_a_claim_is_given_up_when_work_fails(tmp_path):
+def test_a_lease_is_released_when_work_fails(tmp_path):
     with pytest.raises(RuntimeError), hold_lease(tmp_path / "run"):
         raise RuntimeError
     assert not is_leased(tmp_path / "run")
@@ -64,15 +64,15 @@ def test_a_claim_is_given_up_when_work_fails(tmp_path):
     ],
     ids=["ours", "another's", "gone", "elsewhere", "old elsewhere", "stale elsewhere", "asleep"],
 )
-def test_stale_claims_are_taken_over(host, pid, age, free, tmp_path):
+def test_stale_leases_are_taken_over(host, pid, age, free, tmp_path):
     run = tmp_path / "run"
-    write_claim(run, host, pid, age)
+    write_lease(run, host, pid, age)
     assert is_leased(run) == (not free)
     with hold_lease(run) as ours:
         assert (ours is not None) == free
 
 
-def test_a_claim_that_is_just_being_written_counts(tmp_path):
+def test_a_lease_that_is_being_written_counts(tmp_path):
     (tmp_path / ".claim").touch()
     with hold_lease(tmp_path) as ours:
         assert ours is None
@@ -81,7 +81,7 @@ def test_a_claim_that_is_just_being_written_counts(tmp_path):
         assert ours is not None, "its writer died"
 
 
-def test_a_held_claim_is_touched(tmp_path, monkeypatch):
+def test_a_held_lease_is_touched(tmp_path, monkeypatch):
     monkeypatch.setattr(lease, "BEAT", 0.01)
     with hold_lease(tmp_path):
         path = tmp_path / ".claim"
@@ -90,10 +90,10 @@ def test_a_held_claim_is_touched(tmp_path, monkeypatch):
             time.sleep(0.01)
 
 
-def test_who_was_taken_for_dead_notices_and_leaves_the_claim_alone(tmp_path, monkeypatch):
+def test_who_was_taken_for_dead_notices_and_leaves_the_lease_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(lease, "BEAT", 0.01)
     with hold_lease(tmp_path) as ours:
-        path = write_claim(tmp_path)
+        path = write_lease(tmp_path)
         while not ours.lost:
             time.sleep(0.01)
     assert lease_holder(tmp_path)["token"] == "theirs"
@@ -101,17 +101,17 @@ def test_who_was_taken_for_dead_notices_and_leaves_the_claim_alone(tmp_path, mon
 
 
 def test_of_many_that_take_over_one_succeeds(tmp_path):
-    """50 times 8 threads at once find a stale claim."""
+    """50 times 8 threads at once find a stale lease."""
     for i in range(50):
         run = tmp_path / str(i)
-        write_claim(run, pid=gone() if i == 0 else None, age=0 if i == 0 else lease.STALE + 60)
+        write_lease(run, pid=gone() if i == 0 else None, age=0 if i == 0 else lease.STALE + 60)
         with ThreadPoolExecutor(8) as pool:
             taken = list(pool.map(lambda n, run=run: lease._take(run / ".claim", str(n)), range(8)))
         assert sum(taken) == 1
         assert lease_holder(run)["token"] == str(taken.index(True))
 
 
-def test_a_training_is_told_by_its_lock(tmp_path):
+def test_a_training_process_is_detected_by_its_lock(tmp_path):
     assert not is_locked(tmp_path)
     with FileLock(tmp_path / ".lock"):
         assert is_locked(tmp_path)
