@@ -103,7 +103,7 @@ def test_items_on_the_device_and_items_streamed_are_the_same(
 ) -> None:
     np.save(tmp_path / "images.npy", IMAGES)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    monkeypatch.setattr(batch_loader, "_PIECE_BYTES", 1000)  # several pieces, of which the last is smaller
+    monkeypatch.setattr(batch_loader, "_CHUNK_BYTES", 1000)  # several chunks, of which the last is smaller
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         from_the_thread = feed(mapped, flip=True)
@@ -137,11 +137,11 @@ def test_resident_items_are_gathered_from_a_copy() -> None:
 def test_consecutive_steps_are_gathered_ahead_and_once() -> None:
     asked = []
 
-    def places(step: int, rows: range) -> NDArray[np.int64]:
+    def index(step: int, rows: range) -> NDArray[np.int64]:
         asked.append(step)
         return in_order(step, rows)
 
-    source = prefetched(IMAGES, places, CPU)
+    source = prefetched(IMAGES, index, CPU)
     for step in range(20):
         assert np.array_equal(source(step, WHOLE).numpy(), IMAGES[in_order(step, WHOLE)])
     source(50, WHOLE)  # waits for the thread, which has dropped or done what was asked before
@@ -152,23 +152,23 @@ def test_consecutive_steps_are_gathered_ahead_and_once() -> None:
 def test_the_thread_is_ahead() -> None:
     reached = threading.Event()
 
-    def places(step: int, rows: range) -> NDArray[np.int64]:
+    def index(step: int, rows: range) -> NDArray[np.int64]:
         if step == 2:
             reached.set()
         return in_order(step, rows)
 
-    source = prefetched(IMAGES, places, CPU)
+    source = prefetched(IMAGES, index, CPU)
     source(0, WHOLE)
     assert reached.wait(60)
 
 
 def test_an_error_in_the_thread_reaches_the_caller_in_its_step() -> None:
-    def places(step: int, rows: range) -> NDArray[np.int64]:
+    def index(step: int, rows: range) -> NDArray[np.int64]:
         if step == 2:
             raise OSError("the disk is gone")
         return in_order(step, rows)
 
-    source = prefetched(IMAGES, places, CPU)
+    source = prefetched(IMAGES, index, CPU)
     source(0, WHOLE)
     source(1, WHOLE)
     with pytest.raises(OSError, match="the disk is gone"):
@@ -176,7 +176,7 @@ def test_an_error_in_the_thread_reaches_the_caller_in_its_step() -> None:
     assert np.array_equal(source(3, WHOLE).numpy(), IMAGES[in_order(3, WHOLE)])
 
 
-def test_the_thread_ends_with_its_feed() -> None:
+def test_the_thread_ends_with_its_loader() -> None:
     before = set(threading.enumerate())
     fed = feed()
     fed.batch(0, WHOLE)

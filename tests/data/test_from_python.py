@@ -164,15 +164,15 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no pixels": (COLOUR[:, :0], r"an array uint8\(20, 0, 16, 3\); pass uint8"),
     "items of floats": (
         Items(lambda image: chw(image) / 255),
-        r"Tensor float32\(3, 16, 16\); let them be PIL",
+        r"Tensor float32\(3, 16, 16\); they must be PIL",
     ),
     "items CHW": (
         Items(lambda image: image.transpose(2, 0, 1)),
         r"ndarray uint8\(3, 16, 16\); .*\(H, W, C\)",
     ),
-    "items without pixels": (Items(lambda image: image[:0]), r"ndarray uint8\(0, 16, 3\); let them be PIL"),
-    "words": (["a.png", "b.png"], "its items are str; let them be PIL images"),
-    "numbered parts": (Items(lambda image: {"image": image}), "its items are dict; let them be PIL images"),
+    "items without pixels": (Items(lambda image: image[:0]), r"ndarray uint8\(0, 16, 3\); they must be PIL"),
+    "words": (["a.png", "b.png"], "its items are str; they must be PIL images"),
+    "numbered parts": (Items(lambda image: {"image": image}), "its items are dict; they must be PIL images"),
 }
 
 

@@ -27,14 +27,14 @@ LAYOUTS = {
 
 
 def found(located: ResolvedSource) -> tuple[str | None, str]:
-    return located.named and located.named.name, str(located.files[0])
+    return located.published and located.published.name, str(located.files[0])
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_published_set_is_found_by_name_by_name_and_path_and_by_path(name: str, tmp_path: Path) -> None:
     place = folder(tmp_path / "downloads" / name, LAYOUTS[name])
     by_name = resolve_source(name, tmp_path / "downloads")
-    assert by_name.name == by_name.named.name == name
+    assert by_name.name == by_name.published.name == name
     assert by_name.identifier == f"{name}:{by_name.files[0]}"
     assert all(file.is_relative_to(place) and file.is_absolute() for file in by_name.files)
     for source in (f"{name}:{place}", f"{name}:{by_name.files[0]}", str(place), str(by_name.files[0])):

@@ -19,7 +19,7 @@ from avae.data.cache import cache_folder, download_folder, extraction_folder, re
 from avae.data.dataset import evenly_spaced
 from avae.data.images.item import Item, RejectedImage
 from avae.data.images.preprocessing import Preprocessing, PreprocessingOverrides
-from avae.data.images.workers import prepare_batch
+from avae.data.images.workers import preprocess_batch
 from avae.data.packed.format import is_packed, open_packed, read_labels, read_meta
 from avae.data.sources.resolve import ResolvedSource, resolve_source
 from avae.data.sources.source import ImageSource
@@ -98,12 +98,12 @@ def _describe_source(path: str, cache: Path) -> tuple[Rows, NDArray[np.uint8]]:
     located = resolve_source(path, download_folder(cache))
     source = located.open(extraction_folder(cache), 0)
     to = resolve_preprocessing(PreprocessingOverrides(), located, source.suggest_size)
-    sample = prepare_batch(to, list(_sample(source)))
+    sample = preprocess_batch(to, list(_sample(source)))
     return _source_rows(located, source, to) | _unreadable_row(sample.rejected.values()), sample.images
 
 
 def _source_rows(located: ResolvedSource, source: ImageSource, to: Preprocessing) -> Rows:
-    split = "as published" if located.named else "by folder"
+    split = "as published" if located.published else "by folder"
     if source.held_out:
         split = "a tenth held out, by seed"
     return {

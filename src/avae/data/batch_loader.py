@@ -14,28 +14,28 @@ from avae.data.shuffle import EpochShuffler
 from avae.rng import rng, row_chunks
 
 _PREFETCH = 2
-_PIECE_BYTES = 2**26
+_CHUNK_BYTES = 2**26
 
 IndexFn = Callable[[int, range], NDArray[np.int64]]
-"""(step, rows of its batch) -> item numbers."""
+"""(step, rows of its batch) -> numbers of the items."""
 
 GatherFn = Callable[[int, range], Tensor]
-"""(step, rows of its batch) -> these items on the device, as they are stored, in a tensor of their own."""
+"""(step, rows of its batch) -> the items on the device, as stored, in a new tensor."""
 
 
 class BatchLoader:
-    """The batches of a run.
+    """Load the batches of a run.
 
     Args:
         items: uint8 images (N, H, W, C), which may be a read-only memory map, or float32 points (N, F).
-        device: where batches are wanted. A GPU with room for all items gets them once; otherwise a thread
-            gathers the coming steps.
-        seed: of the order and of the flips.
-        batch_size: of all processes together.
+        device: the device of the batches. All items are copied once to a GPU with enough memory; otherwise
+            a thread gathers the next steps in advance.
+        seed: seed of the order and of the flips.
+        batch_size: number of items a step, over all processes.
         flip: mirror each image, left to right, with probability 1/2.
 
     Raises:
-        ValueError: flips of points.
+        ValueError: `flip` with points.
     """
 
     def __init__(
@@ -48,74 +48,74 @@ class BatchLoader:
         items = np.asarray(items)
         order = EpochShuffler(len(items), seed)
 
-        def places(step: int, rows: range) -> NDArray[np.int64]:
+        def index(step: int, rows: range) -> NDArray[np.int64]:
             return order.batch(step, batch_size)[rows.start : rows.stop]
 
-        choice = on_device if fits_on_device(items, device) else prefetched
-        self._source = choice(items, places, device)
+        make_gather = on_device if fits_on_device(items, device) else prefetched
+        self._gather = make_gather(items, index, device)
 
     def batch(self, step: int, rows: range) -> Tensor:
         """Return some rows of a step's batch: a function of (seed, step, rows).
 
         Args:
-            rows: a part of range(batch_size), such as this process's share.
+            rows: a part of range(batch_size), such as the rows of this process.
 
         Returns:
             float32 (len(rows), C, H, W) in [-1, 1], channels last in memory, or points (len(rows), F).
         """
-        items = self._source(step, rows)
+        items = self._gather(step, rows)
         if self.flip:
             mirrored = rng(self.seed, "flip", step).random(self.batch_size) < 0.5
             chosen = np.arange(len(rows)) + len(rows) * mirrored[rows.start : rows.stop]
-            # To make both and choose takes a third of the time of assigning to some rows.
+            # Making both and choosing takes a third of the time of assigning to some rows.
             both = torch.cat([items, items.flip(2)])
             items = both.index_select(0, _to_device(_pinned(chosen, self.device), self.device))
         return to_float_images(items)
 
 
 def fits_on_device(items: NDArray[Any], device: torch.device) -> bool:
-    """Return whether the device is a GPU on which the items leave half of the free memory to the model."""
+    """Return True if the device is a GPU and the items take at most half of its free memory."""
     return device.type == "cuda" and items.nbytes <= torch.cuda.mem_get_info(device)[0] / 2
 
 
-def on_device(items: NDArray[Any], places: IndexFn, device: torch.device) -> GatherFn:
+def on_device(items: NDArray[Any], index: IndexFn, device: torch.device) -> GatherFn:
     """Copy all items to the device and gather there."""
-    whole = torch.from_numpy(items[:0].copy()).new_empty(items.shape, device=device)
-    # In pieces, so that a memory map is never in host memory as a whole.
-    for rows in row_chunks(len(items), max(1, _PIECE_BYTES // items[0].nbytes)):
-        whole[rows.start : rows.stop] = torch.from_numpy(items[rows.start : rows.stop].copy())
-    return lambda step, rows: whole.index_select(0, _to_device(_pinned(places(step, rows), device), device))
+    stored = torch.from_numpy(items[:0].copy()).new_empty(items.shape, device=device)
+    # In chunks, so that a memory map is never in host memory as a whole.
+    for rows in row_chunks(len(items), max(1, _CHUNK_BYTES // items[0].nbytes)):
+        stored[rows.start : rows.stop] = torch.from_numpy(items[rows.start : rows.stop].copy())
+    return lambda step, rows: stored.index_select(0, _to_device(_pinned(index(step, rows), device), device))
 
 
-def prefetched(items: NDArray[Any], places: IndexFn, device: torch.device) -> GatherFn:
-    """Gather in a thread, a few steps ahead; it ends after the last reference to what is returned.
+def prefetched(items: NDArray[Any], index: IndexFn, device: torch.device) -> GatherFn:
+    """Gather in a thread, a few steps ahead; the thread ends when the returned function is released.
 
-    What goes wrong in the thread is raised by the call that asks for that step.
+    An error in the thread is raised by the call that requests its step.
     """
-    thread = ThreadPoolExecutor(1, "feed")
-    coming: dict[tuple[int, range], Future[Tensor]] = {}
+    thread = ThreadPoolExecutor(1, "prefetch")
+    pending: dict[tuple[int, range], Future[Tensor]] = {}
+
+    def gather_pinned(step: int, rows: range) -> Tensor:
+        return _pinned(items.take(index(step, rows), axis=0), device)
 
     def gather(step: int, rows: range) -> Tensor:
-        return _pinned(items.take(places(step, rows), axis=0), device)
-
-    def source(step: int, rows: range) -> Tensor:
         wanted = [(later, rows) for later in range(step, step + 1 + _PREFETCH)]
-        for other in coming.keys() - wanted:
-            coming.pop(other).cancel()
+        for other in pending.keys() - wanted:
+            pending.pop(other).cancel()
         for key in wanted:
-            if key not in coming:
-                coming[key] = thread.submit(gather, *key)
-        return _to_device(coming.pop(wanted[0]).result(), device)
+            if key not in pending:
+                pending[key] = thread.submit(gather_pinned, *key)
+        return _to_device(pending.pop(wanted[0]).result(), device)
 
-    return source
+    return gather
 
 
 def _pinned(array: NDArray[Any], device: torch.device) -> Tensor:
-    """Put an array where it can be copied to the device while Python goes on."""
+    """Put an array in pinned memory, from which a copy to a GPU does not block Python."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory() if device.type == "cuda" else tensor
 
 
 def _to_device(staged: Tensor, device: torch.device) -> Tensor:
-    """Copy to the device. PyTorch hands pinned memory out again only after the copies from it are done."""
+    """Copy to the device. PyTorch reuses pinned memory only after the copies from it are complete."""
     return staged.to(device, non_blocking=device.type == "cuda")

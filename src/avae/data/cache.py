@@ -1,11 +1,11 @@
-"""The cache: packed sets by what they were made from, made when first asked for.
+"""The cache: packed data sets keyed by source, each made on first use.
 
-downloads/NAME                      published sets, as they were fetched
-unpacked/                           what had to be extracted of them
-locks/                              held while a folder is made
-packed/NAME-HASH/                   a source, by where it lies
-    survey.json                     the size and channels its pictures suggest
-    64px-3ch/                       a packed set for each way to prepare it
+downloads/NAME                      published data sets, as downloaded
+unpacked/                           their extracted archives
+locks/                              locks held while a folder is made
+packed/NAME-HASH/                   one source, keyed by its location
+    survey.json                     the size and channels its images suggest
+    64px-3ch/                       a packed data set, one for each preprocessing
 """
 
 import functools
@@ -32,46 +32,46 @@ from avae.files import write_json
 logger = logging.getLogger(__name__)
 
 
-def cache_folder(asked: str | None) -> Path:
-    """Return the folder asked for, or the user's own."""
-    if asked:
-        return Path(os.path.expanduser(asked)).absolute()
+def cache_folder(path: str | None) -> Path:
+    """Return the cache folder; None: the user's default."""
+    if path:
+        return Path(os.path.expanduser(path)).absolute()
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "avae"
 
 
 def download_folder(cache: Path) -> Path:
-    """Return where published sets are put."""
+    """Return the folder of downloaded published data sets."""
     return cache / "downloads"
 
 
 def extraction_folder(cache: Path) -> Path:
-    """Return where archives of published sets are extracted, those that must be."""
+    """Return the folder of extracted archives of published data sets."""
     return cache / "unpacked"
 
 
 def ensure_packed(
-    located: ResolvedSource, asked: PreprocessingOverrides, cache: Path, seed: int, progress: Progress
+    resolved: ResolvedSource, overrides: PreprocessingOverrides, cache: Path, seed: int, progress: Progress
 ) -> Path:
-    """Return a packed set of a source that is up to date; it is made first if there is none.
+    """Return the folder of an up-to-date packed set of a source; pack the source first if necessary.
 
     Raises:
         UserError: the source cannot be packed.
     """
-    shelf = cache / "packed" / f"{located.name}-{_hash(f'{located.identifier} {seed}')}"
-    with folder_lock(shelf, cache):
-        state = located.fingerprint()
-        opened = functools.cache(lambda: located.open(extraction_folder(cache), seed))  # it may take seconds
+    source_folder = cache / "packed" / f"{resolved.name}-{_hash(f'{resolved.identifier} {seed}')}"
+    with folder_lock(source_folder, cache):
+        fingerprint = resolved.fingerprint()
+        opened = functools.cache(lambda: resolved.open(extraction_folder(cache), seed))  # may take seconds
         to = resolve_preprocessing(
-            asked, located, lambda: _cached_survey(shelf / "survey.json", state, opened)
+            overrides, resolved, lambda: _cached_survey(source_folder / "survey.json", fingerprint, opened)
         )
-        dest = shelf / folder_name(to)
-        if _up_to_date(dest, state):
+        dest = source_folder / folder_name(to)
+        if _is_up_to_date(dest, fingerprint):
             return dest
-        begun = time.monotonic()
-        pack(PackJob(opened(), to, located.identifier, state, dest), progress)
+        start = time.monotonic()
+        pack(PackJob(opened(), to, resolved.identifier, fingerprint, dest), progress)
         logger.info(
-            f"packed in {time.monotonic() - begun:.1f} s into {dest}, used again while nothing changes"
+            f"packed in {time.monotonic() - start:.1f} s into {dest}, reused until the source changes"
         )
         return dest
 
@@ -80,29 +80,34 @@ def _hash(text: str) -> str:
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:12]
 
 
-def _up_to_date(dest: Path, state: str) -> bool:
-    """Whether a set is there, in this version's format, of a source that is still as it was."""
+def _is_up_to_date(dest: Path, fingerprint: str) -> bool:
+    """Return True if a folder is a packed set, in the current format, of an unchanged source."""
     try:
-        return is_packed(dest) and read_meta(dest).fingerprint == state
+        return is_packed(dest) and read_meta(dest).fingerprint == fingerprint
     except UserError:
         return False
 
 
 def resolve_preprocessing(
-    asked: PreprocessingOverrides, located: ResolvedSource, survey: Callable[[], tuple[int, int]]
+    overrides: PreprocessingOverrides, resolved: ResolvedSource, suggest_size: Callable[[], tuple[int, int]]
 ) -> Preprocessing:
-    """Return what is asked for, completed by a published set's own ways, or by what pictures suggest."""
-    named = located.named
-    if named is None:
-        return fill_preprocessing(asked, survey)
-    own = PreprocessingOverrides(named.size, named.channels, named.crop, named.fit)
-    return fill_preprocessing(asked.or_else(own), survey)
+    """Fill unset fields from the paper for a published data set, and from the images for any other."""
+    published = resolved.published
+    if published is None:
+        return fill_preprocessing(overrides, suggest_size)
+    paper = PreprocessingOverrides(published.size, published.channels, published.crop, published.fit)
+    return fill_preprocessing(overrides.or_else(paper), suggest_size)
 
 
-def fill_preprocessing(asked: PreprocessingOverrides, survey: Callable[[], tuple[int, int]]) -> Preprocessing:
-    """Return what is asked for, completed by what pictures suggest; raise UserError if that cannot be."""
-    found = survey() if asked.size is None or asked.channels is None else (asked.size, asked.channels)
-    to = Preprocessing(**vars(asked.or_else(PreprocessingOverrides(*found, 1.0, "crop"))))
+def fill_preprocessing(
+    overrides: PreprocessingOverrides, suggest_size: Callable[[], tuple[int, int]]
+) -> Preprocessing:
+    """Fill unset fields with the suggested (size, channels) and defaults; raise UserError if out of range."""
+    if overrides.size is None or overrides.channels is None:
+        size, channels = suggest_size()
+    else:
+        size, channels = overrides.size, overrides.channels
+    to = Preprocessing(**vars(overrides.or_else(PreprocessingOverrides(size, channels, 1.0, "crop"))))
     if to.size < 1 or to.channels not in (1, 3) or not 0 < to.crop <= 1:
         raise UserError(
             f"size {to.size}, channels {to.channels}, crop {to.crop}: "
@@ -112,27 +117,27 @@ def fill_preprocessing(asked: PreprocessingOverrides, survey: Callable[[], tuple
 
 
 def folder_name(to: Preprocessing) -> str:
-    """Return a preparation as part of a path."""
+    """Return the folder name of a preprocessing, such as "64px-3ch"."""
     crop = f"-crop{to.crop}" if to.crop != 1 else ""
     return f"{to.size}px-{to.channels}ch{crop}{f'-{to.fit}' if to.fit != 'crop' else ''}"
 
 
-def _cached_survey(path: Path, state: str, opened: Callable[[], ImageSource]) -> tuple[int, int]:
-    """Return the size and channels that pictures suggest, looked at once while they stay the same."""
+def _cached_survey(path: Path, fingerprint: str, opened: Callable[[], ImageSource]) -> tuple[int, int]:
+    """Return the size and channels that the images suggest, read again only after the source changed."""
     try:
-        known = json.loads(path.read_text())
-        if known["fingerprint"] == state:
-            return known["size"], known["channels"]
+        survey = json.loads(path.read_text())
+        if survey["fingerprint"] == fingerprint:
+            return survey["size"], survey["channels"]
     except (OSError, ValueError, KeyError, TypeError):
         pass
     size, channels = opened().suggest_size()
-    write_json(path, {"fingerprint": state, "size": size, "channels": channels})
+    write_json(path, {"fingerprint": fingerprint, "size": size, "channels": channels})
     return size, channels
 
 
 @contextmanager
 def folder_lock(folder: Path, cache: Path) -> Iterator[None]:
-    """Hold a folder that is to be made, so that it is made by one process while others wait."""
+    """Lock a folder while one process makes it; other processes wait."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         (cache / "locks").mkdir(parents=True, exist_ok=True)

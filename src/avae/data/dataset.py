@@ -1,4 +1,4 @@
-"""What training and evaluation read: two arrays, and what they are."""
+"""The data set that training and evaluation read: two arrays and their description."""
 
 import hashlib
 from dataclasses import asdict, dataclass
@@ -15,14 +15,14 @@ from avae.data.images.preprocessing import FILTER, Preprocessing
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training and a test split, in memory or mapped into it from a packed set.
+    """A training and a test split, in memory or memory-mapped from a packed data set.
 
     Attributes:
-        name: what to call it in a result file.
+        name: the name in result files.
         train, test: uint8 images (N, H, W, C), or float32 points (N, F).
-        checksum: of both arrays, see `checksum`.
-        preparation: how the images were prepared; None for points.
-        rejected: pictures left out of either split.
+        checksum: the `checksum` of both arrays.
+        preparation: how the images were preprocessed; None for points.
+        rejected: unreadable images, missing from both splits.
     """
 
     name: str
@@ -34,12 +34,12 @@ class Dataset:
 
     @property
     def preprocessing_info(self) -> dict[str, Any] | None:
-        """How the images were prepared, and by which filter, as result files tell it."""
+        """The preprocessing and its resize filter, as result files record them; None for points."""
         return None if self.preparation is None else {**asdict(self.preparation), "filter": FILTER}
 
     @property
     def is_image_data(self) -> bool:
-        """Whether an item is an image rather than a point."""
+        """True if an item is an image, False if it is a point."""
         return self.train.ndim == 4
 
 
@@ -53,14 +53,14 @@ def checksum(*arrays: NDArray[np.generic]) -> str:
 
 
 def evenly_spaced(items: NDArray[Any], count: int) -> NDArray[Any]:
-    """Return up to `count` items evenly spread: pictures lie class by class in many folders."""
-    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    chosen: NDArray[Any] = items[places]
+    """Return up to `count` evenly spaced items: many folders are sorted by class."""
+    rows = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    chosen: NDArray[Any] = items[rows]
     return chosen
 
 
 def as_tensor(items: NDArray[np.generic], device: torch.device | str = "cpu") -> Tensor:
-    """Move items to the device as a model sees them.
+    """Move items to the device and convert them to a model's input.
 
     Args:
         items: uint8 images (N, H, W, C) or float32 points (N, F).
@@ -68,19 +68,19 @@ def as_tensor(items: NDArray[np.generic], device: torch.device | str = "cpu") ->
     Returns:
         float32 (N, C, H, W) in [-1, 1], channels last in memory, or the points unchanged.
     """
-    # "W": PyTorch warns of memory it must not write to, such as a read-only map.
+    # "W": PyTorch warns about memory it must not write to, such as a read-only memory map.
     return to_float_images(torch.from_numpy(np.require(items, requirements=["C", "W"])).to(device))
 
 
 def to_float_images(stored: Tensor) -> Tensor:
-    """Convert uint8 images (N, H, W, C) or points as `as_tensor` does; points are returned as they are."""
+    """Convert uint8 images (N, H, W, C) as `as_tensor` does; return points unchanged."""
     if stored.dtype == torch.uint8:
         return stored.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
     return stored
 
 
 def as_images(tensor: Tensor) -> NDArray[np.uint8]:
-    """Turn float (N, C, H, W) in [-1, 1] into uint8 (N, H, W, C), rounding to the nearest level."""
+    """Convert float (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C), rounding to the nearest level."""
     levels = ((tensor.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     array: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).cpu().numpy()
     return array

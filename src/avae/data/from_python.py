@@ -1,4 +1,4 @@
-"""Pictures that come from Python: an array, a tensor or a torch Dataset, packed and kept by their content."""
+"""Pack an array, tensor or torch Dataset into the cache, keyed by content."""
 
 import os
 import shutil
@@ -30,71 +30,67 @@ _SAMPLE = 200
 
 
 def pack_from_python(
-    data: Any, asked: PreprocessingOverrides, cache: Path, progress: Progress = SILENT
+    data: Any, overrides: PreprocessingOverrides, cache: Path, progress: Progress = SILENT
 ) -> Path:
-    """Pack pictures that are no files, and return where they are kept: one place for one content.
+    """Pack images from Python, and return the folder of the packed set: one folder for each content.
 
     Args:
         data: uint8 (N, H, W) or (N, H, W, C); floats (N, C, H, W) in [-1, 1], an array or a tensor; a torch
             Dataset (or another sequence) of PIL images, uint8 arrays (H, W, C), uint8 tensors (C, H, W), or
-            pairs of one of these and a label; or a pair (train, test) of any of these. A tenth of a single
-            one is held out.
+            pairs of one of these and a label; or a pair (train, test) of any of these. Without a test part,
+            a tenth is held out.
 
     Raises:
-        UserError: it is none of these.
+        UserError: `data` is of another form.
     """
     parts = [_validated_sequence(part) for part in (data if isinstance(data, tuple) else (data,))]
     if len(parts) not in (1, 2):
         raise UserError(f"data: a tuple of {len(parts)}; pass pictures, or the pair (train, test)")
     source = _source(parts)
-    to = fill_preprocessing(asked, source.suggest_size)
-    making = cache / "packed" / "python" / f"{source.name}-{uuid.uuid4().hex[:12]}"
-    order = PackJob(source, to, f"{source.name} (from Python)", "", making)
+    to = fill_preprocessing(overrides, source.suggest_size)
+    temporary = cache / "packed" / "python" / f"{source.name}-{uuid.uuid4().hex[:12]}"
+    job = PackJob(source, to, f"{source.name} (from Python)", "", temporary)
     try:
-        pack(order, progress)
-    except BaseException:  # none could go on with it
-        shutil.rmtree(order.partial, ignore_errors=True)
+        pack(job, progress)
+    except BaseException:  # nothing could resume it
+        shutil.rmtree(job.partial, ignore_errors=True)
         raise
-    checksum = read_meta(making).checksum.removeprefix("sha256:")
-    dest = making.with_name(f"{source.name}-{checksum[:12]}-{folder_name(to)}")
+    checksum = read_meta(temporary).checksum.removeprefix("sha256:")
+    dest = temporary.with_name(f"{source.name}-{checksum[:12]}-{folder_name(to)}")
     with folder_lock(dest, cache):
         if is_packed(dest):
-            shutil.rmtree(making)
+            shutil.rmtree(temporary)
         else:
-            os.replace(making, dest)
+            os.replace(temporary, dest)
     return dest
 
 
 def _source(parts: list[Any]) -> ImageSource:
-    places = [(part, i) for part in parts for i in range(len(part))]
+    indices = [(part, i) for part in parts for i in range(len(part))]
     train = len(parts[0])
     if len(parts) == 1:
-        kept, held_out = hold_out(len(places), seed=0)
-        places = [places[i] for i in (*kept, *held_out)]
+        kept, held_out = hold_out(len(indices), seed=0)
+        indices = [indices[i] for i in (*kept, *held_out)]
         train = len(kept)
 
     def read(start: int) -> Iterator[Item]:
-        for row in range(start, len(places)):
-            part, i = places[row]
-            yield Item(row, f"{i}", _picture(part[i]))
+        for row in range(start, len(indices)):
+            part, i = indices[row]
+            yield Item(row, f"{i}", _image(part[i]))
 
-    stride = -(-len(places) // _SAMPLE)
+    stride = -(-len(indices) // _SAMPLE)
     return ImageSource(
-        name=_name(parts[0]),
+        name="array" if isinstance(parts[0], np.ndarray) else type(parts[0]).__name__.lower(),
         train=train,
-        test=len(places) - train,
+        test=len(indices) - train,
         read=read,
-        suggest_size=lambda: _survey([_picture(part[i]) for part, i in places[::stride]]),
+        suggest_size=lambda: _suggest_size_and_channels([_image(part[i]) for part, i in indices[::stride]]),
         held_out=len(parts) == 1,
     )
 
 
-def _name(part: Any) -> str:
-    return "array" if isinstance(part, np.ndarray) else type(part).__name__.lower()
-
-
 def _validated_sequence(data: Any) -> Any:
-    """Return arrays as uint8 (N, H, W, C) or (N, H, W), other sequences as they are; raise UserError."""
+    """Return arrays as uint8 (N, H, W, C) or (N, H, W), other sequences unchanged; raise UserError."""
     if isinstance(data, Tensor):
         data = data.detach().cpu()
         data = (data.float() if data.is_floating_point() else data).numpy()  # NumPy has no bfloat16
@@ -103,7 +99,7 @@ def _validated_sequence(data: Any) -> Any:
             raise UserError(
                 f"data: a {type(data).__name__} is no sequence of pictures; pass a path, array or Dataset"
             )
-    elif not (data.dtype == np.uint8 and _is_picture(data.shape[1:])) and not _are_floats(data):
+    elif not (data.dtype == np.uint8 and _is_image(data.shape[1:])) and not _are_floats(data):
         raise UserError(
             f"data: an array {data.dtype}{data.shape}; pass uint8 (N, H, W) or (N, H, W, C), "
             "or floats (N, C, H, W) in [-1, 1]"
@@ -114,52 +110,51 @@ def _validated_sequence(data: Any) -> Any:
 
 
 def _are_floats(data: NDArray[Any]) -> bool:
-    """Whether an array is of floats (N, C, H, W)."""
+    """Return True if an array holds floats (N, C, H, W)."""
     return np.issubdtype(data.dtype, np.floating) and data.ndim == 4 and data.shape[1] in (1, 3)
 
 
 def _floats_to_uint8(floats: NDArray[Any]) -> NDArray[np.uint8]:
-    reach = float(np.abs(floats).max(initial=0))
-    if not reach <= 1:
-        raise UserError(f"data: floats reach {reach:.4g}; they must be in [-1, 1] (or pass uint8 pixels)")
-    parts = (
-        np.require(floats[i : i + 1000], np.float32, ["C", "W"])  # what torch takes without a complaint
+    largest = float(np.abs(floats).max(initial=0))
+    if not largest <= 1:
+        raise UserError(f"data: floats reach {largest:.4g}; they must be in [-1, 1] (or pass uint8 pixels)")
+    chunks = (
+        np.require(floats[i : i + 1000], np.float32, ["C", "W"])  # what torch accepts without a warning
         for i in range(0, len(floats), 1000)
     )
-    return np.concatenate([as_images(torch.from_numpy(part)) for part in parts])
+    return np.concatenate([as_images(torch.from_numpy(chunk)) for chunk in chunks])
 
 
-def _picture(item: Any) -> NDArray[np.uint8] | Image.Image:
-    """Return the picture of a Dataset's item, which may have a label beside it."""
-    picture = item[0] if isinstance(item, tuple | list) and item else item
-    if isinstance(picture, Image.Image):
-        return picture
-    found = type(picture).__name__
-    if isinstance(picture, np.ndarray | Tensor):
-        found += f" {str(picture.dtype).removeprefix('torch.')}{tuple(picture.shape)}"
-    if isinstance(picture, Tensor) and picture.dtype == torch.uint8:
-        picture = (picture.permute(1, 2, 0) if picture.ndim == 3 else picture).numpy(force=True)
-    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and _is_picture(picture.shape):
-        return picture
+def _image(item: Any) -> NDArray[np.uint8] | Image.Image:
+    """Return the image of a Dataset's item, which may be a pair of image and label."""
+    image = item[0] if isinstance(item, tuple | list) and item else item
+    if isinstance(image, Image.Image):
+        return image
+    found = type(image).__name__
+    if isinstance(image, np.ndarray | Tensor):
+        found += f" {str(image.dtype).removeprefix('torch.')}{tuple(image.shape)}"
+    if isinstance(image, Tensor) and image.dtype == torch.uint8:
+        image = (image.permute(1, 2, 0) if image.ndim == 3 else image).numpy(force=True)
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and _is_image(image.shape):
+        return image
     raise UserError(
-        f"data: its items are {found}; let them be PIL images, uint8 arrays (H, W, C) or uint8 tensors "
-        "(C, H, W) (of floats none could tell whether they are in [0, 1] or [-1, 1])"
+        f"data: its items are {found}; they must be PIL images, uint8 arrays (H, W, C) or uint8 tensors "
+        "(C, H, W) (floats are ambiguous: they may be in [0, 1] or [-1, 1])"
     )
 
 
-def _is_picture(shape: tuple[int, ...]) -> bool:
+def _is_image(shape: tuple[int, ...]) -> bool:
     return 0 not in shape and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)))
 
 
-def _survey(sample: list[NDArray[np.uint8] | Image.Image]) -> tuple[int, int]:
-    """Choose as for a folder: the largest size that enlarges at most half, and grey if all are."""
-    images = [_as_pil(picture) for picture in sample]
+def _suggest_size_and_channels(sample: list[NDArray[np.uint8] | Image.Image]) -> tuple[int, int]:
+    """Choose as for a folder: the largest size that enlarges at most half, and 1 channel if all are grey."""
+    images = [
+        image
+        if isinstance(image, Image.Image)
+        else Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
+        for image in sample
+    ]
     shorter = median(min(image.size) for image in images)
     size = max((size for size in SIZES if size <= shorter), default=SIZES[0])
     return size, 1 if all(Image.getmodebase(image.mode) == "L" for image in images) else 3
-
-
-def _as_pil(picture: NDArray[np.uint8] | Image.Image) -> Image.Image:
-    if isinstance(picture, Image.Image):
-        return picture
-    return Image.fromarray(picture[..., 0] if picture.shape[2:] == (1,) else picture)

@@ -1,4 +1,4 @@
-"""From what a user names after `--data` to a data set."""
+"""Load the data set that `--data` names."""
 
 import os
 from pathlib import Path
@@ -29,47 +29,43 @@ def load_data(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> Dataset:
-    """Load a data set: pictures by way of a packed set, which is made when they are first asked for.
+    """Load a data set; images are packed into the cache on first use.
 
     Args:
-        source: "toy", "digits", a published set's name (see
-            `avae.data.sources.published`), NAME:PATH, a packed set, a
-            folder, or an archive. Write ./toy for a folder of that name.
-        size: side of the square pictures; None: as published sets are prepared in the paper, as a packed
-            set is, and for others the largest of 16, 32 and 64 that enlarges at most half of a sample of
-            200; 16 for "digits". Ignored for "toy".
+        source: "toy", "digits", the name of a published data set (see `avae.data.sources.published`),
+            NAME:PATH, a packed set, a folder, or an archive. Write ./toy for a folder of that name.
+        size: side of the square images in pixels; None: the paper's for published data sets, the packed
+            one for a packed set, 16 for "digits", and for others the largest of 16, 32 and 64 that enlarges
+            at most half of a sample of 200. Ignored for "toy".
         channels: 1 or 3; None: as published, as packed, or 1 if the whole sample is grey. Ignored for "toy".
-        crop, fit: see `Preparation`; None: as published, as packed, or 1 and "crop".
-        cache: the folder for downloads and packed sets; None: ~/.cache/avae.
-        seed: of the hold-out and of "toy"; "digits" and published sets have one fixed split.
-        progress: of the pictures; their number is None while they are counted.
+        crop, fit: see `Preprocessing`; None: as published, as packed, or 1 and "crop".
+        cache: the folder of downloads and packed sets; None: ~/.cache/avae.
+        seed: seed of the hold-out and of "toy"; "digits" and published data sets have one fixed split.
+        progress: receives the number of images read; the total is None while they are counted.
 
     Raises:
-        UserError: there is no such source, it is damaged, holds fewer than two readable pictures, or is
-            packed otherwise than asked.
+        UserError: the source is missing or damaged, has fewer than two readable images, or is packed with
+            another preprocessing.
     """
     if source == "toy":
         return toy_data(seed)
+    overrides = PreprocessingOverrides(size, channels, crop, fit)
     if source == "digits":
-        return _resize_digits(
-            digits_data(),
-            fill_preprocessing(PreprocessingOverrides(size, channels, crop, fit), lambda: (16, 1)),
-        )
-    asked = PreprocessingOverrides(size, channels, crop, fit)
+        return _resize_digits(digits_data(), fill_preprocessing(overrides, lambda: (16, 1)))
     path = Path(os.path.expanduser(source))
     if is_packed(path):
         data = open_packed(path)
-        _check_packed(source, data, asked)
+        _check_packed(source, data, overrides)
         return data
     progress.update(0, None)
     folder = cache_folder(cache)
-    located = resolve_source(source, download_folder(folder))
-    return open_packed(ensure_packed(located, asked, folder, seed, progress))
+    resolved = resolve_source(source, download_folder(folder))
+    return open_packed(ensure_packed(resolved, overrides, folder, seed, progress))
 
 
-def _check_packed(source: str, data: Dataset, asked: PreprocessingOverrides) -> None:
-    """Raise UserError unless a packed set is as asked."""
-    for name, wanted in vars(asked).items():
+def _check_packed(source: str, data: Dataset, overrides: PreprocessingOverrides) -> None:
+    """Raise UserError if a packed set contradicts an override."""
+    for name, wanted in vars(overrides).items():
         found = getattr(data.preparation, name)
         if wanted is not None and wanted != found:
             raise UserError(
@@ -78,7 +74,7 @@ def _check_packed(source: str, data: Dataset, asked: PreprocessingOverrides) -> 
 
 
 def _resize_digits(data: Dataset, to: Preprocessing) -> Dataset:
-    """Return the images of `data` at another size and number of channels."""
+    """Return `data` with another preprocessing."""
     if data.preparation == to:
         return data
     train, test = (

@@ -1,4 +1,4 @@
-"""The order in which training reads items."""
+"""Shuffle items anew every epoch."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +9,7 @@ from avae.rng import rng
 class EpochShuffler:
     """An endless order of items, shuffled anew every epoch: a function of (seed, step) alone.
 
-    Every run of `count` consecutive draws that starts at an epoch holds each item once; batches run
-    across the border of epochs.
+    Each epoch contains every one of the `count` items once. A batch may span two or more epochs.
     """
 
     def __init__(self, count: int, seed: int) -> None:
@@ -19,7 +18,7 @@ class EpochShuffler:
         self._epochs: dict[int, NDArray[np.int64]] = {}
 
     def batch(self, step: int, size: int) -> NDArray[np.int64]:
-        """Return the item numbers of step `step`."""
+        """Return the `size` item numbers of a step."""
         start, stop = step * size, (step + 1) * size
         epochs = range(start // self.count, (stop - 1) // self.count + 1)
         self._keep(epochs)
@@ -28,7 +27,7 @@ class EpochShuffler:
         )
 
     def _keep(self, epochs: range) -> None:
-        """Hold the permutations of these epochs and forget the others."""
+        """Keep the permutations of these epochs and drop the others."""
         self._epochs = {
             epoch: self._epochs[epoch]
             if epoch in self._epochs

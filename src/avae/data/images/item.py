@@ -1,32 +1,30 @@
-"""One image on its way into a packed set: its content, or the reason why there is none."""
+"""One image of a source: its content, or the reason why it is unreadable."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    Image,
-)
+from PIL import Image
 
 
 class UnreadableError(ValueError):
-    """A picture that cannot be used; the message is a short reason, fit for `Rejected`."""
+    """An image that cannot be read; the message is a short reason, as in `RejectedImage`."""
 
 
 def one_line(error: Exception) -> str:
-    """Return an exception's message, short enough for a table."""
+    """Return an exception's message in one line of at most 120 characters."""
     message = " ".join(str(error).split()) or type(error).__name__
     return message if len(message) <= 120 else message[:117] + "..."
 
 
 ImageContent = bytes | Path | NDArray[np.uint8] | Image.Image | UnreadableError
-"""A picture: the bytes of its file, where that lies, pixels (H, W) or (H, W, C), or why there is none."""
+"""An image: the bytes or path of its file, pixels (H, W) or (H, W, C), or the reason why it is unreadable."""
 
 
 @dataclass(frozen=True)
 class RejectedImage:
-    """A picture that could not be used, and why."""
+    """The name of an unreadable image and the reason."""
 
     name: str
     reason: str
@@ -34,12 +32,12 @@ class RejectedImage:
 
 @dataclass(frozen=True)
 class Item:
-    """One picture of a source.
+    """One image of a source.
 
     Attributes:
-        row: its place among all, the training split first.
-        name: to tell it by, in rejected.jsonl.
-        content: what there is of it.
+        row: its row in the packed array, the training split first.
+        name: its name in rejected.jsonl.
+        content: its bytes, path or pixels, or the reason why it is unreadable.
     """
 
     row: int

@@ -1,4 +1,4 @@
-"""How any picture becomes one of a set: what is kept of it, how it is made to fit, by which filter."""
+"""Settings of preprocessing: size, channels, crop and fit."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -6,20 +6,20 @@ from typing import Literal
 Fit = Literal["crop", "pad", "squash"]
 
 FILTER = "lanczos"
-"""Of Pillow: antialiased, its support grown by the reduction. A JPEG is first decoded at the smallest of its
-own scales that leaves four pixels or more, across, for one of the result."""
+"""Pillow's resize filter, antialiased: its support grows with the reduction. A JPEG is first decoded at the
+smallest of its built-in scales that is still at least four times as wide and high as the result."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How pictures are prepared, in this order. One of that size already is taken as it is.
+    """Images are cropped, made square and resized. One that already has the size is neither cropped nor resized.
 
     Attributes:
-        size: pixels across of the square result.
+        size: side of the square result, in pixels.
         channels: 1 for grey, 3 for colour.
-        crop: share of the width and of the height that is kept, around the centre; in (0, 1].
-        fit: what makes the rest square: "crop" keeps its central square, "pad" adds black borders, "squash"
-            changes its proportions.
+        crop: share of the width and of the height to keep, around the centre; in (0, 1].
+        fit: method to make the rest square: "crop" keeps its central square, "pad" adds black borders,
+            "squash" changes its proportions.
     """
 
     size: int
@@ -30,7 +30,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class PreprocessingOverrides:
-    """What a user asks of a preparation; None: as the set's own, or as its pictures suggest."""
+    """Settings given by the user; None: the data set's default, or as its images suggest."""
 
     size: int | None = None
     channels: int | None = None
@@ -38,5 +38,5 @@ class PreprocessingOverrides:
     fit: Fit | None = None
 
     def or_else(self, other: "PreprocessingOverrides") -> "PreprocessingOverrides":
-        """Return what is asked here, completed by what is asked there."""
+        """Return these settings, with unset ones taken from `other`."""
         return replace(other, **{name: value for name, value in vars(self).items() if value is not None})

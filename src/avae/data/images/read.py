@@ -1,4 +1,4 @@
-"""Pictures for a model that is trained already: read into memory, as its training set was prepared."""
+"""Load images into memory for a trained model, preprocessed like its training data."""
 
 from pathlib import Path
 
@@ -18,46 +18,46 @@ from avae.errors import UserError
 def load_images(
     path: str | Path, to: Preprocessing, progress: Progress = SILENT
 ) -> tuple[list[str], NDArray[np.uint8], tuple[RejectedImage, ...]]:
-    """Read every picture of a folder, an archive or a single file.
+    """Load every image of a folder, an archive or a single file.
 
     Args:
-        progress: of the pictures.
+        progress: receives the number of images read.
 
     Returns:
-        The names, sorted; uint8 (N, size, size, channels) in that order; the pictures left out.
+        The names, sorted; uint8 (N, size, size, channels) in that order; the unreadable images.
 
     Raises:
-        UserError: as `open_pictures`, or no picture can be read.
+        UserError: as `open_collection`, or no image can be read.
     """
-    pictures = open_collection(Path(path))
-    rows = {name: row for row, name in enumerate(pictures.names)}
-    items = (Item(rows[name], name, content) for name, content in pictures.read(pictures.names))
+    collection = open_collection(Path(path))
+    rows = {name: row for row, name in enumerate(collection.names)}
+    items = (Item(rows[name], name, content) for name, content in collection.read(collection.names))
     out = np.empty((len(rows), to.size, to.size, to.channels), dtype=np.uint8)
     rejected: dict[int, RejectedImage] = {}
     progress.update(0, len(rows))
-    for some in preprocess_parallel(items, to):
-        out[some.rows] = some.images
-        rejected |= some.rejected
-        progress.advance(some.count)
+    for batch in preprocess_parallel(items, to):
+        out[batch.rows] = batch.images
+        rejected |= batch.rejected
+        progress.advance(batch.count)
     if len(rejected) == len(rows):
         first = rejected[0]
         why = f"the first, {first.name}: {first.reason}"
-        raise UserError(f"{pictures.path}: no picture can be read ({why}); convert them to PNG or JPEG")
+        raise UserError(f"{collection.path}: no picture can be read ({why}); convert them to PNG or JPEG")
     kept = [row for row in range(len(rows)) if row not in rejected]
-    left_out = (*pictures.rejected, *(rejected[row] for row in sorted(rejected)))
-    return [pictures.names[row] for row in kept], out[kept] if rejected else out, left_out
+    unreadable = (*collection.rejected, *(rejected[row] for row in sorted(rejected)))
+    return [collection.names[row] for row in kept], out[kept] if rejected else out, unreadable
 
 
-def load_image(picture: str | Path | Image.Image, to: Preprocessing) -> NDArray[np.uint8]:
-    """Turn a file or a PIL image into uint8 (size, size, channels).
+def load_image(image: str | Path | Image.Image, to: Preprocessing) -> NDArray[np.uint8]:
+    """Convert an image file or a PIL image to uint8 (size, size, channels).
 
     Raises:
-        UserError: names the file and what is wrong with it.
+        UserError: the image cannot be read; the message has its name and the reason.
     """
     try:
-        return preprocess(picture if isinstance(picture, Image.Image) else Path(picture), to)
+        return preprocess(image if isinstance(image, Image.Image) else Path(image), to)
     except UnreadableError as error:
-        name = "the PIL image" if isinstance(picture, Image.Image) else picture
+        name = "the PIL image" if isinstance(image, Image.Image) else image
         raise UserError(
             f"{name}: cannot be read as a picture ({error}); convert it to PNG or JPEG"
         ) from error

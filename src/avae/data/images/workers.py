@@ -55,12 +55,12 @@ def preprocess_parallel(items: Iterable[Item], to: Preprocessing) -> Iterator[Pr
     batches = _batches(items)
     begun = time.monotonic()
     for batch in batches:
-        yield prepare_batch(to, batch)
+        yield preprocess_batch(to, batch)
         if time.monotonic() - begun > _SERIAL_SECONDS:
             yield from _on_all_cores(to, batches)
 
 
-def prepare_batch(to: Preprocessing, batch: list[Item]) -> PreprocessedBatch:
+def preprocess_batch(to: Preprocessing, batch: list[Item]) -> PreprocessedBatch:
     """Prepare some items in this process."""
     rows, images, rejected = [], [], {}
     with warnings.catch_warnings():
@@ -116,10 +116,10 @@ def _map_until_crash(
     """Map until a process crashes; then `waiting` holds what is not done."""
     count = loky.cpu_count()
     with _process_pool(count) as pool:
-        futures = deque(pool.submit(prepare_batch, to, batch) for batch in waiting)
+        futures = deque(pool.submit(preprocess_batch, to, batch) for batch in waiting)
         for batch in batches:
             waiting.append(batch)
-            futures.append(pool.submit(prepare_batch, to, batch))
+            futures.append(pool.submit(preprocess_batch, to, batch))
             if len(waiting) > 2 * count:
                 yield _first(futures, waiting)
         while waiting:
@@ -136,7 +136,7 @@ def _bisect_crash(to: Preprocessing, batch: list[Item]) -> PreprocessedBatch:
     """Prepare, in processes of their own, items of which one may make its process crash."""
     try:
         with _process_pool(1) as pool:
-            done: PreprocessedBatch = pool.submit(prepare_batch, to, batch).result()
+            done: PreprocessedBatch = pool.submit(preprocess_batch, to, batch).result()
             return done
     except TerminatedWorkerError:
         if len(batch) == 1:

@@ -1,9 +1,9 @@
-"""The packed form: a folder with every picture of a set in one array that is mapped into memory.
+"""The packed form: a folder with all images of a data set in one memory-mapped array.
 
 images.npy      uint8 (N, H, W, C), the training split first
-meta.json       what they are and how they were made, see `Meta`
+meta.json       description and origin, see `PackedMetadata`
 labels.npy      int32 (N,), if the source has labels
-rejected.jsonl  the pictures left out, if there are any
+rejected.jsonl  the unreadable images, if any
 """
 
 import dataclasses
@@ -25,14 +25,14 @@ from avae.files import write_json
 FORMAT = 1
 IMAGES, META, LABELS, REJECTED = "images.npy", "meta.json", "labels.npy", "rejected.jsonl"
 PROGRESS_FILE = "progress.json"
-"""Of a set that is being made; a kill at the very end may leave it."""
+"""Progress of an unfinished packing; a kill at the very end may leave it in a complete set."""
 
 FILE_NAMES = frozenset({IMAGES, META, LABELS, REJECTED, PROGRESS_FILE})
 
 
 @dataclass(frozen=True)
 class SplitSizes:
-    """How many pictures each split has; they lie one after the other."""
+    """Number of images in each split; the training split comes first."""
 
     train: int
     test: int
@@ -40,21 +40,21 @@ class SplitSizes:
 
 @dataclass(frozen=True)
 class PackedMetadata:
-    """What meta.json says.
+    """The content of meta.json.
 
     Attributes:
-        name: what result files call the set.
-        source: what it was made from, as it was named.
-        fingerprint: of the source's files, to tell whether they have changed since.
-        split: the rows of the training split, then those of the test split.
-        count: of all pictures.
-        size, channels, crop, fit: see `Preparation`.
-        checksum: of the pixels, see `avae.data.dataset.checksum`.
-        rejected: how many pictures were left out.
+        name: the name in result files.
+        source: the source, as the user named it.
+        fingerprint: hash of the source's file names, sizes and times, to detect changes.
+        split: number of rows of the training split, then of the test split.
+        count: number of images in both splits.
+        size, channels, crop, fit: see `Preprocessing`.
+        checksum: checksum of the pixels, see `avae.data.dataset.checksum`.
+        rejected: number of unreadable images.
         classes: names of the labels, by number.
-        filter: that changed the size.
-        format: of the packed form.
-        avae: the version that made it.
+        filter: the resize filter.
+        format: version of the packed form.
+        avae: version of avae that made the set.
     """
 
     name: str
@@ -75,21 +75,21 @@ class PackedMetadata:
 
     @property
     def preparation(self) -> Preprocessing:
-        """How the pictures were prepared."""
+        """The preprocessing of the images."""
         return Preprocessing(self.size, self.channels, self.crop, self.fit)
 
     def write(self, folder: Path) -> None:
-        """Write meta.json: what makes a folder a packed set."""
+        """Write meta.json, which marks a folder as a packed set."""
         write_json(folder / META, dataclasses.asdict(self))
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a path is the folder of a packed set."""
+    """Return True if a path is the folder of a packed set."""
     return (path / META).is_file() and (path / IMAGES).is_file()
 
 
 def read_meta(path: Path) -> PackedMetadata:
-    """Read meta.json; raises UserError if it is damaged or of another format."""
+    """Read meta.json; raise UserError if it is damaged or of another format."""
     try:
         values: dict[str, Any] = json.loads((path / META).read_text())
         if values["format"] != FORMAT:
@@ -101,7 +101,7 @@ def read_meta(path: Path) -> PackedMetadata:
 
 
 def open_packed(path: Path) -> Dataset:
-    """Map a packed set into memory, read-only; raises UserError if its parts do not fit each other."""
+    """Memory-map a packed set, read-only; raise UserError if meta.json and images.npy disagree."""
     meta = read_meta(path)
     images = _open_memmap(path / IMAGES)
     shape = (meta.count, meta.size, meta.size, meta.channels)
@@ -120,12 +120,12 @@ def open_packed(path: Path) -> Dataset:
 
 
 def read_labels(path: Path) -> NDArray[np.int32] | None:
-    """Return a packed set's labels (N,), if it has any; read_meta(path).classes are their names."""
+    """Return the labels (N,) of a packed set, or None; their names are read_meta(path).classes."""
     return np.load(path / LABELS) if (path / LABELS).is_file() else None
 
 
 def read_rejected(path: Path) -> tuple[RejectedImage, ...]:
-    """Return the pictures that were left out of a packed set."""
+    """Return the images that could not be read when the set was packed."""
     if not (path / REJECTED).is_file():
         return ()
     lines = (path / REJECTED).read_text().splitlines()

@@ -1,4 +1,4 @@
-"""From what a user writes after `--data` to the files that are meant."""
+"""Resolve the text after `--data` to the files of a source."""
 
 import hashlib
 import os
@@ -18,37 +18,39 @@ BUILT_IN = ("toy", "digits")
 
 @dataclass(frozen=True)
 class ResolvedSource:
-    """A source that is there.
+    """A source whose files exist.
 
     Attributes:
-        named: the published set it is, if it is one.
-        files: what it consists of, in whole paths.
+        published: the published data set that it is; None for other images.
+        files: absolute paths of its files and folders.
     """
 
-    named: PublishedDataset | None
+    published: PublishedDataset | None
     files: tuple[Path, ...]
 
     @property
     def name(self) -> str:
-        """What to call it."""
-        return self.named.name if self.named else source_name(self.files[0])
+        """The name in result files."""
+        return self.published.name if self.published else source_name(self.files[0])
 
     @property
     def identifier(self) -> str:
-        """What it is and where, for a person and to tell it from every other."""
-        return f"{self.named.name}:{self.files[0]}" if self.named else str(self.files[0])
+        """NAME:PATH or PATH: readable and unique."""
+        return f"{self.published.name}:{self.files[0]}" if self.published else str(self.files[0])
 
     def open(self, scratch: Path, seed: int) -> ImageSource:
-        """Open it.
+        """Open the source.
 
         Args:
-            scratch: a folder for what must be unpacked.
-            seed: of the hold-out of a set of one's own; published ones have splits.
+            scratch: a folder for extracted archives.
+            seed: seed of the hold-out; unused by published data sets, which have fixed splits.
         """
-        return self.named.open(self.files, scratch) if self.named else open_folder(self.files[0], seed)
+        if self.published:
+            return self.published.open(self.files, scratch)
+        return open_folder(self.files[0], seed)
 
     def fingerprint(self) -> str:
-        """Return what changes whenever one of the files does: a hash of names, sizes and times."""
+        """Return a hash of the files' names, sizes and modification times."""
         digest = hashlib.sha256()
         for path in self.files:
             for name, state in sorted(_files(path)):
@@ -57,47 +59,50 @@ class ResolvedSource:
 
 
 def absolute_source(source: str) -> str:
-    """Return a source as it may be named from any folder."""
+    """Return a source with its path made absolute."""
     if source in BUILT_IN or source in PUBLISHED:
         return source
-    named, path = _parse_source(source)
+    published, path = _parse_source(source)
     path = str(_absolute(path))
-    return f"{named.name}:{path}" if named else path
+    return f"{published.name}:{path}" if published else path
 
 
 def resolve_source(source: str, downloads: Path) -> ResolvedSource:
-    """Find a source: NAME (downloaded if need be), NAME:PATH, or PATH, of a published set or anybody's.
+    """Find the files of NAME (downloaded if necessary), NAME:PATH or PATH.
 
     Args:
-        downloads: where published sets are put when no path is given.
+        source: the text after `--data`; a PATH may contain a published data set or any other images.
+        downloads: the folder of published data sets given without a path.
 
     Raises:
-        UserError: there is no such source.
+        UserError: the source is missing.
     """
     if source == "digits":
         return ResolvedSource(DIGITS, DIGITS.find(Path()) or ())
     if source == "toy":
         raise UserError("toy: made of points, not of pictures; there is nothing to pack or to look at")
-    named, place = _parse_source(source)
-    if named is None:
-        return _detect_source(_absolute(place), source)
-    path = _absolute(place) if place else downloads / named.name
-    files = named.find(path)
-    if files is None and not place:
-        named.fetch(path)
-        files = named.find(path)
+    published, given_path = _parse_source(source)
+    if published is None:
+        return _detect_source(_absolute(given_path), source)
+    path = _absolute(given_path) if given_path else downloads / published.name
+    files = published.find(path)
+    if files is None and not given_path:
+        published.fetch(path)
+        files = published.find(path)
     if files is None:
-        raise UserError(f"{path}: no {named.name} here; looked for {named.expected_files} (see docs/data.md)")
-    return ResolvedSource(named, tuple(file.absolute() for file in files))
+        raise UserError(
+            f"{path}: no {published.name} here; looked for {published.expected_files} (see docs/data.md)"
+        )
+    return ResolvedSource(published, tuple(file.absolute() for file in files))
 
 
 def _absolute(path: str) -> Path:
-    """Return a path from any folder; Path.expanduser raises if ~ is followed by no user's name."""
+    """Return an absolute path. Unlike os.path.expanduser, Path.expanduser raises for an unknown user."""
     return Path(os.path.expanduser(path)).absolute()
 
 
 def _parse_source(source: str) -> tuple[PublishedDataset | None, str]:
-    """Divide NAME, NAME:PATH or PATH into the set named, if one is, and the path."""
+    """Split NAME, NAME:PATH or PATH into the published data set, if any, and the path."""
     if source in PUBLISHED:
         return PUBLISHED[source], ""
     name, colon, path = source.partition(":")
@@ -107,18 +112,18 @@ def _parse_source(source: str) -> tuple[PublishedDataset | None, str]:
 
 
 def _detect_source(path: Path, source: str) -> ResolvedSource:
-    """Tell what lies at a path."""
+    """Detect whether a path contains a published data set or other images."""
     if not path.exists():
         raise UserError(_unknown_source_message(source))
-    for named in PUBLISHED.values():
-        files = named.find(path)
+    for published in PUBLISHED.values():
+        files = published.find(path)
         if files is not None:
-            return ResolvedSource(named, tuple(file.absolute() for file in files))
+            return ResolvedSource(published, tuple(file.absolute() for file in files))
     return ResolvedSource(None, (path,))
 
 
 def _unknown_source_message(source: str) -> str:
-    """Return what to say of a source that is neither known by name nor there."""
+    """Return the error message for a source that is neither a known name nor an existing path."""
     known = (*BUILT_IN, *PUBLISHED)
     close = get_close_matches(source, known, n=1)
     remedy = (
@@ -130,7 +135,7 @@ def _unknown_source_message(source: str) -> str:
 
 
 def _files(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the name and state of a file, or of all visible files in a folder."""
+    """Yield the name and state (size and time) of a file, or of all visible files in a folder."""
     if not path.is_dir():
         yield path.name, _state(path.stat())
         return
@@ -138,14 +143,11 @@ def _files(path: Path) -> Iterator[tuple[str, str]]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             if not name.startswith("."):
-                yield os.path.join(parent, name), _state_at(os.path.join(parent, name))
-
-
-def _state_at(path: str) -> str:
-    try:
-        return _state(os.stat(path))
-    except OSError:  # a broken link, or gone meanwhile
-        return "none"
+                file = os.path.join(parent, name)
+                try:
+                    yield file, _state(os.stat(file))
+                except OSError:  # a broken link, or deleted in the meantime
+                    yield file, "none"
 
 
 def _state(stat: os.stat_result) -> str:
