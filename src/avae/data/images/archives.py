@@ -1,13 +1,13 @@
-"""The pictures of a folder, a zip or a tar: their names, and their bytes in memory.
+"""List the images of a folder, a zip or a tar, and read their bytes.
 
-Nothing is ever extracted: members of archives are read in memory, so that a name such as `../x` or `/x`
-can write nothing. A file counts as a picture by its extension (`SUFFIXES`, in any case) and is then read by
-its content. Passed over: hidden files and folders, `__MACOSX`, links to folders, archives inside archives.
-Rejected, with a reason: what has a picture's name and is no regular file, links inside archives among them.
-A folder's links to files are read: they are its owner's own.
+Nothing is extracted: members of archives are read into memory, so a name such as `../x` or `/x` can write
+nothing. A file is an image if its extension is in `SUFFIXES` (in any case); its format is then detected from
+its content. Ignored: hidden files and folders, `__MACOSX`, links to folders, archives inside archives.
+Rejected, with a reason: entries with an image's extension that are not regular files, including links inside
+archives. A folder's links to files are read: its owner made them.
 
-Names are fit to be printed: control characters, and bytes that are not text, are written as `\\x1b`. Of two
-members of the same name the last counts, as tar has it.
+Names are printable: control characters, and bytes that are not text, are written as `\\x1b`. If two members
+have the same name, the last one counts, as in tar.
 """
 
 import os
@@ -32,8 +32,8 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff",
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 MAX_BYTES = 256 * 2**20
 
-_PIECE = 4096  # that of LZMA hands out all that a piece holds, up to 7000 times its size; bzip2's, a million
-_ENCRYPTED = 1  # among the flags of a zip's member
+_CHUNK_BYTES = 4096  # LZMA returns a decompressed chunk whole, up to 7000 times its size; bzip2, a million
+_ENCRYPTED = 1  # a flag of a zip's member
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _LINK = "a link; archives are read without following any"
 _IRREGULAR = "not a regular file"
@@ -54,23 +54,23 @@ _DAMAGE = (
     ValueError,
     OverflowError,
     MemoryError,  # a directory that claims terabytes
-    RuntimeError,  # NotImplementedError, a zip of a later version, is one too
+    RuntimeError,  # includes NotImplementedError, for a zip of a later version
 )
 
-Content = bytes | Path | UnreadableError  # a picture's bytes, where to read them, or why there are none
-Place = TypeVar("Place")
+Content = bytes | Path | UnreadableError  # the bytes or path of an image, or the reason why it is unreadable
+Location = TypeVar("Location")
 
 
 @dataclass(frozen=True)
 class ImageCollection:
-    """The pictures of a folder or archive.
+    """The images of a folder or archive.
 
     Attributes:
         path: the folder or archive.
         names: relative POSIX names, sorted.
-        read: hands out the contents of the names given, in their reading order.
-        reading_order: sorts names as they are read fastest: a tar's by their place in it.
-        rejected: what has a picture's name and is none; not among the names.
+        read: names -> (name, content) of each, in reading order.
+        reading_order: sorts names into the order of fastest reading: for a tar, by position.
+        rejected: entries with an image's extension that are not regular files; not in `names`.
     """
 
     path: Path
@@ -81,36 +81,36 @@ class ImageCollection:
 
 
 def open_collection(path: Path) -> ImageCollection:
-    """List the pictures of a folder, a .zip, a .tar, .tar.gz or .tgz, or a single picture file.
+    """List the images of a folder, a .zip, a .tar, .tar.gz or .tgz, or a single image file.
 
     Raises:
-        UserError: the path is missing, is nothing of the kind, is damaged, or holds no pictures.
+        UserError: the path is missing, of another kind, damaged, or has no images.
     """
-    pictures = _open_any(path)
-    if not pictures.names:
-        if pictures.rejected:
-            first = pictures.rejected[0]
+    collection = _open_any(path)
+    if not collection.names:
+        if collection.rejected:
+            first = collection.rejected[0]
             raise UserError(f"{path}: no picture can be read (the first, {first.name}: {first.reason})")
         raise UserError(f"{path}: holds no pictures; looked for {', '.join(sorted(SUFFIXES))}")
-    return pictures
+    return collection
 
 
 def read_bytes(content: Content) -> bytes:
-    """Return a picture's bytes; raises UnreadableError."""
+    """Return the bytes of an image; raise UnreadableError."""
     if isinstance(content, UnreadableError):
         raise content
     return _load(content) if isinstance(content, Path) else content
 
 
 def _load(path: Path) -> bytes:
-    """Read a file, unless it is too large to be a picture, or a pipe, which would make us wait."""
+    """Read a file; reject one that is too large, or a pipe, which would block."""
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise UnreadableError(_IRREGULAR)
-        _check_size(found.st_size)
+        _check_size(status.st_size)
         with path.open("rb") as file:
-            return file.read(found.st_size)
+            return file.read(status.st_size)
     except OSError as error:
         raise UnreadableError(error.strerror or one_line(error)) from error
 
@@ -121,11 +121,11 @@ def _check_size(count: int) -> None:
 
 
 def _open_any(path: Path) -> ImageCollection:
-    """Open whatever the path is; the extension tells an archive."""
+    """Open a folder, an archive (recognised by its extension) or an image file."""
     name = path.name.lower()
     if os.path.isdir(path):
         return _folder(path)
-    if not os.path.isfile(path):  # unlike Path.exists, never raises
+    if not os.path.isfile(path):  # unlike Path.is_file, never raises
         raise UserError(f"{path}: no such file or folder; check the path")
     if name.endswith(".zip"):
         return _zip(path)
@@ -139,37 +139,37 @@ def _open_any(path: Path) -> ImageCollection:
 
 
 def _is_visible_image(name: str) -> bool:
-    """Whether a relative name is a visible picture's."""
-    return _is_picture(name) and not any(_is_hidden(part) for part in name.split("/"))
+    """Return True if a relative name has an image's extension and no hidden part."""
+    return _has_image_suffix(name) and not any(_is_hidden(part) for part in name.split("/"))
 
 
-def _is_picture(name: str) -> bool:
+def _has_image_suffix(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def _is_hidden(part: str) -> bool:
-    """Whether to pass over a file or folder; `..` opens nothing."""
+    """Return True if a file or folder is to be ignored; `..` is harmless, since nothing is extracted."""
     return part == "__MACOSX" or (part.startswith(".") and part != "..")
 
 
 def _normalise_name(name: str) -> str:
-    """Return a member's name without `./`, `//` and the like, fit to be printed."""
+    """Return a member's name, printable and without `./`, `//` and the like."""
     return _escape_unprintable(PurePosixPath(name).as_posix())
 
 
 def _escape_unprintable(name: str) -> str:
-    """Write control characters, and the surrogates that stand for bytes, as `\\x1b`."""
+    """Write control characters, and surrogates of undecodable bytes, as `\\x1b`."""
     return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", name)
 
 
 def _folder(path: Path) -> ImageCollection:
-    """List a folder; files are read when they are decoded."""
+    """List a folder; its files are read when they are decoded."""
     names, rejected = set(), []
-    written: dict[str, str] = {}  # where that is not the name
+    unescaped: dict[str, str] = {}  # escaped name -> name of the file, where they differ
     for file, entry in _files(path):
         name = _escape_unprintable(file)
         if name != file:
-            written[name] = file
+            unescaped[name] = file
         if (reason := _rejection_reason(entry)) is None:
             names.add(name)
         else:
@@ -177,32 +177,34 @@ def _folder(path: Path) -> ImageCollection:
     return ImageCollection(
         path,
         sorted(names),
-        lambda names: ((name, path / written.get(name, name)) for name in names),
+        lambda names: ((name, path / unescaped.get(name, name)) for name in names),
         rejected=_sorted(rejected),
     )
 
 
 def _files(path: Path) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Walk the visible folders; hand out whatever else has a picture's name. What it is, listing tells."""
-    waiting = [""]
-    while waiting:
-        inside = waiting.pop()
+    """Yield every visible entry with an image extension; the caller classifies it."""
+    pending = [""]
+    while pending:
+        folder = pending.pop()
         try:
-            with os.scandir(path / inside) as found:
-                entries = list(found)
-        except OSError as error:
-            raise _listing_error(path, error) from error
+            with os.scandir(path / folder) as scan:
+                entries = list(scan)
+        except OSError as error:  # raised, so that no run trains on a part of the folder
+            raise UserError(
+                f"{path}: cannot list {error.filename} ({error.strerror}); change its permissions"
+            ) from error
         for entry in entries:
             if _is_hidden(entry.name):
                 continue
             if entry.is_dir(follow_symlinks=False):
-                waiting.append(f"{inside}{entry.name}/")
-            elif _is_picture(entry.name):
-                yield f"{inside}{entry.name}", entry
+                pending.append(f"{folder}{entry.name}/")
+            elif _has_image_suffix(entry.name):
+                yield f"{folder}{entry.name}", entry
 
 
 def _rejection_reason(entry: "os.DirEntry[str]") -> str | None:
-    """Return why an entry of a folder is not to be opened."""
+    """Return the reason not to open an entry of a folder, or None."""
     if entry.is_symlink():
         return None if os.path.isfile(entry.path) else "a broken link, or one to no regular file"
     return None if entry.is_file(follow_symlinks=False) else _IRREGULAR
@@ -212,34 +214,31 @@ def _sorted(rejected: list[RejectedImage]) -> tuple[RejectedImage, ...]:
     return tuple(sorted(rejected, key=lambda item: item.name))
 
 
-def _listing_error(path: Path, error: OSError) -> UserError:
-    """Say so, rather than train on a part."""
-    return UserError(f"{path}: cannot list {error.filename} ({error.strerror}); change its permissions")
-
-
 @contextmanager
-def _archive(path: Path) -> Iterator[None]:
-    """Turn the many ways a damaged archive fails into one message."""
+def _damage_as_user_error(path: Path) -> Iterator[None]:
+    """Convert the many errors of damaged archives to one UserError."""
     try:
         yield
     except _DAMAGE as error:
         raise UserError(f"{path}: damaged archive ({one_line(error)}); make or download it again") from error
 
 
-def _split_rejected(found: Mapping[str, Place | str]) -> tuple[dict[str, Place], tuple[RejectedImage, ...]]:
-    """Tell the pictures, with their places, from what is rejected, with its reason."""
-    members = {name: place for name, place in found.items() if not isinstance(place, str)}
-    return members, _sorted([RejectedImage(name, why) for name, why in found.items() if isinstance(why, str)])
+def _split_rejected(
+    entries: Mapping[str, Location | str],
+) -> tuple[dict[str, Location], tuple[RejectedImage, ...]]:
+    """Split entries into images, with their locations, and rejected ones, with their reasons."""
+    members = {name: location for name, location in entries.items() if not isinstance(location, str)}
+    rejected = [RejectedImage(name, reason) for name, reason in entries.items() if isinstance(reason, str)]
+    return members, _sorted(rejected)
 
 
 def _zip(path: Path) -> ImageCollection:
-    """List a zip; each member stands for itself, so that one damaged member spoils no other."""
+    """List a zip; members are independent, so one damaged member affects no other."""
     found: dict[str, zipfile.ZipInfo | str] = {}
-    with _archive(path), zipfile.ZipFile(path) as archive:
+    with _damage_as_user_error(path), zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
-            name = _normalise_name(
-                info.filename.replace("\\", "/")
-            )  # some programs of Windows write backslashes
+            # Some Windows programs write backslashes.
+            name = _normalise_name(info.filename.replace("\\", "/"))
             if _is_visible_image(name) and not _is_folder(info):
                 found[name] = _irregular_reason(info) or info
     members, rejected = _split_rejected(found)
@@ -251,7 +250,7 @@ def _is_folder(info: zipfile.ZipInfo) -> bool:
 
 
 def _irregular_reason(info: zipfile.ZipInfo) -> str | None:
-    """Return why a member is no file; archives made elsewhere than on Unix do not say what it is."""
+    """Return the reason why a member is not a regular file, or None; only archives made on Unix record it."""
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind in (0, stat.S_IFREG):
         return None
@@ -261,13 +260,13 @@ def _irregular_reason(info: zipfile.ZipInfo) -> str | None:
 def _read_zip(
     path: Path, members: dict[str, zipfile.ZipInfo], names: Collection[str]
 ) -> Iterator[tuple[str, Content]]:
-    with _archive(path), zipfile.ZipFile(path) as archive:
+    with _damage_as_user_error(path), zipfile.ZipFile(path) as archive:
         for name in names:
             yield name, _member(archive, members[name])
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Content:
-    """Read one member of a zip; zipfile ends at the size declared, but must be read in pieces for that."""
+    """Read one member of a zip, in chunks: only then does zipfile stop at the declared size."""
     if info.flag_bits & _ENCRYPTED:
         return UnreadableError("encrypted; unpack the archive with its password")
     if info.compress_type == zipfile.ZIP_BZIP2:
@@ -275,20 +274,20 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Content:
     try:
         _check_size(info.file_size)
         with archive.open(info) as stream:
-            return b"".join(iter(partial(stream.read, _PIECE), b""))
-    except Exception as error:  # each compression fails in ways of its own
+            return b"".join(iter(partial(stream.read, _CHUNK_BYTES), b""))
+    except Exception as error:  # each compression method raises different errors
         return UnreadableError(one_line(error))
 
 
 def _tar(path: Path) -> ImageCollection:
-    """List a tar, keeping only where each member starts, so that reading it is one pass without headers."""
+    """List a tar and the location of each member, so that reading is one pass without headers."""
     found: dict[str, tuple[int, int] | str] = {}
-    with _archive(path):
+    with _damage_as_user_error(path):
         for member in tar.members(path):
             name = _normalise_name(member.name)
             if _is_visible_image(name) and member.kind != tarfile.DIRTYPE:
-                place = (member.start, member.size)
-                found[name] = place if member.kind in _FILES else _KINDS.get(member.kind, _IRREGULAR)
+                location = (member.start, member.size)
+                found[name] = location if member.kind in _FILES else _KINDS.get(member.kind, _IRREGULAR)
     members, rejected = _split_rejected(found)
     order = partial(sorted, key=members.__getitem__)
     return ImageCollection(path, sorted(members), partial(_read_tar, path, members), order, rejected)
@@ -297,8 +296,8 @@ def _tar(path: Path) -> ImageCollection:
 def _read_tar(
     path: Path, members: dict[str, tuple[int, int]], names: Collection[str]
 ) -> Iterator[tuple[str, Content]]:
-    """Read in the order of the file: a compressed tar can only be read forwards."""
-    with _archive(path), tar.open_stream(path) as stream:
+    """Read members in the order of the file: a compressed tar can only be read forwards."""
+    with _damage_as_user_error(path), tar.open_stream(path) as stream:
         for name in sorted(names, key=members.__getitem__):
             start, length = members[name]
             try:

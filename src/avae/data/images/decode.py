@@ -1,4 +1,4 @@
-"""One picture: from the bytes of a file, or a PIL image, to a small square array."""
+"""Decode and preprocess one image: from a file's bytes, pixels or a PIL image to a small square array."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,19 +23,14 @@ from avae.data.images.archives import read_bytes
 from avae.data.images.item import ImageContent, UnreadableError, one_line
 from avae.data.images.preprocessing import Preprocessing
 
-MAX_PIXELS = 89_478_485  # Pillow's own default: a gigabyte once in memory
-
-
+MAX_PIXELS = 89_478_485  # Pillow's default: up to a gigabyte in memory
 MAX_REPEATS = 1000
 
-
-_FINER = 4  # a JPEG is decoded at the smallest scale that leaves so many pixels for one of the result
-
-
+_JPEG_OVERSAMPLING = 4  # least ratio of a JPEG's decoded side to the result's
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323  # tags of TIFF
 
-
-_TURNS = {
+# Not PIL.ImageOps.exif_transpose, which also rewrites the metadata and so fails where they are damaged.
+_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -46,8 +41,8 @@ _TURNS = {
 }
 
 
-# Named one by one: Image.open would also try formats that run other programs, and warns of large pictures
-# through a filter that belongs to the whole process.
+# Listed explicitly: Image.open would also try formats that run external programs, and it warns about large
+# images through a process-wide filter.
 _READERS: tuple[tuple[bytes, Callable[[IO[bytes]], Image.Image]], ...] = (
     (b"\xff\xd8\xff", JpegImagePlugin.jpeg_factory),
     (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
@@ -60,38 +55,38 @@ _READERS: tuple[tuple[bytes, Callable[[IO[bytes]], Image.Image]], ...] = (
 
 
 def decode(data: bytes, to: Preprocessing) -> NDArray[np.uint8]:
-    """Decode one picture to uint8 (size, size, channels).
+    """Decode the bytes of an image file to uint8 (size, size, channels).
 
-    It is set upright (EXIF), cropped, put on white where transparent, reduced to 8 bits, made to fit and
-    resized without aliasing; of several frames the first counts. A picture that already has the size, and
-    of which all is kept, comes back as it is.
+    The image is turned upright (EXIF), cropped, composited on white where transparent, reduced to 8 bits,
+    made square and resized with antialiasing. Only the first frame is used. An image that already has the
+    size is neither cropped nor resized.
 
     Raises:
-        UnreadableError: whatever is wrong with the file.
+        UnreadableError: the file cannot be decoded, for any reason.
     """
     with _as_unreadable(), _reader(data) as image:
         _check_extent(image)
-        finer = ceil(_FINER * to.size / to.crop)
-        image.draft(None, (finer, finer))
+        side = ceil(_JPEG_OVERSAMPLING * to.size / to.crop)
+        image.draft(None, (side, side))
         return crop_and_resize(image, to)
 
 
 def probe(data: bytes) -> tuple[int, bool]:
-    """Return a picture's shorter side and whether it is grey, from its header; raises UnreadableError."""
+    """Return (shorter side in pixels, True if grey) from an image's header; raise UnreadableError."""
     with _as_unreadable(), _reader(data) as image:
         _check_extent(image)
         return min(image.size), Image.getmodebase(image.mode) == "L"
 
 
 def preprocess_pil(image: Image.Image, to: Preprocessing) -> NDArray[np.uint8]:
-    """Turn a PIL image of the caller's into uint8 (size, size, channels); raises UnreadableError."""
+    """Convert a PIL image to uint8 (size, size, channels); raise UnreadableError."""
     with _as_unreadable():
         return crop_and_resize(image, to)
 
 
 def crop_and_resize(image: Image.Image, to: Preprocessing) -> NDArray[np.uint8]:
-    """Turn a PIL image into uint8 (size, size, channels); see `decode`."""
-    image = _to_grey_or_rgb(_crop_share(_upright(image), to), to.channels)
+    """Convert a PIL image to uint8 (size, size, channels), as `decode` does; raise any of PIL's errors."""
+    image = _to_grey_or_rgb(_crop_share(_apply_exif_orientation(image), to), to.channels)
     extent = _target_extent(image, to)
     if image.size != extent:
         image = image.resize(extent, Image.Resampling.LANCZOS)
@@ -102,7 +97,7 @@ def crop_and_resize(image: Image.Image, to: Preprocessing) -> NDArray[np.uint8]:
 
 @contextmanager
 def _as_unreadable() -> Iterator[None]:
-    """Turn whatever a decoder raises, and each has its own ways to fail, into an UnreadableError."""
+    """Convert the different errors of decoders to UnreadableError."""
     try:
         yield
     except UnreadableError:
@@ -112,10 +107,14 @@ def _as_unreadable() -> Iterator[None]:
 
 
 def _reader(data: bytes) -> Image.Image:
-    """Open a picture by its first bytes, without decoding it."""
+    """Open an image by its first bytes, without decoding it.
+
+    Rejected are JPEGs with more than `MAX_REPEATS` scans or EXIF blocks: decoding time is quadratic in them.
+    """
     if not data:
         raise UnreadableError("the file is empty")
-    _check_repeats(data)
+    if data.startswith(b"\xff\xd8") and max(data.count(b"\xff\xda"), data.count(b"\xff\xe1")) > MAX_REPEATS:
+        raise UnreadableError(f"more than {MAX_REPEATS} scans or EXIF blocks")
     for start, reader in _READERS:
         if data.startswith(start):
             return reader(BytesIO(data))
@@ -123,33 +122,27 @@ def _reader(data: bytes) -> Image.Image:
 
 
 def _check_extent(image: Image.Image) -> None:
-    """Refuse what would not fit in memory: a few bytes can claim billions of pixels."""
+    """Reject an image that would not fit in memory: a few bytes can claim billions of pixels."""
     extents = [image.size]
-    if isinstance(image, TiffImagePlugin.TiffImageFile):  # a tile is decoded whole, however small the picture
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # a tile is decoded whole, even for a small image
         extents.append((image.tag_v2.get(_TILE_WIDTH, 1), image.tag_v2.get(_TILE_HEIGHT, 1)))
     for width, height in extents:
         if width * height > MAX_PIXELS:
             raise UnreadableError(f"{width}x{height} pixels, more than the {MAX_PIXELS:,} allowed")
 
 
-def _check_repeats(data: bytes) -> None:
-    """Refuse a JPEG that runs over its pixels, or joins its EXIF blocks, again and again: each is slow."""
-    if data.startswith(b"\xff\xd8") and max(data.count(b"\xff\xda"), data.count(b"\xff\xe1")) > MAX_REPEATS:
-        raise UnreadableError(f"more than {MAX_REPEATS} scans or EXIF blocks")
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn the picture as its EXIF tag asks."""
+def _apply_exif_orientation(image: Image.Image) -> Image.Image:
+    """Turn the image upright by its EXIF orientation."""
     image.load()
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # broken metadata spoils no pixels
-        turn = None
-    return image if turn is None else image.transpose(turn)
+        transpose = _TRANSPOSES.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged metadata; the pixels are still usable
+        transpose = None
+    return image if transpose is None else image.transpose(transpose)
 
 
 def _crop_share(image: Image.Image, to: Preprocessing) -> Image.Image:
-    """Crop to the central share asked for, and to the square of it if that is how to fit."""
+    """Crop to the central share `to.crop`, and to its central square if `to.fit` is "crop"."""
     if min(image.size) < 1:
         raise UnreadableError("it has no pixels")
     if image.size == (to.size, to.size):
@@ -161,7 +154,7 @@ def _crop_share(image: Image.Image, to: Preprocessing) -> Image.Image:
 
 
 def _center_crop(image: Image.Image, width: int, height: int) -> Image.Image:
-    """Crop around the centre; half a pixel too much is taken from the right and from below."""
+    """Crop around the centre; an odd pixel is removed from the right and from the bottom."""
     if image.size == (width, height):
         return image
     left, top = (image.width - width) // 2, (image.height - height) // 2
@@ -169,7 +162,7 @@ def _center_crop(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _target_extent(image: Image.Image, to: Preprocessing) -> tuple[int, int]:
-    """Return the width and height that a picture takes of the result."""
+    """Return the width and height of the image within the square result."""
     if to.fit != "pad":
         return to.size, to.size
     longer = max(image.size)
@@ -178,14 +171,14 @@ def _target_extent(image: Image.Image, to: Preprocessing) -> tuple[int, int]:
 
 
 def _pad_to_square(image: Image.Image, size: int) -> Image.Image:
-    """Centre a picture on a black square."""
+    """Centre an image on a black square."""
     square = Image.new(image.mode, (size, size))
     square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
     return square
 
 
 def _to_grey_or_rgb(image: Image.Image, channels: int) -> Image.Image:
-    """Reduce any mode to 8-bit grey (1 channel) or RGB (3)."""
+    """Convert any mode to 8-bit grey (1 channel) or RGB (3)."""
     if image.mode == "F":
         raise UnreadableError("floating-point pixels have no known range; save it with 8 or 16 bits")
     if image.mode.startswith("I"):
@@ -203,25 +196,24 @@ def _to_uint8(image: Image.Image) -> Image.Image:
 
 
 def preprocess(content: ImageContent, to: Preprocessing) -> NDArray[np.uint8]:
-    """Turn what there is of a picture into uint8 (size, size, channels).
+    """Convert any image content to uint8 (size, size, channels).
 
     Args:
         content: the bytes of a file, its path, a PIL image, or uint8 pixels (H, W) or (H, W, C), where C is
-            1, 3, or 4 with transparency. Pixels that already have the shape asked for come back as they are,
-            if all of them are to be kept.
+            1, 3, or 4 with transparency. Pixels that already have the required shape are returned unchanged.
 
     Raises:
-        UnreadableError: whatever is wrong with it; an UnreadableError given is raised itself.
+        UnreadableError: the image cannot be read, or `content` is an UnreadableError, which is raised.
     """
     if isinstance(content, np.ndarray):
-        return _prepare_pixels(content, to)
+        return _preprocess_pixels(content, to)
     if isinstance(content, Image.Image):
         return preprocess_pil(content, to)
     return decode(read_bytes(content), to)
 
 
-def _prepare_pixels(pixels: NDArray[np.uint8], to: Preprocessing) -> NDArray[np.uint8]:
-    """Fit an array, through PIL where it must change."""
+def _preprocess_pixels(pixels: NDArray[np.uint8], to: Preprocessing) -> NDArray[np.uint8]:
+    """Preprocess an array, by PIL unless it already has the shape."""
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):

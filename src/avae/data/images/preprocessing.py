@@ -12,7 +12,7 @@ smallest of its built-in scales that is still at least four times as wide and hi
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Images are cropped, made square and resized. One that already has the size is neither cropped nor resized.
+    """Size, channels, crop and fit of images. One that already has the size is neither cropped nor resized.
 
     Attributes:
         size: side of the square result, in pixels.

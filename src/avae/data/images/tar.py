@@ -1,7 +1,7 @@
-"""The members of a tar, by one reader that neither a wrong size nor a bomb can hold up.
+"""Defensive tar reader: wrong sizes and decompression bombs neither stop it nor fill the memory.
 
-`tarfile` would believe any size: negative ones make it read the same header for ever, large ones of names
-fill the memory. Here each step goes forward, and no further than `RATIO` times the size of the file.
+`tarfile` trusts any size: with a negative one it reads the same header for ever, and a large size of a name
+fills the memory. This reader only moves forwards, up to `RATIO` times the size of the file.
 """
 
 import gzip
@@ -22,7 +22,7 @@ _WITHOUT_BYTES = (
     *(tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE),
     *(tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE),
 )
-_MORE_HOLES_AT_FIRST, _MORE_HOLES = 482, 504  # where a flag says that another block on holes follows
+_MORE_HOLES_AT_FIRST, _MORE_HOLES = 482, 504  # offsets of the flag that another block of holes follows
 _SPARSE = "GNU.sparse."
 
 
@@ -31,9 +31,9 @@ class Member:
     """One member of a tar.
 
     Attributes:
-        name: as written; bytes that are not UTF-8 as surrogates.
-        kind: its type, one of tarfile's constants.
-        start, size: where its bytes lie in the stream.
+        name: the name as stored; bytes that are not UTF-8 become surrogates.
+        kind: the type, one of tarfile's constants.
+        start, size: offset and number of its bytes in the decompressed stream.
     """
 
     name: str
@@ -43,31 +43,33 @@ class Member:
 
 
 def open_stream(path: Path) -> IO[bytes]:
-    """Open a tar for reading, whether its bytes are compressed by gzip or not."""
+    """Open a tar for reading, plain or compressed by gzip."""
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
     return cast(IO[bytes], gzip.open(path)) if compressed else path.open("rb")
 
 
 def members(path: Path) -> Iterator[Member]:
-    """List all members, and read on to the end, so that a checksum of gzip is compared.
+    """Yield all members, and read to the end, so that gzip's checksum is verified.
 
     Raises:
-        tarfile.TarError, OSError, EOFError, zlib.error, ValueError: it is damaged or cut short.
+        tarfile.TarError, OSError, EOFError, zlib.error, ValueError: the file is damaged or truncated.
     """
     limit = max(MIN_LIMIT, RATIO * path.stat().st_size)
     with open_stream(path) as stream:
-        words: dict[str, str] = {}
+        extended: dict[str, str] = {}
         for header in _headers(stream):
-            size = _size(header, words)
+            size = _size(header, extended)
             start = stream.tell()
             if start + size > limit:
                 raise tarfile.ReadError(f"it claims more than {RATIO} times the bytes of its file")
             if header.type in _EXTENDED:
-                words |= _extended_fields(header.type, read(stream, size))
+                extended |= _extended_fields(header.type, read(stream, size))
             else:
-                yield Member(words.get("path", header.name), _kind(header, words), start, size)
-                words = {}
+                sparse = any(field.startswith(_SPARSE) for field in extended)
+                kind = tarfile.GNUTYPE_SPARSE if sparse else header.type
+                yield Member(extended.get("path", header.name), kind, start, size)
+                extended = {}
             _skip_to(stream, start + -(-size // _BLOCK) * _BLOCK)
         while stream.read(2**20):
             if stream.tell() > limit:
@@ -75,7 +77,7 @@ def members(path: Path) -> Iterator[Member]:
 
 
 def _headers(stream: IO[bytes]) -> Iterator[tarfile.TarInfo]:
-    """Read headers, up to a block of zeros or the end; whoever takes one goes on to where the next begins."""
+    """Yield headers up to a block of zeros or the end; the caller moves the stream to the next header."""
     block = stream.read(_BLOCK)
     if not block:
         raise tarfile.ReadError("it is empty")
@@ -88,47 +90,41 @@ def _headers(stream: IO[bytes]) -> Iterator[tarfile.TarInfo]:
         block = stream.read(_BLOCK)
 
 
-def _size(header: tarfile.TarInfo, words: dict[str, str]) -> int:
-    """Return how many bytes follow a header."""
+def _size(header: tarfile.TarInfo, extended: dict[str, str]) -> int:
+    """Return the number of bytes after a header; raise tarfile.ReadError if it is impossible."""
     if header.type in _WITHOUT_BYTES:
         return 0
-    size = header.size if header.type in _EXTENDED else int(words.get("size", header.size))
+    size = header.size if header.type in _EXTENDED else int(extended.get("size", header.size))
     if size < 0 or (header.type in _EXTENDED and size > MAX_HEADER):
         raise tarfile.ReadError(f"a size of {size:,} bytes")
     return size
 
 
-def _kind(header: tarfile.TarInfo, words: dict[str, str]) -> bytes:
-    """Return a member's type; PAX tells of holes beside it."""
-    sparse = any(word.startswith(_SPARSE) for word in words)
-    return tarfile.GNUTYPE_SPARSE if sparse else header.type
-
-
 def _extended_fields(kind: bytes, data: bytes) -> dict[str, str]:
-    """Return what an extended header says of the name, size and holes of the next member."""
+    """Return the name, size and holes of the next member from an extended header."""
     if kind == tarfile.GNUTYPE_LONGNAME:
         return {"path": _text(data.split(b"\0", 1)[0])}
     if kind not in _PAX:
         return {}
-    words = {
+    fields = {
         key: value for key, value in _pax_records(data) if key in ("path", "size") or key.startswith(_SPARSE)
     }
-    if f"{_SPARSE}name" in words:
-        words["path"] = words[f"{_SPARSE}name"]
-    return words
+    if f"{_SPARSE}name" in fields:
+        fields["path"] = fields[f"{_SPARSE}name"]
+    return fields
 
 
 def _pax_records(data: bytes) -> Iterator[tuple[str, str]]:
-    """Read the records of PAX: "<length of all of it> <key>=<value>\\n"."""
-    at = 0
-    while at < len(data) and data[at]:
-        space = data.index(b" ", at, at + 20)
-        end = at + int(data[at:space])
+    """Yield (key, value) of PAX records: "<length of the record> <key>=<value>\\n"."""
+    start = 0
+    while start < len(data) and data[start]:
+        space = data.index(b" ", start, start + 20)
+        end = start + int(data[start:space])
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
         if not space < end <= len(data) or not equals:
             raise tarfile.ReadError("bad extended header")
         yield _text(key), _text(value)
-        at = end
+        start = end
 
 
 def _text(data: bytes) -> str:
@@ -136,15 +132,15 @@ def _text(data: bytes) -> str:
 
 
 def read(stream: IO[bytes], count: int) -> bytes:
-    """Read that many bytes, not fewer."""
+    """Read exactly `count` bytes; raise EOFError if there are fewer."""
     data = stream.read(count)
     if len(data) < count:
         raise EOFError("it ends early")
     return data
 
 
-def _skip_to(stream: IO[bytes], place: int) -> None:
-    """Go on to a place, which a file that is not cut short reaches."""
-    if place > stream.tell():
-        stream.seek(place - 1)
+def _skip_to(stream: IO[bytes], offset: int) -> None:
+    """Move forwards to an offset; raise EOFError if the file is shorter."""
+    if offset > stream.tell():
+        stream.seek(offset - 1)
         read(stream, 1)

@@ -1,4 +1,4 @@
-"""Preparing pictures on all cores."""
+"""Preprocess images on all cores."""
 
 import os
 import signal
@@ -22,22 +22,21 @@ from avae.data.images.decode import preprocess
 from avae.data.images.item import ImageContent, Item, RejectedImage, UnreadableError
 from avae.data.images.preprocessing import Preprocessing
 
-_BATCH_COUNT, _BATCH_BYTES = 64, 4 * 2**20  # what a process is handed at a time
-_SERIAL_SECONDS = 0.5  # about what starting the other processes takes
-_IDLE_SECONDS = 30  # after which one ends by itself, should this one have been killed
+_BATCH_COUNT, _BATCH_BYTES = 64, 4 * 2**20  # limits of one batch
+_SERIAL_SECONDS = 0.5  # about the time to start worker processes
 
 CRASHED = "its decoder crashed"
 
 
 @dataclass(frozen=True)
 class PreprocessedBatch:
-    """A few items, prepared.
+    """A batch of preprocessed items.
 
     Attributes:
-        count: how many there were.
-        rows: of those that could be read.
-        images: theirs, uint8 (len(rows), size, size, channels).
-        rejected: the others, by row.
+        count: number of items, unreadable ones included.
+        rows: the rows of the readable items.
+        images: uint8 (len(rows), size, size, channels).
+        rejected: the unreadable items, by row.
     """
 
     count: int
@@ -47,24 +46,24 @@ class PreprocessedBatch:
 
 
 def preprocess_parallel(items: Iterable[Item], to: Preprocessing) -> Iterator[PreprocessedBatch]:
-    """Prepare items on all cores, in their order, holding a few batches at a time.
+    """Preprocess items on all cores, in their order, with a few batches in memory at a time.
 
-    Processes, not threads: of small pictures, most of the time goes to Python itself. They are started once
-    this one alone has been at it for a while.
+    Worker processes are used instead of threads, since small images spend most of their time in Python. They
+    are started only if this process alone takes longer than `_SERIAL_SECONDS`.
     """
     batches = _batches(items)
-    begun = time.monotonic()
+    start = time.monotonic()
     for batch in batches:
         yield preprocess_batch(to, batch)
-        if time.monotonic() - begun > _SERIAL_SECONDS:
+        if time.monotonic() - start > _SERIAL_SECONDS:
             yield from _on_all_cores(to, batches)
 
 
 def preprocess_batch(to: Preprocessing, batch: list[Item]) -> PreprocessedBatch:
-    """Prepare some items in this process."""
+    """Preprocess a batch in this process."""
     rows, images, rejected = [], [], {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, of metadata: they name no picture
+        warnings.simplefilter("ignore")  # Pillow's warnings about metadata do not name the file
         for item in batch:
             try:
                 images.append(preprocess(item.content, to))
@@ -76,21 +75,21 @@ def preprocess_batch(to: Preprocessing, batch: list[Item]) -> PreprocessedBatch:
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Group items into batches bounded in number and in bytes held."""
+    """Group items into batches bounded in number and in bytes."""
     batch: list[Item] = []
-    held = 0
+    size = 0
     for item in items:
         batch.append(item)
-        held += _approx_bytes(item.content)
-        if len(batch) == _BATCH_COUNT or held >= _BATCH_BYTES:
+        size += _approx_bytes(item.content)
+        if len(batch) == _BATCH_COUNT or size >= _BATCH_BYTES:
             yield batch
-            batch, held = [], 0
+            batch, size = [], 0
     if batch:
         yield batch
 
 
 def _approx_bytes(content: ImageContent) -> int:
-    """Return about how many bytes a picture takes while it waits."""
+    """Return the approximate number of bytes of an image's content in memory."""
     if isinstance(content, bytes):
         return len(content)
     if isinstance(content, np.ndarray):
@@ -99,64 +98,62 @@ def _approx_bytes(content: ImageContent) -> int:
 
 
 def _on_all_cores(to: Preprocessing, batches: Iterator[list[Item]]) -> Iterator[PreprocessedBatch]:
-    """Map in processes, few batches ahead; what makes one of them crash is found and left out."""
-    waiting: deque[list[Item]] = deque()
+    """Map batches in worker processes, a few ahead; an item whose decoder crashes its worker is rejected."""
+    pending: deque[list[Item]] = deque()
     while True:
         try:
-            yield from _map_until_crash(to, batches, waiting)
+            yield from _map_until_crash(to, batches, pending)
         except TerminatedWorkerError:
-            yield _bisect_crash(to, waiting.popleft())
+            yield _bisect_crash(to, pending.popleft())
         else:
             return
 
 
 def _map_until_crash(
-    to: Preprocessing, batches: Iterator[list[Item]], waiting: deque[list[Item]]
+    to: Preprocessing, batches: Iterator[list[Item]], pending: deque[list[Item]]
 ) -> Iterator[PreprocessedBatch]:
-    """Map until a process crashes; then `waiting` holds what is not done."""
+    """Map until a worker crashes; `pending` then holds the unfinished batches, the first one crashed."""
     count = loky.cpu_count()
     with _process_pool(count) as pool:
-        futures = deque(pool.submit(preprocess_batch, to, batch) for batch in waiting)
+        futures = deque(pool.submit(preprocess_batch, to, batch) for batch in pending)
         for batch in batches:
-            waiting.append(batch)
+            pending.append(batch)
             futures.append(pool.submit(preprocess_batch, to, batch))
-            if len(waiting) > 2 * count:
-                yield _first(futures, waiting)
-        while waiting:
-            yield _first(futures, waiting)
+            if len(pending) > 2 * count:
+                yield _pop_first(futures, pending)
+        while pending:
+            yield _pop_first(futures, pending)
 
 
-def _first(futures: deque[Future[PreprocessedBatch]], waiting: deque[list[Item]]) -> PreprocessedBatch:
-    done = futures.popleft().result()
-    waiting.popleft()
-    return done
+def _pop_first(futures: deque[Future[PreprocessedBatch]], pending: deque[list[Item]]) -> PreprocessedBatch:
+    """Return the first result; if its worker crashed, leave its batch in `pending`."""
+    result = futures.popleft().result()
+    pending.popleft()
+    return result
 
 
 def _bisect_crash(to: Preprocessing, batch: list[Item]) -> PreprocessedBatch:
-    """Prepare, in processes of their own, items of which one may make its process crash."""
+    """Preprocess a batch in a new worker; if that crashes, halve the batch until the item is found."""
     try:
         with _process_pool(1) as pool:
-            done: PreprocessedBatch = pool.submit(preprocess_batch, to, batch).result()
-            return done
+            result: PreprocessedBatch = pool.submit(preprocess_batch, to, batch).result()
+            return result
     except TerminatedWorkerError:
         if len(batch) == 1:
-            return _crashed(to, batch[0])
+            images = np.empty((0, to.size, to.size, to.channels), dtype=np.uint8)
+            return PreprocessedBatch(1, [], images, {batch[0].row: RejectedImage(batch[0].name, CRASHED)})
     middle = len(batch) // 2
     a, b = _bisect_crash(to, batch[:middle]), _bisect_crash(to, batch[middle:])
     images = np.concatenate([a.images, b.images])
     return PreprocessedBatch(a.count + b.count, a.rows + b.rows, images, a.rejected | b.rejected)
 
 
-def _crashed(to: Preprocessing, item: Item) -> PreprocessedBatch:
-    images = np.empty((0, to.size, to.size, to.channels), dtype=np.uint8)
-    return PreprocessedBatch(1, [], images, {item.row: RejectedImage(item.name, CRASHED)})
-
-
 @contextmanager
 def _process_pool(count: int) -> Iterator[loky.ProcessPoolExecutor]:
-    """Start processes that do not import the caller's script again, and end them whatever happens.
+    """Start worker processes, and stop them on exit.
 
-    loky's, for those of the standard library need the script to be written for it.
+    loky's workers do not import the caller's script; those of the standard library do, and so need a script
+    with a `__main__` guard.
     """
     pool = loky.ProcessPoolExecutor(count, initializer=_exit_with_parent, initargs=(os.getpid(),))
     try:
@@ -167,8 +164,8 @@ def _process_pool(count: int) -> Iterator[loky.ProcessPoolExecutor]:
 
 
 def _start_ignoring_sigint(pool: loky.ProcessPoolExecutor) -> None:
-    """Start its processes deaf to Ctrl-C: this one ends them, and each would print a traceback."""
-    resource_tracker.ensure_running()  # started with them, it would undo the mask
+    """Start workers with SIGINT blocked; the parent stops them, so they print no tracebacks."""
+    resource_tracker.ensure_running()  # if started with the workers, it would undo the mask
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         pool.submit(int)
@@ -177,7 +174,7 @@ def _start_ignoring_sigint(pool: loky.ProcessPoolExecutor) -> None:
 
 
 def _exit_with_parent(parent: int) -> None:
-    """End this process soon after its parent, which may be killed before it can see to that."""
+    """Stop this worker soon after its parent ends, since a killed parent cannot stop it."""
 
     def watch() -> None:
         while os.getppid() == parent:

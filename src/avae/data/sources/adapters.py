@@ -1,6 +1,6 @@
-"""A set that comes as arrays: its source hands out their rows."""
+"""Make sources from arrays, or from names in a collection of images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,16 +18,18 @@ def source_from_arrays(
     labels: Sequence[ArrayLike] = (),
     classes: Sequence[str] = (),
 ) -> ImageSource:
-    """Present two arrays of square pictures.
+    """Return a source of two arrays of square images.
 
     Args:
-        train, test: (N, H, W, C), not copied.
-        labels: those of `train`, then those of `test`, if there are any.
+        train, test: uint8 (N, H, W, C), not copied.
+        labels: the labels of `train` and those of `test`; empty if there are none.
+        classes: names of the labels.
     """
 
     def read(start: int) -> Iterator[Item]:
         for row in range(start, len(train) + len(test)):
-            yield _item(row, train, test)
+            part, images, i = ("train", train, row) if row < len(train) else ("test", test, row - len(train))
+            yield Item(row, f"{part}/{i}", images[i])
 
     return ImageSource(
         name=name,
@@ -40,51 +42,49 @@ def source_from_arrays(
     )
 
 
-def _item(row: int, train: NDArray[np.uint8], test: NDArray[np.uint8]) -> Item:
-    if row < len(train):
-        return Item(row, f"train/{row}", train[row])
-    place = row - len(train)
-    return Item(row, f"test/{place}", test[place])
-
-
 def source_from_names(
     name: str,
-    size: int,
-    pictures: ImageCollection,
+    suggest_size: Callable[[], tuple[int, int]],
+    collection: ImageCollection,
     train: list[str],
     test: list[str],
     rejected: tuple[RejectedImage, ...],
     held_out: bool = False,
+    classes: tuple[str, ...] = (),
+    labels: NDArray[np.int32] | None = None,
 ) -> ImageSource:
-    """Present the named ones of some pictures.
+    """Return a source of named images in a collection.
 
     Args:
-        size: what `survey` tells.
-        train, test: names in `pictures`, in the order of their rows.
-        rejected: what else was found, beside what `pictures` rejects.
-
-    Raises:
-        UserError: a split is empty.
+        train, test: names in `collection`, in the order of their rows.
+        rejected: images rejected in addition to those of `collection`.
+        suggest_size, held_out, classes, labels: see `ImageSource`.
     """
-    if not (train and test):
-        raise UserError(
-            f"{pictures.path}: {len(train)} pictures to train on and {len(test)} to test on are of {name}; "
-            "both need one at least: get the whole set"
-        )
     names = train + test
-    rows = {picture: row for row, picture in enumerate(names)}
-    order = pictures.reading_order(names)
+    rows = {image: row for row, image in enumerate(names)}
+    order = collection.reading_order(names)
 
     def read(start: int) -> Iterator[Item]:
-        for picture, content in pictures.read(order[start:]):
-            yield Item(rows[picture], picture, content)
+        for image, content in collection.read(order[start:]):
+            yield Item(rows[image], image, content)
 
     return ImageSource(
         name=name,
         train=len(train),
         test=len(test),
         read=read,
-        suggest_size=lambda: (size, 3),
+        suggest_size=suggest_size,
         held_out=held_out,
-        rejected=pictures.rejected + rejected,
+        classes=classes,
+        labels=labels,
+        rejected=collection.rejected + rejected,
     )
+
+
+def require_both_splits(name: str, collection: ImageCollection, train: list[str], test: list[str]) -> None:
+    """Raise UserError if a split of a published data set has no images."""
+    if not (train and test):
+        raise UserError(
+            f"{collection.path}: {len(train)} pictures to train on and {len(test)} to test on are of {name}; "
+            "both need one at least: get the whole set"
+        )

@@ -1,7 +1,7 @@
-"""LSUN bedroom, from its published LMDB folders: 64 px, the whole frame squashed.
+"""LSUN bedroom, from its published LMDB folders: the whole frame squashed to 64 px.
 
-Three million pictures in 43 GB are streamed. The test split is the 300 of the published validation folder;
-without it, up to 10,000 are held out.
+Three million images (43 GB) are streamed. The test split is the published validation folder of 300 images;
+without it, up to 10,000 images are held out.
 """
 
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ _URL = "http://dl.yf.io/lsun/scenes"
 
 
 def _find(path: Path) -> tuple[Path, ...] | None:
-    """Find the folder to train on, and that to test on beside it, which may be missing."""
+    """Find the training folder, and the validation folder beside it, which may be missing."""
     train = find_first(path, _TRAIN)
     return None if train is None else existing(train, sibling_if_exists(train, _VAL))
 
 
 def _open(found: tuple[Path, ...], scratch: Path) -> ImageSource:
-    """Count the pictures, and lay down which row each position has."""
+    """Count the images and assign a row to each position."""
     counts = [count_entries(folder) for folder in found]
     held_out = len(found) == 1
     train, test = hold_out(counts[0], 0) if held_out else np.split(np.arange(sum(counts)), counts[:1])
@@ -45,7 +45,7 @@ def _open(found: tuple[Path, ...], scratch: Path) -> ImageSource:
 
 
 def _read_from(folders: tuple[Path, ...], counts: list[int], start: int) -> Iterator[tuple[str, bytes]]:
-    """Read names and files of one folder after the other, from a position on."""
+    """Yield (name, file bytes) of one folder after the other, from a position on."""
     for folder, count in zip(folders, counts, strict=True):
         if start < count:
             for key, value in read_entries(folder, start):
@@ -54,7 +54,7 @@ def _read_from(folders: tuple[Path, ...], counts: list[int], start: int) -> Iter
 
 
 def _fetch(folder: Path) -> None:
-    """Say where to get it."""
+    """Raise UserError with the address of the data set."""
     what = f"{_URL}/{_TRAIN}.zip (43 GB) and {_URL}/{_VAL}.zip, unzip both"
     raise manual_download_error(_NAME, "is too large to be downloaded by avae", what, folder)
 

@@ -1,6 +1,6 @@
-"""CIFAR-10 and CIFAR-100, as torchvision reads them: 32 px, with (fine) labels.
+"""CIFAR-10 and CIFAR-100, read by torchvision: 32 px, with (fine) labels.
 
-They are pickles, which run code: torchvision reads none before its checksum is right.
+Their files are pickles, which can execute anything: torchvision verifies each checksum before it reads one.
 """
 
 import os
@@ -20,7 +20,7 @@ from avae.errors import UserError
 
 @dataclass(frozen=True)
 class _CifarVariant:
-    """One of the two: its name in avae and in torchvision, and those of its files."""
+    """CIFAR-10 or CIFAR-100: its names in avae and in torchvision, and those of its files."""
 
     name: str
     torchvision: str
@@ -28,21 +28,21 @@ class _CifarVariant:
     tarball: str
 
     def torchvision_class(self) -> Any:
-        """Return the class that reads it; torchvision is slow to import."""
+        """Return torchvision's class, imported late: torchvision is slow to import."""
         from torchvision import datasets
 
         return getattr(datasets, self.torchvision)
 
 
 def _find(published: _CifarVariant, path: Path) -> tuple[Path, ...] | None:
-    """Find the extracted folder or, failing that, the tarball."""
+    """Find the extracted folder or, if it is missing, the tarball."""
     return existing(find_first(path, published.folder, published.tarball)) or None
 
 
 def _open(published: _CifarVariant, found: tuple[Path, ...], scratch: Path) -> ImageSource:
-    """Read all of it; it is small."""
-    (place,) = found
-    folder = place if place.name == published.folder else _extracted(published, place, scratch)
+    """Read both splits into memory; they are small."""
+    (path,) = found
+    folder = path if path.name == published.folder else _ensure_extracted(published, path, scratch)
     try:
         train, test = (
             published.torchvision_class()(folder.parent, train=is_train) for is_train in (True, False)
@@ -57,8 +57,8 @@ def _open(published: _CifarVariant, found: tuple[Path, ...], scratch: Path) -> I
     )
 
 
-def _extracted(published: _CifarVariant, tarball: Path, scratch: Path) -> Path:
-    """Extract the tarball in `scratch`, all of it or nothing; return the folder."""
+def _ensure_extracted(published: _CifarVariant, tarball: Path, scratch: Path) -> Path:
+    """Extract the tarball in `scratch` atomically, unless it is there already; return the folder."""
     folder = scratch / published.folder
     try:
         scratch.mkdir(parents=True, exist_ok=True)
@@ -77,11 +77,11 @@ def _extract(published: _CifarVariant, tarball: Path, folder: Path) -> None:
 
     if not check_integrity(tarball, published.torchvision_class().tgz_md5):
         raise UserError(f"{tarball}: wrong checksum; delete it and download it again")
-    unfinished = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    extract_archive(tarball, unfinished)
-    os.replace(unfinished / folder.name, folder)
-    unfinished.rmdir()
+    partial_folder = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial_folder, ignore_errors=True)
+    extract_archive(tarball, partial_folder)
+    os.replace(partial_folder / folder.name, folder)
+    partial_folder.rmdir()
 
 
 def _fetch(published: _CifarVariant, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small handwritten digits that travel with the package, so that a first run needs no download.
+"""Small handwritten digits bundled with the package, so that a first run needs no download.
 
 Source: Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning
 Repository, https://archive.ics.uci.edu/dataset/80 (the 1,797 test digits, as scikit-learn carries them).
@@ -22,7 +22,7 @@ TEST_COUNT = 300
 
 
 def digits_data() -> Dataset:
-    """Return the 1,797 digits, 300 of them (always the same) for the test: uint8 (N, 16, 16, 1)."""
+    """Return the 1,797 digits, uint8 (N, 16, 16, 1), with a fixed test split of 300."""
     images = _images()
     order = rng(0, "digits").permutation(len(images))
     test, train = images[np.sort(order[:TEST_COUNT])], images[np.sort(order[TEST_COUNT:])]
@@ -50,4 +50,4 @@ DIGITS = PublishedDataset(
     size=16,
     channels=1,
 )
-"""Not among those that a path may hold."""
+"""The digits as a source for `avae data pack` and `info`; not in `PUBLISHED`, since no path contains them."""

@@ -1,34 +1,33 @@
-"""FFHQ: faces at 256 px, divided by their numbers as its authors do."""
+"""FFHQ: faces at 256 px, split by number as by its authors."""
 
 import re
 from pathlib import Path, PurePosixPath
 
 from avae.data.images.archives import open_collection
 from avae.data.images.item import RejectedImage
-from avae.data.sources.adapters import source_from_names
-from avae.data.sources.files import find_first, manual_download_error
+from avae.data.sources.adapters import require_both_splits, source_from_names
+from avae.data.sources.files import existing, find_first, manual_download_error
 from avae.data.sources.holdout import hold_out
 from avae.data.sources.source import ImageSource, PublishedDataset
 
 _NAME, _SIZE = "ffhq", 256
 _FULL, _THUMBNAILS = "images1024x1024", "thumbnails128x128"
-_PLACES = (f"{_FULL}.zip", _FULL, f"{_THUMBNAILS}.zip", _THUMBNAILS)
+_NAMES = (f"{_FULL}.zip", _FULL, f"{_THUMBNAILS}.zip", _THUMBNAILS)
 _FIRST_TEST = 60_000
 
 
 def _find(path: Path) -> tuple[Path, ...] | None:
-    """Find the full pictures or, failing that, the thumbnails."""
-    place = find_first(path, *_PLACES)
-    return None if place is None else (place,)
+    """Find the full images or, if they are missing, the thumbnails."""
+    return existing(find_first(path, *_NAMES)) or None
 
 
 def _open(found: tuple[Path, ...], scratch: Path) -> ImageSource:
-    """List the pictures by number, none extracted; hold out a tenth if all are of the training split."""
-    pictures = open_collection(found[0])
-    numbers = {name: number for name in pictures.names if (number := _number(name)) is not None}
-    strangers = tuple(
+    """List the images by number; none is extracted. Hold out a tenth if all are of the training split."""
+    collection = open_collection(found[0])
+    numbers = {name: number for name in collection.names if (number := _number(name)) is not None}
+    unnumbered = tuple(
         RejectedImage(name, "its name is not one of 00000 to 69999")
-        for name in pictures.names
+        for name in collection.names
         if name not in numbers
     )
     names = sorted(numbers, key=numbers.__getitem__)
@@ -36,18 +35,19 @@ def _open(found: tuple[Path, ...], scratch: Path) -> ImageSource:
     test = names[len(train) :]
     held_out = not test
     if held_out:
-        train, test = ([names[i] for i in places] for places in hold_out(len(names), 0))
-    return source_from_names(_NAME, _SIZE, pictures, train, test, strangers, held_out)
+        train, test = ([names[i] for i in rows] for rows in hold_out(len(names), 0))
+    require_both_splits(_NAME, collection, train, test)
+    return source_from_names(_NAME, lambda: (_SIZE, 3), collection, train, test, unnumbered, held_out)
 
 
 def _number(name: str) -> int | None:
-    """Return the number of a picture such as `00000/00012.png`."""
+    """Return the number of an image such as `00000/00012.png`, or None."""
     stem = PurePosixPath(name).stem
     return int(stem) if re.fullmatch("[0-6][0-9]{4}", stem) else None
 
 
 def _fetch(folder: Path) -> None:
-    """Say where to get it."""
+    """Raise UserError with the address of the data set."""
     what = f"{_FULL} (89 GB) or {_THUMBNAILS} (2 GB) from https://github.com/NVlabs/ffhq-dataset"
     raise manual_download_error(_NAME, "is not downloaded by avae", what, folder)
 

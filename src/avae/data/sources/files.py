@@ -1,4 +1,4 @@
-"""Finding the published files of a set, by their names alone."""
+"""Find and download the files of published data sets."""
 
 import os
 from collections.abc import Callable
@@ -8,53 +8,53 @@ from avae.errors import UserError
 
 
 def find_first(path: Path, *names: str) -> Path | None:
-    """Return what has the first of these names that is there: `path` itself, or something in that folder."""
+    """Return `path` or its entry with the first of these names that exists, or None."""
     path = path.absolute()  # "." has no name
     for name in names:
-        for place in (path, path / name):
-            if place.name == name and os.path.exists(place):
-                return place
+        for candidate in (path, path / name):
+            if candidate.name == name and os.path.exists(candidate):
+                return candidate
     return None
 
 
 def sibling_if_exists(path: Path, name: str) -> Path | None:
-    """Return what has this name in the folder that holds `path`, if it is there."""
-    place = path.with_name(name)
-    return place if os.path.exists(place) else None
+    """Return the entry with this name in the same folder as `path`, or None."""
+    sibling = path.with_name(name)
+    return sibling if os.path.exists(sibling) else None
 
 
 def existing(*paths: Path | None) -> tuple[Path, ...]:
-    """Return those that were found."""
+    """Return the paths that are not None."""
     return tuple(path for path in paths if path is not None)
 
 
 Download = Callable[[str, Path, str, str], object]
-"""(what, folder, file name, md5) -> None, as torchvision's: checks the md5; a file already right is kept."""
+"""(address, folder, file name, md5) -> None, as torchvision's: verifies the md5, keeps a correct file."""
 
 
-def fetch_file(download: Download, what: str, path: Path, md5: str) -> None:
-    """Download a file whole or not at all; one that is there is left as it is.
+def fetch_file(download: Download, address: str, path: Path, md5: str) -> None:
+    """Download a file atomically, unless it exists.
 
     Args:
-        what: its URL or id, as `download` takes it.
+        address: the file's URL or id, as `download` takes it.
 
     Raises:
-        Exception: whatever `download` raises.
+        Exception: any error of `download`.
     """
     if path.exists():
         return
     partial = f".{path.name}.partial"
-    download(what, path.parent, partial, md5)
+    download(address, path.parent, partial, md5)
     os.replace(path.with_name(partial), path)
 
 
 def manual_download_error(name: str, why: str, what: str, folder: Path) -> UserError:
-    """Return the error that tells how to get a set without `fetch`.
+    """Return the error that explains how to download a data set by hand.
 
     Args:
-        why: it cannot be fetched.
-        what: to get, and where from.
-        folder: where it was to go.
+        why: the reason why avae cannot download it.
+        what: the files to get and their address.
+        folder: the folder to put them in.
     """
     return UserError(
         f"{name}: {why}; get {what}, and put that into {folder}, "

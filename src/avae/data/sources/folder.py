@@ -1,6 +1,5 @@
-"""Anybody's pictures as a source: the splits, labels and hold-out of a folder or an archive."""
+"""Make a source from a folder or an archive: find its splits and labels, or hold out a test split."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
@@ -9,64 +8,56 @@ from numpy.typing import NDArray
 
 from avae.data.images.archives import TAR_SUFFIXES, ImageCollection, open_collection, read_bytes
 from avae.data.images.decode import probe
-from avae.data.images.item import Item, RejectedImage, UnreadableError
+from avae.data.images.item import RejectedImage, UnreadableError
+from avae.data.sources.adapters import source_from_names
 from avae.data.sources.holdout import hold_out
 from avae.data.sources.source import ImageSource
 
 SIZES = (16, 32, 64)
-"""What `survey` chooses from."""
+"""Sizes to suggest, in pixels."""
 
 _TRAIN = "train"
-_TEST = ("test", "val", "valid", "validation")  # the first one there is the test split
+_TEST = ("test", "val", "valid", "validation")  # the first existing one is the test split
 _SAMPLE = 200
 
 
 def open_folder(path: Path, seed: int) -> ImageSource:
-    """Present the pictures of a folder or an archive.
+    """Return a source of the images of a folder or an archive.
 
-    The splits are the folders `train` and `test` (or `val`, `valid`, `validation`) at the top or inside
-    folders that hold all the rest; pictures beside them are rejected. Without a test folder, a tenth of the
-    pictures (at least 1, at most 10,000) is held out. The folders inside a split, or at the top, are labels.
+    The splits are the folders `train` and `test` (or `val`, `valid`, `validation`), at the top or inside
+    folders that contain everything; images outside them are rejected. Without a test folder, a tenth of the
+    images (at least 1, at most 10,000) is held out. The folders inside a split, or at the top, are labels.
 
     Args:
-        seed: of the hold-out.
+        seed: seed of the hold-out.
 
     Raises:
-        UserError: as `open_pictures`.
+        UserError: as `open_collection`.
     """
-    pictures = open_collection(path)
-    train, test = split_names(pictures.names)
-    rejected = pictures.rejected + _outside_splits(pictures.names, train + test)
+    collection = open_collection(path)
+    train, test = split_names(collection.names)
+    outside = sorted(set(collection.names) - {*train, *test})
     held_out = not test
     if held_out:
-        train, test = ([train[i] for i in places] for places in hold_out(len(train), seed))
-    names = train + test
-    classes, labels = _labels(names)
-    rows = {name: row for row, name in enumerate(names)}
-    order = pictures.reading_order(names)
-
-    def read(start: int) -> Iterator[Item]:
-        for name, content in pictures.read(order[start:]):
-            yield Item(rows[name], name, content)
-
-    return ImageSource(
-        name=source_name(path),
-        train=len(train),
-        test=len(test),
-        read=read,
-        suggest_size=lambda: _suggest_size_and_channels(pictures, sorted(names)),
-        held_out=held_out,
-        classes=classes,
-        labels=labels,
-        rejected=rejected,
+        train, test = ([train[i] for i in rows] for rows in hold_out(len(train), seed))
+    classes, labels = _labels(train + test)
+    return source_from_names(
+        source_name(path),
+        lambda: _suggest_size_and_channels(collection, sorted(train + test)),
+        collection,
+        train,
+        test,
+        tuple(RejectedImage(name, "beside the folders of the splits") for name in outside),
+        held_out,
+        classes,
+        labels,
     )
 
 
 def split_names(names: list[str]) -> tuple[list[str], list[str]]:
-    """Divide sorted names into those of the training and of the test folder, each sorted.
+    """Split sorted names into those of the training folder and of the test folder, each sorted.
 
-    Returns:
-        All names and none, if there is no training folder.
+    Without a training folder, return all names and an empty list.
     """
     depth = _wrapper_depth(names)
     tops = [_folder(name, depth).lower() for name in names]
@@ -90,15 +81,8 @@ def source_name(path: Path) -> str:
     return name[: len(name) - len(ending)]
 
 
-def _outside_splits(names: list[str], used: list[str]) -> tuple[RejectedImage, ...]:
-    """Name what lies beside the folders of the splits."""
-    return tuple(
-        RejectedImage(name, "beside the folders of the splits") for name in sorted(set(names) - set(used))
-    )
-
-
 def _labels(names: list[str]) -> tuple[tuple[str, ...], NDArray[np.int32] | None]:
-    """Return the class folders, and each name's; nothing, unless every picture is in one of several."""
+    """Return the class names and int32 labels (N,); ((), None) unless every image is in one of 2 or more."""
     depth = _wrapper_depth(names)
     splits = {_TRAIN, *_TEST} & {_folder(name, depth).lower() for name in names}
     folders = [_folder(name, depth + bool(splits)) for name in names]
@@ -110,7 +94,7 @@ def _labels(names: list[str]) -> tuple[tuple[str, ...], NDArray[np.int32] | None
 
 
 def _wrapper_depth(names: list[str]) -> int:
-    """Return how many folders wrap all of the names, down to that of a split."""
+    """Return the number of folders that contain all names, down to the folder of a split."""
     depth = 0
     while True:
         tops = {_folder(name, depth).lower() for name in names}
@@ -120,31 +104,31 @@ def _wrapper_depth(names: list[str]) -> int:
 
 
 def _folder(name: str, depth: int) -> str:
-    """Return the folder of a name at this depth; empty for a file."""
+    """Return the folder of a name at a depth; "" if the name has fewer folders."""
     folders = name.split("/")[:-1]
     return folders[depth] if depth < len(folders) else ""
 
 
-def _suggest_size_and_channels(pictures: ImageCollection, names: list[str]) -> tuple[int, int]:
-    """Choose size and channels by a sample spread evenly over the names: a class may differ from the next.
+def _suggest_size_and_channels(collection: ImageCollection, names: list[str]) -> tuple[int, int]:
+    """Suggest a size and channels from evenly spaced images, since classes may differ.
 
     Returns:
         The largest of `SIZES` that enlarges at most half of the sample; 1 channel if all of it is grey.
     """
     stride = -(-len(names) // _SAMPLE)
     for start in range(stride):
-        probes = _probes(pictures, names[start::stride])
+        probes = _probes(collection, names[start::stride])
         if probes:
             shorter = median(side for side, _ in probes)
             size = max((size for size in SIZES if size <= shorter), default=SIZES[0])
             return size, 1 if all(grey for _, grey in probes) else 3
-    return SIZES[0], 3  # nothing can be read, as decoding will tell
+    return SIZES[0], 3  # nothing can be read; decoding reports it
 
 
-def _probes(pictures: ImageCollection, names: list[str]) -> list[tuple[int, bool]]:
-    """Return (shorter side, grey) of the readable pictures among those named."""
+def _probes(collection: ImageCollection, names: list[str]) -> list[tuple[int, bool]]:
+    """Return (shorter side, True if grey) of each readable image."""
     found = []
-    for _, content in pictures.read(names):
+    for _, content in collection.read(names):
         try:
             found.append(probe(read_bytes(content)))
         except UnreadableError:

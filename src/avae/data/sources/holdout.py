@@ -1,4 +1,4 @@
-"""A test split for pictures that come without one."""
+"""Hold out a test split from images without one."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ SHARE, LIMIT = 10, 10_000  # one in ten
 
 
 def hold_out(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide the numbers below `count` into those to train on and a tenth to test on, each sorted."""
+    """Split range(count) into training numbers and a tenth of test numbers, each sorted."""
     tenth = min(max(1, count // SHARE), LIMIT)
     order = rng(seed, "holdout").permutation(count)
     return np.sort(order[tenth:]), np.sort(order[:tenth])

@@ -1,4 +1,4 @@
-"""The entries of an LMDB folder in the order of their keys, however many: neither held nor listed."""
+"""Stream the entries of an LMDB folder in the order of their keys, in bounded memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,22 +10,22 @@ from avae.errors import UserError
 if TYPE_CHECKING:
     import lmdb
 
-# Pages of a memory map that were read count as memory held until it is closed, and py-lmdb reads even those
-# of values it passes over. So it is opened anew for every few entries, which takes tens of microseconds.
+# Pages read from the memory map count as memory used until it is closed, and py-lmdb reads even those of
+# skipped values. So it is reopened every few entries, which takes tens of microseconds.
 _ENTRIES = 128
 
 _FILE = "data.mdb"
-_SLACK = 2**20  # bytes; last pages that were never used need not be in the file
+_SLACK = 2**20  # bytes; unused last pages may be missing from the file
 
 
 def count_entries(folder: Path) -> int:
-    """Return how many entries there are; raises UserError if the folder is damaged."""
+    """Return the number of entries; raise UserError if the folder is damaged."""
     with _environment(folder) as environment:
         return int(environment.stat()["entries"])
 
 
 def read_entries(folder: Path, start: int) -> Iterator[tuple[bytes, bytes]]:
-    """Read keys and values from a position on; raises UserError if the folder is damaged."""
+    """Yield (key, value) from a position on; raise UserError if the folder is damaged."""
     key = _key_before(folder, start)
     while entries := _after(folder, key):
         yield from entries
@@ -33,7 +33,7 @@ def read_entries(folder: Path, start: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _key_before(folder: Path, position: int) -> bytes | None:
-    """Return the key before a position, by stepping there."""
+    """Return the key before a position, by stepping from the start; None at the start."""
     key = None
     for first in range(0, position, _ENTRIES):
         with _cursor_after(folder, key) as cursor:
@@ -44,7 +44,7 @@ def _key_before(folder: Path, position: int) -> bytes | None:
 
 
 def _after(folder: Path, key: bytes | None) -> list[tuple[bytes, bytes]]:
-    """Return a few entries after a key; none after the last."""
+    """Return up to `_ENTRIES` entries after a key; an empty list after the last."""
     entries: list[tuple[bytes, bytes]] = []
     with _cursor_after(folder, key) as cursor:
         while cursor.key() and len(entries) < _ENTRIES:
@@ -55,7 +55,7 @@ def _after(folder: Path, key: bytes | None) -> list[tuple[bytes, bytes]]:
 
 @contextmanager
 def _cursor_after(folder: Path, key: bytes | None) -> Iterator["lmdb.Cursor"]:
-    """Open a cursor at the first entry after a key; behind the last entry its key is empty."""
+    """Open a cursor at the first entry after a key; after the last entry, the cursor's key is empty."""
     with _environment(folder) as environment, environment.begin() as transaction:
         cursor = transaction.cursor()
         if key is None:
@@ -67,7 +67,7 @@ def _cursor_after(folder: Path, key: bytes | None) -> Iterator["lmdb.Cursor"]:
 
 @contextmanager
 def _environment(folder: Path) -> Iterator["lmdb.Environment"]:
-    """Open a folder for reading; the many ways in which that can fail become one."""
+    """Open a folder for reading; raise UserError if it is damaged."""
     import lmdb
 
     try:
@@ -81,8 +81,8 @@ def _environment(folder: Path) -> Iterator["lmdb.Environment"]:
 
 
 def _check_length(folder: Path, environment: "lmdb.Environment") -> None:
-    """Refuse a file that was cut short: reading behind its end would kill this process."""
+    """Raise OSError for a truncated file: reading past its end would kill this process."""
     expected = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    there = (folder / _FILE).stat().st_size
-    if there + _SLACK < expected:
-        raise OSError(f"{_FILE} has {there:,} of {expected:,} bytes")
+    found = (folder / _FILE).stat().st_size
+    if found + _SLACK < expected:
+        raise OSError(f"{_FILE} has {found:,} of {expected:,} bytes")

@@ -8,6 +8,6 @@ from avae.data.sources.source import PublishedDataset
 from avae.data.sources.svhn import SVHN, SVHN_EXTRA
 
 PUBLISHED: dict[str, PublishedDataset] = {
-    named.name: named for named in (CIFAR10, CIFAR100, SVHN, SVHN_EXTRA, CELEBA, BEDROOM, FFHQ)
+    dataset.name: dataset for dataset in (CIFAR10, CIFAR100, SVHN, SVHN_EXTRA, CELEBA, BEDROOM, FFHQ)
 }
-"""Where a folder holds several, the first is meant."""
+"""If a folder contains several data sets, the first match wins."""

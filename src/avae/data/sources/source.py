@@ -1,4 +1,4 @@
-"""What can be packed: pictures by row, handed out in the order in which they are read fastest."""
+"""Sources of images to pack, and the description of a published data set."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from avae.data.images.preprocessing import Fit
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Pictures on their way to a packed set. None is held in memory, unless they came in one file.
+    """Images to pack, by row. They are read one at a time, unless all are stored in one file.
 
     Attributes:
-        name: what result files call it.
-        train, test: how many pictures each split has, unreadable ones included.
-        read: start -> the items of both splits, in reading order from position `start`; every row comes
-            once, and the order is always the same.
-        survey: the size and channels its pictures suggest.
-        held_out: whether the test split was drawn from the rest for want of one.
-        seeks: whether reading from the middle is about as quick as from the start.
-        classes: names of the labels; empty without any.
-        labels: int32 (train + test,), by row; None without any.
-        rejected: pictures already known to be left out, which have no row.
+        name: the name in result files.
+        train, test: number of images in each split, unreadable ones included.
+        read: start -> the items of both splits, from position `start` of the reading order, which is the
+            fastest one and always the same; each row occurs once.
+        suggest_size: () -> the (size, channels) that the images suggest.
+        held_out: True if the source has no test split and one was held out.
+        random_access: True if reading from the middle is about as fast as from the start.
+        classes: names of the labels; empty if there are none.
+        labels: int32 (train + test,), by row; None if there are none.
+        rejected: images rejected without being read; they have no row.
     """
 
     name: str
@@ -43,18 +43,18 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class PublishedDataset:
-    """A data set known by name, and found by what its folder holds.
+    """A published data set, known by name and recognised by its files.
 
     Attributes:
-        name: as `--data` takes it.
-        wanted: what `find` looks for, in words.
-        find: path -> the files and folders it consists of there, or None if that is no such set. Looks at
-            names only. They are what a packed set is compared with to tell whether anything changed.
-        open: (what `find` returned, scratch folder) -> the source. What must be unpacked goes to the
-            scratch folder. Raises UserError.
-        fetch: folder -> None: downloads the set there, or raises UserError that says what to get, where
-            from, and where to put it.
-        size, channels, crop, fit: how the paper prepares it.
+        name: its name after `--data`.
+        expected_files: the files that `find` looks for, in words.
+        find: path -> the files and folders of the data set there, or None if it is not there. It compares
+            names only. A packed set is up to date while these files are unchanged.
+        open: (result of `find`, scratch folder) -> the source. Archives are extracted to the scratch
+            folder. Raises UserError.
+        fetch: folder -> None: downloads the data set, or raises UserError with the files to get, their
+            address and the folder to put them in.
+        size, channels, crop, fit: the paper's preprocessing.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""SVHN, as torchvision reads it: 32 px, with labels 0 to 9.
+"""SVHN, read by torchvision: 32 px, with labels 0 to 9.
 
-`svhn` trains on its training split; `svhn-extra` on the 531,131 easier pictures of its extra split, as the
-paper's released code does.
+`svhn` trains on the training split; `svhn-extra` on the 531,131 easier images of the extra split, like the
+paper's released code.
 """
 
 from functools import partial
@@ -24,13 +24,13 @@ def _file(split: str) -> str:
 
 
 def _find(split: str, path: Path) -> tuple[Path, ...] | None:
-    """Find the file to train on, and that to test on beside it."""
+    """Find the training file, and the test file beside it, which may be missing."""
     train = find_first(path, _file(split))
     return None if train is None else existing(train, sibling_if_exists(train, _file(_TEST)))
 
 
 def _open(name: str, split: str, found: tuple[Path, ...], scratch: Path) -> ImageSource:
-    """Read both files; of the extra one that takes 1.6 GB."""
+    """Read both files into memory; `svhn-extra` takes 1.6 GB."""
     folder = found[0].parent
     if len(found) < 2:
         url = _torchvision_class().split_list[_TEST][0]
@@ -42,7 +42,7 @@ def _open(name: str, split: str, found: tuple[Path, ...], scratch: Path) -> Imag
 
 
 def _read(folder: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return pictures (N, 32, 32, 3) and labels (N,)."""
+    """Return uint8 images (N, 32, 32, 3) and labels (N,)."""
     try:
         read = _torchvision_class()(folder, split)
     except RuntimeError as error:
@@ -53,7 +53,7 @@ def _read(folder: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64
 
 
 def _fetch(name: str, split: str, folder: Path) -> None:
-    """Download both files, last the one that `find` looks for: what was broken off is so gone on with."""
+    """Download both files; the one `find` looks for comes last, so an interrupted download is resumed."""
     from torchvision.datasets.utils import download_url
 
     wanted = [_torchvision_class().split_list[part] for part in (_TEST, split)]
@@ -66,7 +66,7 @@ def _fetch(name: str, split: str, folder: Path) -> None:
 
 
 def _torchvision_class() -> Any:
-    """Return the class that reads it; torchvision is slow to import."""
+    """Return torchvision's class, imported late: torchvision is slow to import."""
     from torchvision.datasets import SVHN
 
     return SVHN
