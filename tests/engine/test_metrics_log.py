@@ -60,7 +60,7 @@ def test_a_terminal_shows_warnings_and_rollbacks(monkeypatch):
         display.begin(40)
         display.advance(50)
         display.show_terms(50, {"critic": 0.003}, "warning: critic loss 0.003 for 50 steps")
-        display.say("back at step 20 [0.5]")
+        display.print("back at step 20 [0.5]")
         assert "back at step 20 [0.5]" in screen.getvalue()
         display.begin(20)
         display.advance(21)

@@ -19,7 +19,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from avae.distributed.processes import any_rank
 from avae.engine.conv_transpose import rewrite_narrow_transposed_convs
-from avae.engine.step import GradientFn, GradientHook, GradientsAndTerms, Noise, Phase, gradients
+from avae.engine.step import GradientFn, GradientHook, GradientsAndTerms, Phase, gradients
+from avae.frameworks.base import Noise
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,8 @@ class CompiledGradients:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # compilers raise errors of many types, and none needs to end a run
-            return _first_line(error), None
+            lines = str(error).strip().splitlines()
+            return ": ".join([type(error).__name__, *(line[:160] for line in lines[:1])]), None
         self._compiled[key] = fast
         return "another process could not", result
 
@@ -181,8 +183,3 @@ class _Modules(nn.Module):
 
     def forward(self, work: Callable[[], GradientsAndTerms]) -> GradientsAndTerms:
         return work()
-
-
-def _first_line(error: Any) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__

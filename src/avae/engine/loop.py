@@ -143,7 +143,7 @@ def _roll_back(spec: LoopSpec, collapse: CollapseError, display: ProgressDisplay
         raise collapse
     step = spec.checkpoints.roll_back(collapse)
     spec.save(step, True)
-    display.say(
+    display.print(
         f"{collapse.why}; back at step {step}, "
         f"from here at {spec.checkpoints.learning_rate_scale:g} of the rate"
     )

@@ -36,7 +36,21 @@ def make_optimizers(
     its learning rate is multiplied by c and its betas are raised to the power c, so that its effective step
     size and memory per training step are unchanged (StyleGAN2, appendix B).
     """
-    return {name: _adam(network, settings, settings.lazy.get(name)) for name, network in networks.items()}
+    optimizers: dict[str, torch.optim.Optimizer] = {}
+    for network_name, network in networks.items():
+        every = settings.lazy.get(network_name)
+        c = every / (every + 1) if every else 1.0
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in network.named_parameters():
+            rate = c * settings.learning_rate * settings.multipliers.get(name.rpartition(".")[2], 1.0)
+            groups.setdefault(rate, []).append(parameter)
+        optimizers[network_name] = torch.optim.Adam(
+            [{"params": parameters, "lr": rate} for rate, parameters in groups.items()],
+            betas=(settings.betas[0] ** c, settings.betas[1] ** c),
+            eps=1e-7,
+            fused=True,
+        )
+    return optimizers
 
 
 def set_learning_rate(optimizers: Mapping[str, torch.optim.Optimizer], factor: float) -> None:
@@ -44,20 +58,6 @@ def set_learning_rate(optimizers: Mapping[str, torch.optim.Optimizer], factor: f
     for optimizer in optimizers.values():
         for group in optimizer.param_groups:
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
-
-
-def _adam(network: nn.Module, settings: AdamSettings, every: int | None) -> torch.optim.Optimizer:
-    share = every / (every + 1) if every else 1.0
-    groups: dict[float, list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        rate = share * settings.learning_rate * settings.multipliers.get(name.rpartition(".")[2], 1.0)
-        groups.setdefault(rate, []).append(parameter)
-    return torch.optim.Adam(
-        [{"params": parameters, "lr": rate} for rate, parameters in groups.items()],
-        betas=(settings.betas[0] ** share, settings.betas[1] ** share),
-        eps=1e-7,
-        fused=True,
-    )
 
 
 class OptimizerState:
@@ -82,17 +82,15 @@ class OptimizerState:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore the tensors; raise ValueError if a shape differs from that of its parameter."""
         for name, parameter in self.network.named_parameters():
-            self.optimizer.state[parameter] = {
-                part: tensor.to(parameter.device) if part == "step" else _like(parameter, tensor)
-                for part, tensor in strip_prefix(state, f"{name}.").items()
-            }
-
-
-def _like(parameter: Tensor, saved: Tensor) -> Tensor:
-    """Copy a saved moment to the device and memory layout of its parameter."""
-    if saved.shape != parameter.shape:
-        raise ValueError(f"a moment of shape {tuple(saved.shape)} for {tuple(parameter.shape)}")
-    return torch.empty_like(parameter, requires_grad=False).copy_(saved)
+            restored = strip_prefix(state, f"{name}.")
+            for part, tensor in restored.items():
+                if part == "step":
+                    restored[part] = tensor.to(parameter.device)
+                elif tensor.shape != parameter.shape:
+                    raise ValueError(f"a moment of shape {tuple(tensor.shape)} for {tuple(parameter.shape)}")
+                else:  # with the device and memory layout of the parameter
+                    restored[part] = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
+            self.optimizer.state[parameter] = restored
 
 
 def make_ema(

@@ -68,9 +68,9 @@ class ProgressDisplay:
             self._printed = now
             left = _duration((self._steps - step) * self._batch_size / speed) if speed else "unknown time"
             progress = f"step {step}/{self._steps}, {left} left, {text}"
-            self.say("  ".join([progress, warning] if warning else [progress]))
+            self.print("  ".join([progress, warning] if warning else [progress]))
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Print a line, above the bar if it is shown."""
         self._console.print(f"{self._title}: {text}", soft_wrap=True, highlight=False, markup=False)
 

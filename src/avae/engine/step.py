@@ -11,10 +11,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from avae.distributed import processes
 from avae.engine.optimizers import set_learning_rate
+from avae.frameworks.base import Noise, NoiseShapes
 from avae.frameworks.coefficients import ScheduledCoefficient
 
-Noise = dict[str, Tensor]
-NoiseShapes = dict[str, tuple[int, ...]]
 Grads = tuple[Tensor | None, ...]
 """Gradients of one network, in the order of its parameters."""
 

@@ -61,10 +61,10 @@ def _to_index(count: int, share: Tensor) -> Tensor:
 
 def _translate(x: Tensor, share: Tensor) -> Tensor:
     """Shift each image by whole pixels, given by its shares (N, 2)."""
-    for dim, own in zip((2, 3), share.unbind(1), strict=True):
+    for dim, position in zip((2, 3), share.unbind(1), strict=True):
         side = x.shape[dim]
         most = round(side * TRANSLATED)
-        shift = _to_index(2 * most + 1, own) - most
+        shift = _to_index(2 * most + 1, position) - most
         source = torch.arange(side, device=x.device) - shift[:, None]
         shape = (len(x), 1, side, 1) if dim == 2 else (len(x), 1, 1, side)
         inside = ((source >= 0) & (source < side)).view(shape)
@@ -76,10 +76,10 @@ def _translate(x: Tensor, share: Tensor) -> Tensor:
 def _cut_out(x: Tensor, share: Tensor) -> Tensor:
     """Set a square of each image to 0; its centre is anywhere in the image, so it may lie partly outside."""
     inside = torch.ones((), dtype=torch.bool, device=x.device)
-    for dim, own in zip((2, 3), share.unbind(1), strict=True):
+    for dim, position in zip((2, 3), share.unbind(1), strict=True):
         side = x.shape[dim]
         half = round(side * CUT) / 2
-        distance = torch.arange(side, device=x.device) + 0.5 - _to_index(side + 1, own)[:, None]
+        distance = torch.arange(side, device=x.device) + 0.5 - _to_index(side + 1, position)[:, None]
         shape = (len(x), 1, side, 1) if dim == 2 else (len(x), 1, 1, side)
         inside = inside & (distance.abs() < half).view(shape)
     return x * ~inside

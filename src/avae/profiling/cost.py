@@ -18,7 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
-from avae.engine.step import Noise, Phase, gradients
+from avae.engine.step import Phase, gradients
+from avae.frameworks.base import Noise
 
 
 @dataclass(frozen=True)

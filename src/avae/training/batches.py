@@ -7,7 +7,8 @@ from torch import Tensor
 
 from avae.data.batch_loader import BatchLoader
 from avae.distributed.processes import local_rows
-from avae.engine.step import Batches, Noise, NoiseShapes, Phase
+from avae.engine.step import Batches, Phase
+from avae.frameworks.base import Noise, NoiseShapes
 from avae.recipes.resolve import ResolvedConfig
 from avae.rng import normal, normal_items
 
