@@ -1,4 +1,4 @@
-"""Rows of noise, and ranges of them."""
+"""Ranges of rows."""
 
 import pytest
 

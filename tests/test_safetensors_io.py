@@ -1,4 +1,4 @@
-"""Tensors and words on disk: what is damaged is refused."""
+"""Tensors and metadata on disk: a damaged file is rejected."""
 
 import pytest
 import safetensors.torch

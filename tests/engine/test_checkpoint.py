@@ -1,4 +1,4 @@
-"""The state of networks and optimizers, there and back."""
+"""Checkpoints: saving and restoring the state of networks and optimizers."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from avae.safetensors_io import load_tensors, save_tensors
 
 
 class Scaled(nn.Module):
-    """Has a parameter without dimensions."""
+    """A network with a parameter without dimensions."""
 
     def __init__(self):
         super().__init__()
@@ -65,7 +65,7 @@ def test_everything_comes_back(saved):
 
 
 def test_moments_and_step_counts_go_where_their_parameter_is(saved):
-    """Fused Adam wants all of it there; "meta" stands for a GPU."""
+    """Fused Adam requires all of it on the same device; "meta" stands for a GPU."""
     again = Made(saved.folder)
     again.networks["trained"].factor = nn.Parameter(torch.tensor(3.0, device="meta"))
     again.networks["trained"].load_state_dict = lambda state: None

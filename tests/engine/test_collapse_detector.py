@@ -1,4 +1,4 @@
-"""Signs of a dead game, on made lines."""
+"""Collapse detection, on synthetic log lines."""
 
 import pytest
 
@@ -15,7 +15,7 @@ HEALTHY = {"critic": 0.9, "real": -1.0, "fake": 1.0, "diversity": 0.8, "gradient
 
 
 def lines(count, start=0, every=50, **terms):
-    """Lines that end at start + every, start + 2 every, ..., healthy but for `terms`."""
+    """Return lines for the steps start + every, start + 2 every, ..., healthy except for `terms`."""
     return [{"step": start + every * n} | HEALTHY | terms for n in range(1, count + 1)]
 
 
@@ -64,7 +64,7 @@ def test_what_stays_within_the_range_is_no_sign(term, value):
 
 
 def test_one_better_line_starts_the_count_anew():
-    """Runs at rho 1 are of this kind: the critic wins the first 1,200 steps, and the game goes on."""
+    """Runs at rho 1 do this: the critic wins for the first 1,200 steps, and training recovers."""
     won = lines(39, critic=0.001)
     assert str(CollapseDetector(won)) == "warning: critic loss 0.001 for 1950 steps"
     again = [*won, *lines(1, start=1950), *lines(39, start=2000, critic=0.001)]
@@ -75,7 +75,7 @@ def test_one_better_line_starts_the_count_anew():
 
 
 def test_one_line_is_never_enough():
-    """Its mean may be the doing of one step, however many it counts."""
+    """A single step may dominate its mean, however many steps it covers."""
     long = lines(2, every=10_000, critic=0.0)
     assert CollapseDetector(long[:1]).collapse is None
     assert CollapseDetector(long).collapse is not None
@@ -100,7 +100,7 @@ def test_an_explosion_never_becomes_usual():
 
 
 def test_terms_that_are_missing_are_passed_over():
-    """A phase that is due now and then reports now and then."""
+    """A phase that is due every few steps is logged every few steps."""
     vae = [{"step": 50 * n, "kl": 3.0} for n in range(1, 100)]
     assert CollapseDetector(vae).violations == []
     sparse = [line if n % 2 else {"step": line["step"]} for n, line in enumerate(lines(60, diversity=0.0))]
@@ -115,7 +115,7 @@ def test_events_say_nothing():
 
 
 def test_reading_the_lines_again_gives_the_same_verdict():
-    """What a resumed run does: its lines have what was found, and a null for what was not finite."""
+    """As in a resumed run: lines contain the verdicts so far, and null for values that were not finite."""
     told, log = CollapseDetector(), []
     for line in lines(20) + lines(10, 1000, diversity=0.0) + lines(3, 1500, gradient_norm=1e6):
         told.update(line)

@@ -1,4 +1,4 @@
-"""Transposed convolutions to few channels: the same numbers, and only where they are meant."""
+"""Rewriting of transposed convolutions: equal results, and only for the intended geometry."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def test_it_is_the_transposed_convolution(n, c, k, h, w):
 
 
 def rewritten(function, *tensors):
-    """Return how many convolutions of the graph of a function were rewritten; its value stays."""
+    """Return the number of rewritten convolutions in the graph of a function; check that its value stays."""
     graph = make_fx(function, tracing_mode="fake")(*tensors)
     expected = graph(*tensors)
     found = rewrite_narrow_transposed_convs(graph)
@@ -44,7 +44,7 @@ def draw(channels, stride=2, kernel=5):
 
 
 def gradient(channels, size, with_weight=False):
-    """Of a convolution, by its input and perhaps by its weight."""
+    """Return the gradient of a convolution with respect to its input, and optionally its weight."""
 
     def backward(x, weight):
         asked = (x, weight) if with_weight else (x,)

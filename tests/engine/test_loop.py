@@ -1,4 +1,4 @@
-"""What the loop does with its spec, seen on one weight."""
+"""The training loop with a model of one weight."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ class OneWeight(nn.Module):
 
 
 def _spec(tmp_path, network, saved, log_every=2, learning_rate=lambda step: 0.5**step, **more):
-    """Plain gradient descent on w itself: each step moves w by minus the learning rate."""
+    """Gradient descent on w itself: each step changes w by minus the learning rate."""
     networks = {"net": network}
     losses = lambda x, noise: ({"net": network.w * x.sum()}, {"w": network.w * 1})  # noqa: E731
     step = partial(
@@ -81,7 +81,7 @@ def test_plain_lines_tell_step_time_left_and_terms(tmp_path, capsys, monkeypatch
 
 
 def test_the_first_step_which_may_compile_does_not_count_as_slow(tmp_path, monkeypatch):
-    """Nor is there a speed after it alone."""
+    """The speed after the first step alone is 0."""
     now = [0.0]
     monkeypatch.setattr("avae.engine.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
 

@@ -1,4 +1,4 @@
-"""Means; stats.jsonl: what a kill leaves, events, and damage; and what a terminal shows."""
+"""Running means; stats.jsonl after a kill, with events, and damaged; and the progress display."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Stopping, going back and trying again, seen on one weight; and that no kill changes how it ends."""
+"""Collapse and rollback with a model of one weight; a kill at any point does not change the result."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ class OneWeight(nn.Module):
 
 
 class Game:
-    """A weight grows by the learning rate, 1 at first, at every step; the critic has won where it is 9.4.
+    """A weight grows by the learning rate, initially 1, at every step; at 9.4 the critic has won.
 
     That is after step 10; at half the rate, from the checkpoint at step 8, after step 11; and so on.
     """
@@ -86,7 +86,7 @@ class Game:
         return [int(path.stem.removeprefix("step-")) for path in sorted((self.folder / "state").iterdir())]
 
     def left(self):
-        """All that a run leaves behind."""
+        """Everything that a run leaves on disk."""
         states = {path.name: load_tensors(path) for path in sorted((self.folder / "state").iterdir())}
         tensors = {
             f"{file}/{name}": t.tolist() for file, (held, _) in states.items() for name, t in held.items()
@@ -216,7 +216,7 @@ def batch(spoilt):
 
 
 def test_no_kill_changes_the_end(tmp_path, monkeypatch):
-    """As kill -9 right before each file is put in place or deleted."""
+    """Simulates kill -9 right before each file is renamed or deleted."""
     alone = Game(tmp_path / "alone")
     with monkeypatch.context() as patch:
         changes = die_before(patch, None)
@@ -234,7 +234,7 @@ def test_no_kill_changes_the_end(tmp_path, monkeypatch):
 
 
 def test_no_signal_changes_the_end(tmp_path):
-    """Nor what the log holds, though most signals come between two lines."""
+    """The log does not change either, although most signals come between two lines."""
     settings = {"log_every": 3, "checkpoint_every": 8}
     alone, steps = Game(tmp_path / "alone", **settings), []
     alone.batches = lambda step, phase: [steps.append(step) or batch(False)]

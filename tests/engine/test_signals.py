@@ -1,4 +1,4 @@
-"""Signals as wishes to stop."""
+"""Signals as requests to stop."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ def test_sigterm_may_come_twice_and_leaves_time_to_save():
 
 @pytest.fixture
 def foreground():
-    """As a shell starts what is not in its background, where SIGINT is ignored."""
+    """Reset SIGINT as for a foreground process; shells let background processes ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""Gradients of a phase, grouping, and what is left alone."""
+"""Gradients of a phase, grouping by loss, and skipped parameters."""
 
 import pytest
 import torch
@@ -41,7 +41,7 @@ def test_networks_that_share_a_loss_share_its_backward_pass(networks):
 
 
 class WeightKernels(TorchDispatchMode):
-    """Counts the convolutions whose weight gradient is computed."""
+    """Count the convolutions whose weight gradient is computed."""
 
     def __init__(self):
         super().__init__()
@@ -55,7 +55,7 @@ class WeightKernels(TorchDispatchMode):
 
 
 def test_a_pass_computes_weight_gradients_of_its_own_networks_only():
-    """The pruning the shared forward pass rests on: four convolutions a network, the critic's used twice."""
+    """The shared forward pass relies on it: four convolutions per network, the critic's used twice."""
     d = 3
     framework = AVAE(
         GaussianEncoder(Down(16, 1, 2, d), d), Up(16, 1, 2, d), Up(16, 1, 2, d), Down(16, 1, 2, 1), d
@@ -80,7 +80,7 @@ def test_a_parameter_without_gradient_is_an_error_in_main_and_left_alone_elsewhe
 
 
 def test_micro_batches_add_up_where_two_parameters_have_the_very_same_gradient():
-    """Autograd hands out one tensor for both, which must not be added to twice."""
+    """Autograd returns one tensor for both, which must not be added to twice."""
     networks = {"a": nn.ParameterList([torch.zeros(2), torch.zeros(2)])}
 
     def losses(x, noise):
@@ -93,7 +93,7 @@ def test_micro_batches_add_up_where_two_parameters_have_the_very_same_gradient()
 
 
 def test_a_gradient_of_another_layout_moves_each_weight_by_its_own():
-    """Fused Adam walks through memory, whatever the strides: expanded, transposed or as the parameter's."""
+    """Fused Adam ignores strides: expanded, transposed, or equal to those of the parameter."""
     weight = torch.zeros(2, 3).t()  # (3, 2), strides (1, 3)
     networks = {"a": nn.ParameterList([weight])}
     signs = torch.tensor([[1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])

@@ -1,4 +1,4 @@
-"""Small frameworks for the contract test: add a future framework to MADE and it is held to all of it."""
+"""Small frameworks for the contract test: a framework added to MADE must pass all of it."""
 
 from collections.abc import Callable
 
@@ -34,7 +34,7 @@ AVAES = [
     ("points", "b", XI, "balanced", "prior"),
     ("points", "a", 0, "balanced", "prior"),
 ]
-"""Items, latent loss, xi, weighting, codes of AVAE: all pairs occur (test_made.py), for each acts alone."""
+"""Items, latent loss, xi, weighting, codes of AVAE: all pairs occur (test_made.py); each acts alone."""
 
 
 def vae_of_points() -> Framework:
@@ -160,7 +160,7 @@ MADE = _made()
 
 
 def make(name: str) -> Framework:
-    """Build a framework in float64 with a posterior scale, if it has one, on both sides of one."""
+    """Build a framework in float64 whose posterior scale, if it has one, is below 1 and above 1."""
     torch.manual_seed(0)
     framework = MADE[name]().double()
     if framework.sigma() is not None:

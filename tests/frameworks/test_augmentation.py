@@ -1,4 +1,4 @@
-"""DiffAugment by hand, and that nobody but the critic sees it."""
+"""DiffAugment by hand; only the critic gets augmented items."""
 
 import math
 
@@ -12,7 +12,7 @@ SHAPES = [(5, 3, 16, 16), (5, 1, 32, 32)]
 
 
 def noise_of(*shares: float, n: int = 5) -> torch.Tensor:
-    """Return the normal numbers whose distribution function is at these shares."""
+    """Return normal numbers with these values of the distribution function."""
     share = torch.tensor(shares, dtype=torch.float64).expand(n, -1)
     return math.sqrt(2) * torch.erfinv(2 * share - 1)
 
@@ -47,7 +47,7 @@ def test_colours_then_a_shift_by_hand():
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_shifts_and_squares_are_drawn_evenly(shape):
-    """Over many draws every shift occurs, and a pixel in the middle is cut a quarter of the time."""
+    """In many samples every shift occurs, and a pixel in the middle is cut out in a quarter of them."""
     n = 4000
     noise = torch.randn(n, 7, generator=torch.Generator().manual_seed(0))
     noise[:, :3] = 0
@@ -97,7 +97,7 @@ def test_the_encoder_sees_items_as_they_are_and_the_critic_does_not(name):
 
 
 def test_vaegan_compares_features_of_pictures_changed_alike():
-    """A perfect reconstruction has no feature loss, whatever the critic is shown."""
+    """A perfect reconstruction has no feature loss, for any augmentation."""
     framework = make("vaegan-images-augmented")
     x, noise = items_and_noise(framework, "vaegan-images-augmented")
     other = {**noise, "augment_real": -noise["augment_real"]}

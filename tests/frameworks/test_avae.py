@@ -1,4 +1,4 @@
-"""AVAE beyond the contract: the cap, calibration, the realism dial."""
+"""AVAE beyond the contract: the gradient cap, calibration, realism."""
 
 import pytest
 import torch
@@ -62,7 +62,7 @@ def test_a_calibrated_code_meets_its_own_target():
 
 
 def test_under_a_the_mean_code_is_used_as_it_is():
-    """L_Z^a asks for the code z itself; a dimension that says nothing takes a prior draw here too."""
+    """The target of L_Z^a is z itself; a dimension without information gets a prior sample here too."""
     framework = make("avae-points-a-balanced").eval()
     x, noise = items_and_noise(framework, "points")
     z = framework.encode(x)

@@ -1,4 +1,4 @@
-"""Batch-norm statistics for one image at a time."""
+"""Recalibration of batch-norm statistics."""
 
 import copy
 
@@ -51,7 +51,7 @@ def test_the_encoder_meets_real_images_and_the_generator_the_prior():
 
 @every
 def test_what_training_left_in_the_statistics_is_forgotten(name):
-    """In every network that is used after training, that is, in all but the critic."""
+    """In every network that is used after training: all but the critic."""
     framework = make(name)
     other = copy.deepcopy(framework)
     batches = _batches(framework)

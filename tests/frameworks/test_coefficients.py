@@ -1,4 +1,4 @@
-"""Coefficients that move while training."""
+"""Scheduled coefficients."""
 
 import copy
 import dataclasses

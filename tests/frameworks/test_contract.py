@@ -1,4 +1,4 @@
-"""What every framework, present and future, is held to."""
+"""The contract of every framework."""
 
 import copy
 
@@ -39,7 +39,7 @@ def test_every_parameter_learns_in_main(name):
 
 @every
 def test_a_networks_gradient_comes_from_its_own_loss_in_a_pass_of_its_own(name):
-    """Each network alone requires gradients, its loss alone is differentiated: the same numbers."""
+    """Gradients are the same if only one network requires them and only its loss is differentiated."""
     framework = make(name)
     x, noise = items_and_noise(framework, name)
     shared, _ = gradients(Phase("main", framework.losses, framework.networks), x, noise)
@@ -139,7 +139,7 @@ def test_results_do_not_depend_on_the_batch(name):
 
 @every
 def test_noise_is_used_as_given(name):
-    """Every tensor of noise matters to training or to drawing, and nothing else is random."""
+    """Every noise tensor affects training or sampling, and nothing else is random."""
     framework = make(name)
     x, noise = items_and_noise(framework, name)
     first = framework.losses(x, noise)[0]

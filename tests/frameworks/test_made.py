@@ -1,4 +1,4 @@
-"""The frameworks that all tests of this folder share."""
+"""The frameworks shared by all tests of this folder."""
 
 from itertools import combinations, product
 

@@ -26,7 +26,7 @@ every_game = pytest.mark.parametrize("name", GAMES)
 
 
 class Quadratic(nn.Module):
-    """l(x) = x^T A x + b^T x, whose slope is (A + A^T) x + b."""
+    """l(x) = x^T A x + b^T x, with gradient (A + A^T) x + b."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ def test_weights_are_the_papers():
 
 
 def test_the_critic_of_pairs_holds_the_code_fixed():
-    """BiGAN's encoder is not the critic's to learn by, nor does the slope go through it."""
+    """BiGAN's encoder is not trained on R1, and the gradient does not pass through it."""
     framework = make("bigan-images")
     regularizer, x, noise = made("r1", framework, "bigan-images")
     code = framework.encoder(x).detach()
@@ -181,7 +181,7 @@ def test_the_critic_of_pairs_holds_the_code_fixed():
 
 
 def test_a_picture_that_does_not_move_has_a_length_of_zero_and_a_slope():
-    """All of its ReLUs are off."""
+    """All ReLUs are inactive."""
     generator = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4)).double()
     with torch.no_grad():
         generator[0].bias.fill_(-1e3)

@@ -1,4 +1,4 @@
-"""One step of every framework, written out from the text: separate passes, `detach`, Adam's first step."""
+"""One step of every framework, written out from the paper: separate passes, `detach`, Adam's first step."""
 
 import pytest
 import torch
@@ -118,7 +118,7 @@ BY_HAND = {
 
 
 def _views(f, noise):
-    """How the critic sees real items, and drawn ones."""
+    """Return the augmentations of real and of generated items."""
     if "augment_real" not in noise:
         return lambda items: items, lambda items: items
     return (
@@ -131,7 +131,7 @@ def _kl(mu, sigma):
 
 
 def _grads(loss, name, network):
-    """Differentiate a loss for one network: its parameters and their gradients, by name."""
+    """Differentiate a loss for one network; return its parameters and their gradients, by name."""
     parameters = dict(network.named_parameters())
     values = torch.autograd.grad(loss, list(parameters.values()), retain_graph=True)
     return {f"{name}.{key}": (p, g) for (key, p), g in zip(parameters.items(), values, strict=True)}

@@ -1,4 +1,4 @@
-"""The step as `engine.compile` traces it: for every framework the eager step's kernels and numbers."""
+"""The step traced by `engine.compile`: the kernels and results of the eager step, for every framework."""
 
 import copy
 from itertools import chain
@@ -16,7 +16,7 @@ CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_b
 
 
 class Kernels(TorchDispatchMode):
-    """Notes every convolution, and which gradients of it are computed."""
+    """Record every convolution, and which of its gradients are computed."""
 
     def __init__(self):
         super().__init__()
@@ -33,7 +33,7 @@ def kind(func, args):
 
 
 def test_under_autocast_the_trace_is_the_eager_step_too():
-    """Weights are cast to bf16 in it, losses and gradients are not."""
+    """Weights are cast to bf16; losses and gradients are not."""
     framework = make("avae-images-b-xi-balanced").float()
     x, noise = items_and_noise(framework, "avae-images-b-xi-balanced")
     x, noise = x.float(), {name: tensor.float() for name, tensor in noise.items()}

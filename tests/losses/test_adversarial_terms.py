@@ -15,7 +15,7 @@ ZERO = torch.zeros_like(X)
 
 
 def _mean_critic_loss(l_real: torch.Tensor, l_fake: torch.Tensor) -> torch.Tensor:
-    """E over independent real and generated images; the loss is a sum of one term in each."""
+    """Return the mean over independent real and generated images; the loss is a sum of one term for each."""
     at_real = critic_loss(l_real, ZERO) - critic_loss(ZERO, ZERO) / 2
     at_fake = critic_loss(ZERO, l_fake) - critic_loss(ZERO, ZERO) / 2
     return ((P * at_real + P_FAKE * at_fake) * STEP).sum()
@@ -51,7 +51,7 @@ def test_joint_loss_is_the_cross_entropy_with_the_labels_exchanged():
 
 
 def test_joint_loss_at_the_optimum_is_the_critics_and_both_divergences():
-    """For softplus(-l) = softplus(l) - l, and the means of l are KL(p_G || p) and -KL(p || p_G)."""
+    """Because softplus(-l) = softplus(l) - l, and the means of l are KL(p_G || p) and -KL(p || p_G)."""
     joint = ((P * joint_loss(LOG_RATIO, ZERO) + P_FAKE * joint_loss(ZERO, LOG_RATIO)) * STEP).sum()
     critic = ((P * critic_loss(LOG_RATIO, ZERO) + P_FAKE * critic_loss(ZERO, LOG_RATIO)) * STEP).sum()
     divergences = kl_divergence(REAL, FAKE) + kl_divergence(FAKE, REAL)
@@ -59,7 +59,7 @@ def test_joint_loss_at_the_optimum_is_the_critics_and_both_divergences():
 
 
 def test_joint_loss_has_a_gradient_where_the_critic_has_won():
-    """The reason not to minimise the critic's loss with the sign turned: that one has none there."""
+    """This is why the negative of the critic's loss is not minimised: it has no gradient there."""
     real, fake = torch.tensor([[-30.0], [30.0]], dtype=torch.float64, requires_grad=True)
     for_real, for_fake = torch.autograd.grad(joint_loss(real, fake).sum(), (real, fake))
     assert for_real.item() == pytest.approx(-1)

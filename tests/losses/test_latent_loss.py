@@ -1,4 +1,4 @@
-"""Eqs. 12 and 16, and what a perfect generator shows of them."""
+"""Eqs. 12 and 16, and their values for a perfect generator."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_code_scales():
 
 
 def test_posterior_level_in_closed_form():
-    """2 s^2 / (1 + s) under Eq. 16 and 1 under Eq. 12, where the code says anything at all."""
+    """2 s^2 / (1 + s) under Eq. 16 and 1 under Eq. 12, if the code carries any information."""
     sigma = torch.tensor([0.01, 0.3, 0.8, 0.9999], dtype=torch.float64)
     s = (1 - sigma**2).sqrt()
     expected = (2 * s**2 / (1 + s)).mean()

@@ -38,7 +38,7 @@ def test_feature_loss_is_half_the_squared_distance_of_each_sample(shape):
 
 
 def test_vae_loss_is_the_negative_evidence_lower_bound():
-    """Eq. 1 with one sample of z, less the likelihood's constant, and beta on its second term."""
+    """Eq. 1 with one sample of z, without the constant of the likelihood, with beta on the second term."""
     x, x_hat = torch.randn(2, 4, 6, dtype=torch.float64)
     mu, sigma = torch.randn(4, 3, dtype=torch.float64), torch.rand(3, dtype=torch.float64) + 0.1
     posterior = Independent(Normal(mu, sigma.expand_as(mu)), 1)
@@ -60,7 +60,7 @@ def test_mean_kl_is_information_plus_the_gap_to_the_prior():
 
 
 def test_the_best_reconstruction_of_an_edge_at_an_uncertain_place_is_the_erf_curve():
-    """Fig. 1: pixels are 1 right of the edge; its place is N(z, sigma^2) given the code."""
+    """Fig. 1: pixels are 1 to the right of the edge; its position is N(z, sigma^2) given the code."""
     z, sigma = 0.3, 0.5
     places, weight = _trapezoid(z, sigma)
     pixels = torch.linspace(-2, 2, 41, dtype=torch.float64)

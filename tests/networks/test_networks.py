@@ -1,4 +1,4 @@
-"""Shapes, layers and starting weights of the networks."""
+"""Shapes, layers and initial weights of the networks."""
 
 import pytest
 import torch
@@ -78,7 +78,7 @@ def test_sigma_is_the_priors_at_the_start_and_independent_of_x():
 
 FEATURES = {16: (4, (16, 4, 4), 1.0), 32: (4, (16, 4, 4), 1.0), 64: (3, (8, 8, 8), 0.5**0.5)}
 FEATURES |= {128: (4, (16, 8, 8), 0.5**0.5), 256: (5, (16, 8, 8), 0.5**0.5)}
-"""By image size: blocks that make them, their shape at w = 2, and their factor."""
+"""By image size: number of blocks before the features, their shape at w = 2, and their factor."""
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -127,7 +127,7 @@ def test_the_joint_critic_gives_a_logit_to_each_pair(body):
 
 
 def test_the_joint_critics_perceptrons_have_two_hidden_layers():
-    """Section 5: for the code, and for both outputs joined."""
+    """Section 5: for the code, and for the concatenated outputs."""
     critic = JointCritic(MLP(2, 6, 8), 6, 3, 8)
     for perceptron, inputs, outputs in ((critic.code, 3, 6), (critic.head, 12, 1)):
         linears = [m for m in perceptron.modules() if isinstance(m, nn.Linear)]

@@ -1,4 +1,4 @@
-"""StyleGAN2's networks against the papers' claims for them, and against other forms of the same sums."""
+"""StyleGAN2's networks compared with the claims of the papers and with other forms of the same sums."""
 
 import math
 
@@ -45,7 +45,7 @@ def test_linear_layers_of_any_learning_rate_start_as_hes(multiplier):
 
 
 def test_the_multiplier_slows_what_the_layer_does_by_as_much():
-    """One step of one size on stored weights, as Adam's first is."""
+    """One step of fixed size on stored weights, like the first step of Adam."""
     moved = []
     for multiplier in (1.0, 0.01):
         torch.manual_seed(0)
@@ -73,7 +73,7 @@ def test_leaky_relu_keeps_the_mean_square():
 
 
 def response(kernel: Tensor, horizontal: float, vertical: float) -> float:
-    """Return the magnitude of a 4x4 filter's response at angular frequencies."""
+    """Return the magnitude of the response of a 4x4 filter at angular frequencies."""
     at = torch.arange(4.0, dtype=torch.float64)
     phase = vertical * at[:, None] + horizontal * at
     return abs((kernel[0, 0].double() * torch.exp(1j * phase)).sum().item())
@@ -81,7 +81,7 @@ def response(kernel: Tensor, horizontal: float, vertical: float) -> float:
 
 @pytest.mark.parametrize(("filter_", "gain"), [(Upsample(), 4.0), (Downsample(), 1.0), (Blur(1, 3.0), 3.0)])
 def test_the_filters_frequency_response(filter_, gain):
-    """cos(f/2)^3 in each direction: the constant passes, the highest frequency is stopped."""
+    """cos(f/2)^3 in each direction: constants pass, the highest frequency is removed."""
     assert response(filter_.kernel, 0, 0) == pytest.approx(gain, rel=1e-6)
     for f in (0.3, 1.0, 2.5):
         expected = gain * math.cos(f / 2) ** 3
@@ -111,7 +111,7 @@ def test_up_sampling_is_bilinear_and_down_sampling_its_transpose():
 
 
 def test_residual_blocks_keep_images_in_their_place():
-    """Mirrored kernels make of a mirrored image the mirrored maps."""
+    """Mirrored kernels turn a mirrored image into mirrored maps."""
     block = ResidualBlock(3, 4).double()
     for conv in (block.conv, block.down):
         conv.weight.data += conv.weight.data.flip(3)
@@ -123,7 +123,7 @@ def test_residual_blocks_keep_images_in_their_place():
 
 
 def weight_modulated(conv: ModulatedConv, x: Tensor, w: Tensor) -> Tensor:
-    """StyleGAN2's own form: weights scaled and demodulated image by image (Eqs. 1 and 3), in groups."""
+    """Original form of StyleGAN2: weights scaled and demodulated per image (Eqs. 1 and 3), in groups."""
     n, inputs, h, width = x.shape
     weight = conv.scale * conv.weight * conv.style(w)[:, None, :, None, None]
     weight = weight / (weight.square().sum((2, 3, 4), keepdim=True) + 1e-8).sqrt()
@@ -147,7 +147,7 @@ def test_activation_and_weight_modulated_forms_are_equal(kind):
 
 
 def test_the_up_sampling_convolution_is_one_of_the_filtered_image():
-    """Filtered first and convolved at four times the work, with the mirrored kernel: the same inside."""
+    """Filtering first, at four times the work, with the mirrored kernel gives the same away from borders."""
     conv = UpModulatedConv(3, 4, 2).double()
     x, weight = normal(2, 3, 6, 6), normal(4, 3, 3, 3)
     expected = conv2d(Upsample()(x), weight.flip(2, 3), padding=1)
@@ -191,7 +191,7 @@ def differentiable(function, *inputs: Tensor) -> bool:
 
 
 def of_parameters(module: nn.Module, *inputs: Tensor):
-    """Return a function of the module's parameters and some inputs, and what to call it with."""
+    """Return a function of the module's parameters and some inputs, and its arguments."""
     names, parameters = zip(*module.named_parameters(), strict=True)
 
     def function(*tensors: Tensor) -> Tensor:
@@ -222,7 +222,7 @@ def test_gradients_of_the_critics_parts():
 
 
 def deviations(maps: Tensor) -> list[float]:
-    """Return the channel that is joined to maps, one number for each image."""
+    """Return the channel appended to maps, one number per image."""
     joined = MinibatchDeviation()(maps)
     torch.testing.assert_close(joined[:, :-1], maps)
     channel = joined[:, -1].flatten(1)
@@ -358,7 +358,7 @@ def test_channels_are_the_papers():
     ("size", "generator", "critic"), [(1024, 30_370_060, 29_012_513), (256, 30_034_338, 28_864_129)]
 )
 def test_parameter_counts_are_the_authors(size, generator, critic):
-    """Configuration F, codes of 512: sums over layers in their training logs. docs/networks.md has them."""
+    """Configuration F, codes of 512: sums over layers in their training logs. docs/networks.md quotes them."""
     with torch.device("meta"):
         assert count(Generator(size, 3, 64, 512)) == generator
         assert count(Critic(size, 3, 64, 1)) == critic
@@ -374,7 +374,7 @@ def test_parameter_counts_are_the_authors(size, generator, critic):
     ],
 )
 def test_parameter_counts_of_an_avae(size, counts):
-    """Width 64, codes and xi of 100, as docs/networks.md has them."""
+    """Width 64, 100 dimensions of code and of xi, as in docs/networks.md."""
     with torch.device("meta"):
         networks = (
             GaussianEncoder(Encoder(size, 3, 64, 100), 100),
