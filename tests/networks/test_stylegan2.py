@@ -358,7 +358,7 @@ def test_channels_are_the_papers():
     ("size", "generator", "critic"), [(1024, 30_370_060, 29_012_513), (256, 30_034_338, 28_864_129)]
 )
 def test_parameter_counts_are_the_authors(size, generator, critic):
-    """Configuration F, codes of 512: sums over layers in their training logs. docs/networks.md quotes them."""
+    """Configuration F, codes of 512: sums over layers in their training logs, as in docs/networks.md."""
     with torch.device("meta"):
         assert count(Generator(size, 3, 64, 512)) == generator
         assert count(Critic(size, 3, 64, 1)) == critic
