@@ -27,7 +27,7 @@ class Cost:
     """FLOPs and memory of some work.
 
     Attributes:
-        flops: of convolutions and matrix products; a multiplication and an addition count as two.
+        flops: FLOPs of convolutions and matrix products; a multiplication and an addition count as two.
         peak: largest number of bytes that the tensors made during the work take together, results included.
     """
 

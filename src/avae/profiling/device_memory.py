@@ -1,4 +1,4 @@
-"""How many bytes of tensors fit the memory of a device."""
+"""Compute the number of bytes of tensors that fit the memory of a device."""
 
 import os
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ CPU_OVERHEAD = 1.8
 
 
 def room_for_tensors(device: torch.device) -> float:
-    """Return how many bytes of tensors a process can hold on a device."""
+    """Return the number of bytes of tensors that a process can hold on a device."""
     if device.type == "cuda":
         return gpu_room(torch.cuda.mem_get_info(device)[1])
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
@@ -27,7 +27,7 @@ def room_for_tensors(device: torch.device) -> float:
 
 
 def gpu_room(total: float) -> float:
-    """Return how many bytes of tensors fit a GPU of `total` bytes."""
+    """Return the number of bytes of tensors that fit a GPU of `total` bytes."""
     return max(0.0, total * (1 - GPU_SPARE) - RESERVED)
 
 
@@ -37,7 +37,7 @@ def smallest_fitting(memory: Mapping[int, Memory], room: float) -> int | None:
 
 
 def _available_memory() -> int:
-    """Return the bytes of this machine that processes can still take; all it has where that is unknown."""
+    """Return the bytes of memory available on this machine, or all its memory if that is unknown."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))

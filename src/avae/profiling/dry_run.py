@@ -1,4 +1,4 @@
-"""avae train --dry-run: report what a run takes, without starting it."""
+"""Report the memory and the time that a run needs, without starting it: avae train --dry-run."""
 
 import dataclasses
 
@@ -20,11 +20,14 @@ from avae.training.checks import validate_run
 
 
 def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Print what a run takes, and refuse settings that it would refuse; write nothing to its folder.
+    """Print the memory and the time that a run needs; write nothing to its folder.
 
     Pictures are read, and so packed in the cache, only if nothing else determines their size. A few steps
     are computed on random items to time them, if the device's memory suffices; every process times its own,
     and rank 0 prints.
+
+    Raises:
+        UserError: as the run would.
     """
     config, device, _ = validate_run(config, resume, overwrite)
     resolved = resolve_without_data(config)
@@ -43,7 +46,7 @@ def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) ->
 
 
 def resolve_without_data(config: Config) -> ResolvedConfig:
-    """Fill in what a published data set is known to determine; for others, read the data as training does."""
+    """Fill in the fields that a published data set determines; for other data, read them as training does."""
     named = PUBLISHED.get(config.data.partition(":")[0])
     if named and NETWORK_FAMILIES[config.network].items != "images":
         raise UserError(f"--network {config.network} does not fit {named.name}, which is made of images")

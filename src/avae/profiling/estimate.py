@@ -19,13 +19,13 @@ from avae.training.phases import make_phases
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of one process when it needs most.
+    """Memory of one process at its peak, in bytes.
 
     Attributes:
-        weights, moments, average, batch: held all the time.
-        gradients: those of a micro-batch, and the sum of those before it.
-        activations: all other tensors that a micro-batch makes.
-        exchanged: the joined gradients of the largest network, which several processes average once
+        weights, moments, average, batch: tensors held all the time.
+        gradients: gradients of a micro-batch, and the sum of those before it.
+        activations: all other tensors of a micro-batch.
+        exchanged: concatenated gradients of the largest network, which several processes average after
             activations are freed.
     """
 
@@ -39,7 +39,7 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """Return the largest number of bytes held at one time."""
+        """Largest number of bytes held at one time."""
         held = self.weights + self.moments + self.average + self.batch + self.gradients
         return held + max(self.activations, self.exchanged)
 
@@ -49,10 +49,10 @@ class Estimate:
     """Memory and FLOPs of a run.
 
     Attributes:
-        config: of the run.
+        config: configuration of the run.
         parameters: number of each network's parameters, by name.
-        memory: by number of micro-batches, for every number that can divide the batch.
-        flops: of one process in a step, by phase, averaged over steps.
+        memory: memory by number of micro-batches, for every number that can divide the batch.
+        flops: FLOPs of one process per step, by phase, averaged over steps.
     """
 
     config: ResolvedConfig
@@ -62,17 +62,21 @@ class Estimate:
 
     @property
     def local_items(self) -> int:
-        """Return how many items of a batch this process has."""
+        """Number of items of a batch that this process has."""
         return _local_items(self.config)
 
     @property
     def own_memory(self) -> Memory:
-        """Return the memory with the number of micro-batches that the run has."""
+        """Memory with the configured number of micro-batches."""
         return self.memory[self.config.micro_batches]
 
 
 def estimate_run(config: ResolvedConfig) -> Estimate:
-    """Estimate a run with a config."""
+    """Estimate the memory and the FLOPs of a run.
+
+    Raises:
+        UserError: its batches cannot be split as configured.
+    """
     with fake_tensors():
         framework = fake_framework(config)
         check_batch_split(config, framework)
@@ -101,7 +105,7 @@ def estimate_run(config: ResolvedConfig) -> Estimate:
 
 
 def fake_framework(config: ResolvedConfig) -> Framework:
-    """Build a framework of fake tensors, laid out in memory as in training."""
+    """Build a framework of fake tensors, in the memory layout of training."""
     framework = build_framework(config).train()
     for tensor in (*framework.parameters(), *framework.buffers()):
         tensor.data = _match_training(tensor.data, config)
@@ -125,7 +129,7 @@ def _divides(config: ResolvedConfig, framework: Framework, micro_batches: int) -
 
 
 def _match_training(tensor: Tensor, config: ResolvedConfig) -> Tensor:
-    """Return a tensor with the type and memory layout that it has in training."""
+    """Return a tensor with the type and the memory layout of training."""
     dtype = torch.float64 if config.precision == "fp64" else torch.float32
     layout = torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
     return tensor.to(dtype if tensor.is_floating_point() else tensor.dtype, memory_format=layout)

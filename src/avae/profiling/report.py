@@ -14,7 +14,7 @@ from avae.profiling.step_time import TIMED, WARM_UP
 
 
 def print_memory(estimate: Estimate, device: torch.device) -> None:
-    """Print the run, its networks, its memory, and whether a GPU holds it."""
+    """Print the run, its networks and its memory, and whether they fit a GPU."""
     config = estimate.config
     side = f" at {config.size} px" if config.size else ""
     _print(
@@ -31,12 +31,12 @@ def print_memory(estimate: Estimate, device: torch.device) -> None:
 
 
 def print_time(estimate: Estimate, seconds: float | None, room: float) -> None:
-    """Print the FLOPs and the time of a run, and what both leave out.
+    """Print the FLOPs and the time of a run, and the limits of the estimate.
 
     Args:
-        estimate: of the run.
-        seconds: of an average step; None if memory did not suffice to measure it.
-        room: bytes of tensors that fit the device.
+        estimate: estimate of the run.
+        seconds: seconds per average step; None if memory did not suffice to measure them.
+        room: number of bytes of tensors that fit the device.
     """
     local_items, flops = estimate.local_items, estimate.flops
     parts = ", ".join(f"{name} {_format(value / local_items / 1e9)}" for name, value in flops.items())

@@ -31,8 +31,8 @@ def seconds_per_step(config: ResolvedConfig, device: torch.device) -> float | No
     processes. Each phase is timed on its own, and counts by how often it is due.
 
     Args:
-        config: of the run.
-        device: to train on.
+        config: configuration of the run.
+        device: device to train on.
     """
     try:
         trainer = random_trainer(config, device)
@@ -47,14 +47,14 @@ def seconds_per_step(config: ResolvedConfig, device: torch.device) -> float | No
 
 
 def random_trainer(config: ResolvedConfig, device: torch.device) -> Trainer:
-    """Return a trainer with one batch of random items of the run's shape for data, and no evaluation."""
+    """Return a trainer on one batch of random items of the run's shape, without evaluation."""
     # An evaluator would load the networks that compute features.
     config = dataclasses.replace(config, evaluate_every=0, keep_best=None)
     return Trainer(config, _random_data(config), device, None)
 
 
 def take_step(trainer: Trainer, phase: Phase, step: int) -> None:
-    """Take one step of one phase: gradients, optimizers, moving averages and coefficients."""
+    """Take one step of one phase: update networks, moving averages and coefficients."""
     batches = trainer.batches.micro_batches(step, phase)
     by_network, terms = mean_gradients(phase, batches, average=_own_only)
     apply_gradients(by_network, phase.networks, trainer.optimizers)
@@ -78,7 +78,7 @@ def _phase_seconds(trainer: Trainer, phase: Phase) -> float:
 
 
 def _own_only(tensors: Sequence[Tensor]) -> Callable[[], Sequence[Tensor]]:
-    """Stand in for the average over processes, which would have to join first."""
+    """Replace the average over processes, for steps of a process on its own."""
     return lambda: tensors
 
 

@@ -19,7 +19,7 @@ class BatchStream:
     Args:
         loader: loads the items of a step.
         config: configuration of the run.
-        device, dtype: of all returned tensors.
+        device, dtype: device and type of all returned tensors.
     """
 
     def __init__(
