@@ -155,7 +155,7 @@ class Model:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write the weights to model.safetensors and plain data to config.json."""
+        """Write model.safetensors and config.json: weights and plain data, nothing executable."""
         folder = Path(folder)
         weights = nn.ModuleDict(self.framework.networks).state_dict()
         save_tensors(folder / _WEIGHTS, weights, {"avae": version("avae")})
