@@ -1,12 +1,13 @@
-"""Pictures a second from a packed array, against torchvision's ImageFolder and DataLoader.
+"""Compare images per second from a packed array with torchvision's ImageFolder and DataLoader.
 
     python benchmarks/data_rate.py [--pictures 2048] [--sizes 32 64 256] [--rounds 7] [--out FILE.json]
 
-Needs torchvision. Both give shuffled float batches of 64 in [-1, 1] on the processor, from the same made
-pictures, at 32, 64 and 256 px: `Feed` from a map of images.npy, with and without flips, and a DataLoader
-of two workers from JPEG files of that very size, without flips. They take turns in one process; medians
-over the rounds are printed. Workers and caches are warm: a round's first batches are not timed, and all
-files have been read before. Last comes the share of a training step (AVAE, 64 px, w=32) spent on its batch.
+Requires torchvision. Both return shuffled float batches of 64 in [-1, 1] on the CPU, from the same synthetic
+images at 32, 64 and 256 px: BatchLoader from a memory map of images.npy, with and without flips, and a
+DataLoader with two workers from JPEG files of the same size, without flips. They alternate in one process;
+medians over the rounds are printed. Workers and caches are warm: the first batches of a round are not timed,
+and all files have been read before. The last line is the share of a training step (AVAE, 64 px, w=32)
+that its batch takes.
 """
 
 import argparse
@@ -47,21 +48,21 @@ SMALLEST = ["--pictures", "192", "--sizes", "64", "--rounds", "1", "--warm-batch
 SMALLEST += ["--width", "2", "--steps", "1"]
 
 
-def main(given: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=2048)
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64, 256])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--warm-batches", type=int, default=WARM_BATCHES)
-    parser.add_argument("--width", type=int, default=32, help="of the training step")
-    parser.add_argument("--steps", type=int, default=10, help="training steps to time")
+    parser.add_argument("--width", type=int, default=32, help="width of the networks in the training step")
+    parser.add_argument("--steps", type=int, default=10, help="number of training steps to time")
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args(given)
-    fewest = 2 * asked.warm_batches * BATCH
-    if asked.pictures < fewest:
-        parser.error(f"--pictures {asked.pictures}: bring {fewest} or more")
-    if STEP_SIZE not in asked.sizes:
-        parser.error(f"--sizes {asked.sizes}: bring {STEP_SIZE} too, at which a training step is timed")
+    args = parser.parse_args(argv)
+    fewest = 2 * args.warm_batches * BATCH
+    if args.pictures < fewest:
+        parser.error(f"--pictures {args.pictures}: use {fewest} or more")
+    if STEP_SIZE not in args.sizes:
+        parser.error(f"--sizes {args.sizes}: add {STEP_SIZE}, at which a training step is timed")
     machine = {
         "cores": os.cpu_count(),
         "machine": platform.machine(),
@@ -71,16 +72,16 @@ def main(given: Sequence[str] | None = None) -> None:
         "load at the start": round(os.getloadavg()[0], 2),
     }
     print(", ".join(f"{name} {value}" for name, value in machine.items()))
-    result = {"machine": machine, "pictures": asked.pictures, "rates": {}}
+    result = {"machine": machine, "pictures": args.pictures, "rates": {}}
     with tempfile.TemporaryDirectory() as folder:
-        for size in asked.sizes:
+        for size in args.sizes:
             files, packed = Path(folder, f"files-{size}"), packed_at(folder, size)
-            make_files(files, size, asked.pictures)
-            pack(files, packed, size, asked.pictures)
-            result["rates"][size] = rates(files, packed, asked.rounds, asked.warm_batches)
-        result["step"] = share_of_a_step(packed_at(folder, STEP_SIZE), asked.width, asked.steps)
-    if asked.out:
-        asked.out.write_text(json.dumps(result, indent=2) + "\n")
+            make_files(files, size, args.pictures)
+            pack(files, packed, size, args.pictures)
+            result["rates"][size] = rates(files, packed, args.rounds, args.warm_batches)
+        result["step"] = share_of_a_step(packed_at(folder, STEP_SIZE), args.width, args.steps)
+    if args.out:
+        args.out.write_text(json.dumps(result, indent=2) + "\n")
 
 
 def packed_at(folder: str, size: int) -> Path:
@@ -88,7 +89,7 @@ def packed_at(folder: str, size: int) -> Path:
 
 
 def make_files(folder: Path, size: int, count: int) -> None:
-    """Write JPEG files in class folders: smooth shades with some grain, as photographs have."""
+    """Write JPEG files in class folders: smooth shades with some grain, like photographs."""
     generator = np.random.default_rng(size)
     for label in range(CLASSES):
         (folder / f"class-{label}").mkdir(parents=True)
@@ -100,7 +101,7 @@ def make_files(folder: Path, size: int, count: int) -> None:
 
 
 def pack(folder: Path, path: Path, size: int, count: int) -> None:
-    """Write the files' pixels as one array, in ImageFolder's order, which `avae data pack` need not keep."""
+    """Write the pixels of the files as one array, in the order of ImageFolder."""
     array = np.lib.format.open_memmap(path, "w+", np.uint8, (count, size, size, 3))
     for row, (name, _) in enumerate(ImageFolder(folder).samples):
         array[row] = Image.open(name)
@@ -108,7 +109,7 @@ def pack(folder: Path, path: Path, size: int, count: int) -> None:
 
 
 def rates(files: Path, packed: Path, rounds: int, warm_batches: int) -> dict[str, float]:
-    """Print and return pictures a second of each way, and how many times the loader's each is."""
+    """Print and return images per second of each loader, and their ratio to DataLoader."""
     loader = image_loader(files)
     items = np.load(packed, mmap_mode="r")
     assert torch.allclose(loader.dataset[5][0], as_tensor(items[5:6])[0], atol=1e-6)
@@ -132,7 +133,7 @@ def rates(files: Path, packed: Path, rounds: int, warm_batches: int) -> dict[str
 
 
 def image_loader(folder: Path) -> DataLoader:
-    """Return the usual way to read a folder of pictures."""
+    """Return the standard DataLoader for a folder of images."""
     prepared = transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
     return DataLoader(
         ImageFolder(folder, prepared),
@@ -145,7 +146,7 @@ def image_loader(folder: Path) -> DataLoader:
 
 
 def fed(feed: BatchLoader) -> Iterator[Tensor]:
-    """Yield the batches of step after step."""
+    """Yield the batches of steps 0, 1 and so on."""
     step = 0
     while True:
         yield feed.batch(step, range(BATCH))
@@ -153,7 +154,7 @@ def fed(feed: BatchLoader) -> Iterator[Tensor]:
 
 
 def rate(batches: Iterator[Tensor], count: int, warm_batches: int) -> float:
-    """Return pictures a second over `count` batches, after the first ones."""
+    """Return images per second over `count` batches, after the warm-up ones."""
     for _ in range(warm_batches):
         next(batches)
     began = time.perf_counter()
@@ -164,7 +165,7 @@ def rate(batches: Iterator[Tensor], count: int, warm_batches: int) -> float:
 
 
 def share_of_a_step(packed: Path, width: int, steps: int) -> dict[str, float]:
-    """Print and return the seconds a training step takes, and those until it has its batch."""
+    """Print and return the seconds of a training step, and of loading its batch."""
     config = Config(recipe="", data="", out="", steps=1, size=STEP_SIZE, channels=3, width=width)
     framework = build_framework(with_defaults(config)).to(memory_format=torch.channels_last)
     optimizers = make_optimizers(framework.networks, AdamSettings(2e-4))

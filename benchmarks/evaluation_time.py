@@ -1,11 +1,11 @@
-"""How long evaluation takes, stage by stage, and beside torch-fidelity on the same features in the same run.
+"""Time the stages of an evaluation, and torch-fidelity on the same features in the same process.
 
     python benchmarks/evaluation_time.py RUN --features FILE.py:attr [--count 10000] [--out result.json]
 
-Images are samples of the run and the test images of its data. Ours and torch-fidelity's both take the two
-sets of images, as bytes, to FID, KID, precision and recall, with nothing cached; so the ratio is of the same
-work. The other stages have no counterpart there. On a machine that others use too, processor seconds tell
-more than those of the clock.
+Images are samples of the run and the test images of its data. Both programs compute FID, KID,
+precision and recall from the two sets of images, as bytes, without a cache; the ratio compares this work. The
+other stages have no counterpart in torch-fidelity. On a shared machine, processor seconds are more reliable
+than wall-clock seconds.
 """
 
 import argparse
@@ -39,7 +39,7 @@ FEATURES = f"{Path(__file__).parent / 'features' / 'cifar10_features.py'}:load"
 SMALLEST = ["run", "--features", FEATURES, "--count", "20", "--device", "cpu"]
 
 
-def main(given: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--features", default="inception")
@@ -47,13 +47,13 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args(given)
-    model = load(asked.run, device=asked.device)
-    saved = read_run(asked.run)
+    args = parser.parse_args(argv)
+    model = load(args.run, device=args.device)
+    saved = read_run(args.run)
     assert saved is not None
     data = load_dataset_for(model, saved.config.data, saved.config.cache)
-    extractor = open_features(asked.features, asked.inception_weights, model.device)
-    real = evenly_spaced(data.test, asked.count)
+    extractor = open_features(args.features, args.inception_weights, model.device)
+    real = evenly_spaced(data.test, args.count)
     seconds: dict[str, float] = {}
     busy: dict[str, float] = {}
 
@@ -87,7 +87,7 @@ def main(given: Sequence[str] | None = None) -> None:
         name: round(sum(times[stage] for stage in same_work) / times["torch-fidelity"], 3)
         for name, times in (("clock", seconds), ("processor", busy))
     }
-    print(f"ours over torch-fidelity's, the same work: {ratios}")
+    print(f"time relative to torch-fidelity for the same work: {ratios}")
     result = {
         "command": " ".join(["python", *sys.argv]),
         "date": date.today().isoformat(),
@@ -102,23 +102,23 @@ def main(given: Sequence[str] | None = None) -> None:
         "ours": {"fid": fid, "kid": kid, "precision": precision, "recall": recall},
         "torch_fidelity": theirs,
     }
-    if asked.out:
-        asked.out.write_text(f"{json.dumps(result, indent=2)}\n")
+    if args.out:
+        args.out.write_text(f"{json.dumps(result, indent=2)}\n")
 
 
 def processor_seconds() -> float:
-    """Return those of this process and of the workers it has ended."""
+    """Return the processor seconds of this process and of its finished workers."""
     spent = os.times()
     return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def parts(images: Any) -> Any:
-    """Yield images as evaluation does."""
+    """Yield images in batches, as evaluation does."""
     return (as_tensor(images[start : start + 256]) for start in range(0, len(images), 256))
 
 
 class Bytes(Dataset[torch.Tensor]):
-    """Images as torch-fidelity takes them."""
+    """Images in the format of torch-fidelity."""
 
     def __init__(self, images: Any) -> None:
         self.images = images
@@ -132,7 +132,7 @@ class Bytes(Dataset[torch.Tensor]):
 
 
 def reference(extractor: FeatureExtractor, sets: dict[str, Any]) -> dict[str, float]:
-    """Measure by torch-fidelity's own command, with the same features."""
+    """Return the metrics of torch-fidelity with the same features."""
 
     class Same(FeatureExtractorBase):
         def __init__(self, name: str, features_list: list[str], **kwargs: Any) -> None:

@@ -1,9 +1,9 @@
-"""The recipe ffhq256 from end to end, at few channels, on drawn faces in the layout of FFHQ.
+"""Run the recipe ffhq256 from end to end, with few channels, on drawn faces in the layout of FFHQ.
 
     python benchmarks/ffhq256_smoke.py --out smoke [--width 2] [--steps 50]
 
-Trains half of the steps, goes on with --resume to the end, then samples, reconstructs, interpolates and draws
-figure 9. It shows that all works; after so few steps nothing looks like a face yet.
+Trains half of the steps, resumes for the other half, then samples, reconstructs, interpolates and draws
+figure 9. This shows that every verb works; after so few steps nothing looks like a face yet.
 """
 
 import argparse
@@ -20,7 +20,7 @@ SMALLEST = ["--out", "smoke", "--steps", "2", "--batch-size", "2", "--pictures",
 
 
 def face(number: int) -> Image.Image:
-    """Draw a face: background, head, hair, eyes and mouth of colours and places of its own."""
+    """Draw a face: background, head, hair, eyes and mouth with random colours and positions."""
     rng = np.random.default_rng(number)
 
     def colour(low: int, high: int) -> tuple[int, ...]:
@@ -44,7 +44,7 @@ def face(number: int) -> Image.Image:
 
 
 def make(folder: Path, count: int) -> Path:
-    """Write faces by number, a tenth of them those of the test split."""
+    """Write numbered faces, a tenth of them in the test split; return their folder."""
     place = folder / "images1024x1024"
     for i in range(count):
         number = i if i % 10 else 60_000 + i // 10
@@ -54,32 +54,34 @@ def make(folder: Path, count: int) -> Path:
     return place
 
 
-def main(given: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--size", type=int, default=SIZE, help="of the networks; faces are drawn at 256")
+    parser.add_argument(
+        "--size", type=int, default=SIZE, help="pixels across for the networks; faces are drawn at 256"
+    )
     parser.add_argument("--width", type=int, default=2)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--pictures", type=int, default=400)
-    asked = parser.parse_args(given)
-    faces = make(asked.out / "pictures", asked.pictures)
-    run = asked.out / "run"
+    args = parser.parse_args(argv)
+    faces = make(args.out / "pictures", args.pictures)
+    run = args.out / "run"
 
     def avae(*arguments: object) -> None:
         print("avae", *arguments, flush=True)
         subprocess.run([sys.executable, "-m", "avae", *map(str, arguments)], check=True)
 
-    flags = ["--size", asked.size, "--width", asked.width, "--batch-size", asked.batch_size, "--log-every", 5]
+    flags = ["--size", args.size, "--width", args.width, "--batch-size", args.batch_size, "--log-every", 5]
     train = ["train", "ffhq256", "--data", faces, "--code-dim", 64, "--xi-dim", 64, *flags, "--out", run]
-    avae(*train, "--steps", asked.steps // 2, "--checkpoint-every", asked.steps // 2)
-    avae(*train, "--steps", asked.steps, "--checkpoint-every", asked.steps // 2, "--resume")
+    avae(*train, "--steps", args.steps // 2, "--checkpoint-every", args.steps // 2)
+    avae(*train, "--steps", args.steps, "--checkpoint-every", args.steps // 2, "--resume")
     held_out = faces / "60000"
     first, second = sorted(held_out.glob("*.png"))[:2]
-    avae("sample", run, "--count", 8, "--out", asked.out / "samples")
-    avae("reconstruct", run, held_out, "--out", asked.out / "reconstructions")
-    avae("interpolate", run, first, second, "--out", asked.out / "interpolation")
-    avae("figure", 9, run, "--images", 4, "--out", asked.out / "figures")
+    avae("sample", run, "--count", 8, "--out", args.out / "samples")
+    avae("reconstruct", run, held_out, "--out", args.out / "reconstructions")
+    avae("interpolate", run, first, second, "--out", args.out / "interpolation")
+    avae("figure", 9, run, "--images", 4, "--out", args.out / "figures")
 
 
 if __name__ == "__main__":

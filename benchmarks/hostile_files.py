@@ -1,18 +1,18 @@
-"""Pack thousands of damaged and hostile files beside good ones, and count what must not happen.
+"""Pack thousands of damaged and hostile files beside good ones, and count failures.
 
     python benchmarks/hostile_files.py                          # 10,000 files, about a quarter of an hour
     python benchmarks/hostile_files.py --count 1000 --seed 3 --keep DIR
 
 Everything goes through the public command, `avae data pack SOURCE DEST --size 32`, with a home, a cache and a
-working folder of its own. The sources are made by tests/data/hostile.py and hostile_archives.py:
+working folder that nothing else uses. tests/data/hostile.py and hostile_archives.py make the sources:
 
     groups     folders, zips, tars and tgzs of 80 damaged pictures and 20 good ones each
-    whole      archives of good pictures with bombs, links, doubles, or names that lead away
-    broken     archives cut short or with other bytes; these may be refused as a whole
+    whole      archives of good pictures with bombs, links, duplicates, or names that lead outside
+    broken     archives cut short or with changed bytes; these may be rejected as a whole
 
-Each time the exit code must be 0, or 2 with one line of avae's at the end of stderr; no traceback; no hang;
-nothing written or changed outside of the destination; and of every source but the broken ones, all good
-pictures must be in images.npy, bit for bit. Prints a table; exit code 1 if any count is wrong.
+Each time the exit code must be 0, or 2 with one line of avae at the end of stderr; no traceback; no hang;
+nothing written or changed outside the destination; and except for broken archives, all good pictures must be
+in images.npy, bit for bit. Prints a table; exit code 1 if any count is wrong.
 """
 
 import argparse
@@ -41,8 +41,8 @@ from picture_files import encoded, folder, noise, tarred, zipped
 AVAE = Path(sys.executable).with_name("avae")
 SIDE = 32
 HOSTILE, GOOD = 80, 20  # in each group
-MIB = 900  # of a bomb, unpacked: tars of more than a GiB, 200 times as large as packed, are refused
-LIMIT = 300  # seconds, after which a command hangs
+MIB = 900  # unpacked size of a bomb: tars of more than a GiB, 200 times as large as packed, are rejected
+LIMIT = 300  # seconds after which a command counts as hanging
 SMALLEST = ["--count", "8", "--archives", "2", "--mib", "1"]
 LOSSLESS = (("png", "PNG"), ("bmp", "BMP"), ("tif", "TIFF"), ("webp", "WEBP"))
 
@@ -51,13 +51,13 @@ Snapshot = dict[str, tuple[int, int, int]]
 
 @dataclass(frozen=True)
 class Source:
-    """What to pack.
+    """A source to pack.
 
     Attributes:
-        kind: the row of the table it counts in.
+        kind: row of the table that counts it.
         path: the folder or archive.
-        hostile: how many of its files are, 1 for an archive that is hostile itself.
-        good: the pixels that must be kept; None where all may be refused.
+        hostile: number of hostile files; 1 for an archive that is hostile itself.
+        good: pixels that must be kept; None if all may be rejected.
     """
 
     kind: str
@@ -68,7 +68,7 @@ class Source:
 
 @dataclass
 class Count:
-    """What came of the sources of a kind; each of the last five must be 0."""
+    """Results for the sources of one kind; each of the last five must be 0."""
 
     sources: int = 0
     hostile: int = 0
@@ -86,13 +86,13 @@ class Count:
 
 
 class Neighbours:
-    """Makes good pictures, no two alike."""
+    """Generator of good pictures, all different."""
 
     def __init__(self) -> None:
         self.made = 0
 
     def make(self, count: int) -> tuple[dict[str, bytes], list[bytes]]:
-        """Return files, in formats that lose nothing, and their pixels."""
+        """Return files in lossless formats, by name, and their pixels."""
         files, pixels = {}, []
         for (extension, form), _ in zip(cycle(LOSSLESS), range(count), strict=False):
             image = noise(SIDE, SIDE, 3, seed=self.made)
@@ -104,7 +104,7 @@ class Neighbours:
 
 
 def groups(path: Path, count: int, chance: Random, neighbours: Neighbours) -> Iterator[Source]:
-    """Damaged pictures beside good ones, in every kind of container by turns."""
+    """Yield damaged pictures beside good ones, in each kind of container in turn."""
     kinds = cycle((("folder", ""), ("zip", ".zip"), ("tar", ".tar"), ("tgz", ".tgz")))
     makers: dict[str, Callable[..., Path]] = {"folder": folder, "zip": zipped}
     sources = samples()
@@ -127,7 +127,7 @@ def groups(path: Path, count: int, chance: Random, neighbours: Neighbours) -> It
 
 
 def _litter(path: Path) -> None:
-    """Add what is no file, and a name that is no text."""
+    """Add a pipe, links, and a name that is not valid text."""
     os.mkfifo(path / "pipe.png")
     (path / "broken.png").symlink_to(path / "gone.png")
     (path / "loop").symlink_to(path)
@@ -138,7 +138,7 @@ def _litter(path: Path) -> None:
 def archives(
     path: Path, count: int, chance: Random, neighbours: Neighbours, most: int | None, mib: int
 ) -> Iterator[Source]:
-    """Archives that are hostile themselves, at most so many of each kind."""
+    """Yield archives that are hostile themselves, at most `most` of each kind."""
     good, pixels = neighbours.make(GOOD)
     for source in whole_ones(path, good, path.parent / "away.png", mib)[:most]:
         yield Source("whole", source, 1, pixels)
@@ -147,7 +147,7 @@ def archives(
 
 
 def pack(source: Source, sandbox: Path, dest: Path) -> tuple[int | None, str]:
-    """Run the command; return its exit code, None if it hangs, and what it says on stderr."""
+    """Run the command; return its exit code, None if it hangs, and its stderr."""
     flags = ["--size", str(SIDE), "--channels", "3", "--cache", str(sandbox / "cache")]
     environment = os.environ | {"HOME": str(sandbox / "home"), "TMPDIR": str(sandbox / "tmp")}
     command = [str(AVAE), "data", "pack", str(source.path), str(dest), *flags]
@@ -161,7 +161,7 @@ def pack(source: Source, sandbox: Path, dest: Path) -> tuple[int | None, str]:
 
 
 def snapshot(sandbox: Path) -> Snapshot:
-    """Return all that lies beside the destinations and the cache, none of which may change."""
+    """Return mode, size and time of each file outside the destinations and the cache; none may change."""
     found: Snapshot = {}
     for parent, folders, files in os.walk(sandbox):
         if Path(parent) == sandbox:
@@ -173,50 +173,50 @@ def snapshot(sandbox: Path) -> Snapshot:
     return found
 
 
-def judge(source: Source, code: int | None, said: str, dest: Path, count: Count) -> list[str]:
-    """Count what came of a source; return what is wrong."""
+def judge(source: Source, code: int | None, stderr: str, dest: Path, count: Count) -> list[str]:
+    """Add the result for a source to the counts; return a line for each failure."""
     wrong = []
     count.sources += 1
     count.hostile += source.hostile
     count.refused += code == 2
-    if "Traceback" in said:
+    if "Traceback" in stderr:
         count.tracebacks += 1
-        wrong.append(said)
+        wrong.append(stderr)
     if code is None:
         count.hangs += 1
         wrong.append(f"no end after {LIMIT} s")
-    elif code not in (0, 2) or (code == 2 and not _told(said)):
+    elif code not in (0, 2) or (code == 2 and not _is_one_line_error(stderr)):
         count.other_exits += 1
-        wrong.append(f"exit code {code}: {said}")
+        wrong.append(f"exit code {code}: {stderr}")
     if source.good is not None:
         kept = {row.tobytes() for row in np.load(dest / "images.npy")} if code == 0 else set()
         lost = sum(pixels not in kept for pixels in source.good)
         count.good += len(source.good)
         count.lost += lost
-        wrong += [f"{lost} good pictures lost, exit code {code}: {said}"] if lost else []
+        wrong += [f"{lost} good pictures lost, exit code {code}: {stderr}"] if lost else []
     return wrong
 
 
-def _told(said: str) -> bool:
-    """Whether a refusal is told in one line, the last; libtiff may have complained before."""
-    ours = [line.startswith("avae: ") for line in said.strip().splitlines()]
+def _is_one_line_error(stderr: str) -> bool:
+    """Return True if avae reports an error in exactly one line, the last; libtiff may write others before."""
+    ours = [line.startswith("avae: ") for line in stderr.strip().splitlines()]
     return ours.count(True) == 1 and ours[-1]
 
 
-def measure(sandbox: Path, asked: argparse.Namespace) -> dict[str, Count]:
+def measure(sandbox: Path, args: argparse.Namespace) -> dict[str, Count]:
     """Make the sources, pack each, and return the counts by kind."""
     for name in ("sources", "archives", "home", "tmp", "here", "packed"):
         (sandbox / name).mkdir(parents=True)
-    chance, neighbours = Random(asked.seed), Neighbours()
-    sources = list(groups(sandbox / "sources", asked.count, chance, neighbours))
-    further = sandbox / "archives", asked.count // 100, chance, neighbours, asked.archives, asked.mib
+    chance, neighbours = Random(args.seed), Neighbours()
+    sources = list(groups(sandbox / "sources", args.count, chance, neighbours))
+    further = sandbox / "archives", args.count // 100, chance, neighbours, args.archives, args.mib
     sources += archives(*further)
     counts = {source.kind: Count() for source in sources}
     before = snapshot(sandbox)
     for number, source in enumerate(sources):
         dest, count = sandbox / "packed" / f"{number:04}" / "set", counts[source.kind]
-        code, said = pack(source, sandbox, dest)
-        wrong = judge(source, code, said, dest, count)
+        code, stderr = pack(source, sandbox, dest)
+        wrong = judge(source, code, stderr, dest, count)
         after = snapshot(sandbox)
         changed = sorted({name for name, _ in before.items() ^ after.items()})
         count.escapes += len(changed)
@@ -228,7 +228,7 @@ def measure(sandbox: Path, asked: argparse.Namespace) -> dict[str, Count]:
 
 
 def table(counts: dict[str, Count]) -> str:
-    """Return the counts, a row for each kind."""
+    """Return a table of the counts, one row for each kind."""
     columns = list(vars(Count()))
     lines = [["", *(name.replace("_", " ") for name in columns)]]
     lines += [[kind, *(f"{getattr(count, name):,}" for name in columns)] for kind, count in counts.items()]
@@ -239,22 +239,22 @@ def table(counts: dict[str, Count]) -> str:
     )
 
 
-def main(given: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, run, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--count", type=int, default=10_000, help="of damaged pictures")
-    parser.add_argument("--seed", type=int, default=0, help="of the damage")
-    parser.add_argument("--archives", type=int, help="hostile themselves, at most, of each kind; default all")
-    parser.add_argument("--mib", type=int, default=MIB, help="of an archive's bomb, unpacked")
-    parser.add_argument("--keep", type=Path, help="a new folder for all of it; by default a temporary one")
-    asked = parser.parse_args(given)
-    if asked.keep and asked.keep.exists():
-        parser.error(f"{asked.keep} exists")
+    parser.add_argument("--count", type=int, default=10_000, help="number of damaged pictures")
+    parser.add_argument("--seed", type=int, default=0, help="seed for the damage")
+    parser.add_argument("--archives", type=int, help="limit of hostile archives of each kind; by default all")
+    parser.add_argument("--mib", type=int, default=MIB, help="unpacked size of a bomb in an archive")
+    parser.add_argument("--keep", type=Path, help="a new folder for all files; by default a temporary one")
+    args = parser.parse_args(argv)
+    if args.keep and args.keep.exists():
+        parser.error(f"{args.keep} exists")
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
-        counts = measure((asked.keep or Path(temporary) / "sandbox").absolute(), asked)
+        counts = measure((args.keep or Path(temporary) / "sandbox").absolute(), args)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
     print(table(counts))
     print(f"most memory of any process {peak:,} MiB; {time.monotonic() - began:,.0f} s")

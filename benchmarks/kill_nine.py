@@ -1,4 +1,4 @@
-"""Kill -9 one training run at random moments, resume it each time, and compare it with one left alone.
+"""Kill -9 a training run at random moments, resume it each time, and compare it with an undisturbed run.
 
 Usage:
 
@@ -6,16 +6,16 @@ Usage:
     python benchmarks/kill_nine.py --kills 5 --seed 3 -- --framework vae
     python benchmarks/kill_nine.py --folder runs/kill-nine --steps 1000 -- --ema-half-life 2000
 
-Everything goes through the public command, `avae train demo`; flags after `--` are handed to it. Of the
-moments, one in five falls into the start of the process (imports, reading data and checkpoint); the others
-follow a step drawn evenly from the run, by a delay drawn evenly from one checkpoint interval, so that
-they fall into steps and into every part of saving alike. After each kill every file in place must be
+Everything goes through the public command, `avae train demo`; flags after `--` are passed to it. One in five
+kills hits the start of the process (imports, reading data and checkpoint). The others follow a random step of
+the run after a random delay of up to one checkpoint interval, so that they hit steps and every part of saving
+alike. After each kill every file in place must be
 whole and at most one checkpoint interval lost. At the end the weights, the state to resume from and the
-log must be those of the run left alone, bit for bit, and no partial file may be left.
+log must equal those of the undisturbed run, bit for bit, and no partial file may be left.
 
-Prints a line for each kill, then PASS or FAIL; exit code 0 or 1. --seed fixes the moments drawn; what a
-moment finds depends on the machine's load. OMP_NUM_THREADS is inherited: the sums of some kernels depend
-on the number of threads, so both runs must see the same.
+Prints a line for each kill, then PASS or FAIL; exit code 0 or 1. --seed fixes the moments; what a kill
+hits depends on the load of the machine. OMP_NUM_THREADS is inherited: the sums of some kernels depend
+on the number of threads, so both runs must use the same.
 """
 
 import argparse
@@ -46,13 +46,13 @@ SMALLEST += ["--code-dim", "4", "--xi-dim", "2", "--batch-size", "256"]
 
 @dataclass
 class Kill:
-    """A kill and what it found.
+    """A kill and the state of the run after it.
 
     Attributes:
         step: last one logged; checkpoint: the one to resume from (0 for none).
-        late: the run had ended by itself.
+        late: the run had already ended.
         partial: files it cut short.
-        problems: what should not have been.
+        problems: a line for each failure.
     """
 
     step: int
@@ -64,31 +64,31 @@ class Kill:
 
 @dataclass
 class Report:
-    """The kills, and how the run that lived through them differs from the one left alone."""
+    """The kills, and the differences between the killed and the undisturbed run."""
 
     kills: list[Kill] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
 
     @property
     def landed(self) -> int:
-        """How many kills found the run alive."""
+        """Number of kills that hit a running process."""
         return sum(not kill.late for kill in self.kills)
 
     @property
     def passed(self) -> bool:
-        """Whether the run was killed at all, and nothing was wrong at any point."""
+        """True if at least one kill landed and there was no failure."""
         return self.landed > 0 and not self.differences and not any(kill.problems for kill in self.kills)
 
 
 def kill_nine(
     folder: Path, kills: int, steps: int, checkpoint_every: int, seed: int, flags: Sequence[str] = ()
 ) -> Report:
-    """Run the comparison in `folder`, which is to be empty, and return what was found.
+    """Run the comparison in `folder`, which must be empty, and return its results.
 
     Args:
-        kills: how many, of one run.
-        steps, checkpoint_every: of the run.
-        seed: of the moments.
+        kills: number of kills of one run.
+        steps, checkpoint_every: flags of the run.
+        seed: seed for the moments.
         flags: further flags of `avae train demo`.
     """
     command = [str(AVAE), "train", "demo", *flags, f"--steps={steps}", "--log-every=1"]
@@ -110,7 +110,7 @@ def kill_nine(
 
 
 def compare(alone: Path, killed: Path) -> list[str]:
-    """Return how a finished run differs from another: weights, state, log, litter."""
+    """Return the differences of two finished runs in weights, state, log and files."""
     differences = []
     for kind in ("model/model.safetensors", f"state/{_newest_name(alone)}"):
         differences += [f"{kind}: {what}" for what in _tensor_differences(alone / kind, killed / kind)]
@@ -123,18 +123,18 @@ def compare(alone: Path, killed: Path) -> list[str]:
 
 
 def _time_alone(command: list[str], folder: Path, saves: float) -> tuple[float, float]:
-    """Train without a kill; return the seconds to the first step, and between two checkpoints."""
+    """Train without a kill; return the seconds to the first step and between two checkpoints."""
     began = time.monotonic()
     process, log = _start(command), folder / "stats.jsonl"
     _wait_for_step(process, log, 1, before=0)
     first = time.monotonic()
     if process.wait() != 0:
-        raise SystemExit(f"the run left alone failed: {' '.join(command)}")
+        raise SystemExit(f"the undisturbed run failed: {' '.join(command)}")
     return first - began, (time.monotonic() - first) / saves
 
 
 def _kill(command: list[str], folder: Path, target: int, delay: float, checkpoint_every: int) -> Kill:
-    """Start or resume, kill `delay` seconds after `target` is logged, and look at what is left."""
+    """Start or resume, kill `delay` seconds after `target` is logged, and check the files."""
     log = folder / "stats.jsonl"
     before = _changed(log)
     process = _start(command)
@@ -153,7 +153,7 @@ def _kill(command: list[str], folder: Path, target: int, delay: float, checkpoin
 
 
 def _damaged(folder: Path) -> list[str]:
-    """Return what is wrong with the files in place."""
+    """Return a line for each damaged file, partial files aside."""
     problems = []
     for path in folder.rglob("[!.]*.safetensors"):
         try:
@@ -179,7 +179,7 @@ def _start(command: list[str]) -> "subprocess.Popen[bytes]":
 
 
 def _wait_for_step(process: "subprocess.Popen[bytes]", log: Path, step: int, before: int) -> None:
-    """Wait until a log changed since `before` holds `step`, or the process has ended."""
+    """Wait until a log that has changed since `before` holds `step`, or the process has ended."""
     while step > 0 and process.poll() is None:
         if _changed(log) != before and any(line["step"] >= step for line in read_stats(log)):
             return
@@ -213,10 +213,10 @@ def _line(number: int, kill: Kill) -> str:
     cut = f", cut short: {', '.join(kill.partial)}" if kill.partial else ""
     wrong = f", WRONG: {'; '.join(kill.problems)}" if kill.problems else ""
     late = ", too late: it had finished" if kill.late else ""
-    return f"kill {number}: at step {kill.step}, goes on from {kill.checkpoint}{late}{cut}{wrong}"
+    return f"kill {number}: at step {kill.step}, resumes from {kill.checkpoint}{late}{cut}{wrong}"
 
 
-def main(given: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, run, and print the verdict."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -224,25 +224,25 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--checkpoint-every", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--folder", type=Path, help="an empty or new one; by default a temporary one")
+    parser.add_argument("--seed", type=int, default=0, help="seed for the moments")
+    parser.add_argument("--folder", type=Path, help="an empty or new folder; by default a temporary one")
     parser.add_argument("flags", nargs="*", help="further flags of `avae train demo`, after --")
-    asked = parser.parse_args(given)
-    if asked.folder and asked.folder.exists() and any(asked.folder.iterdir()):
-        parser.error(f"{asked.folder} is not empty")
+    args = parser.parse_args(argv)
+    if args.folder and args.folder.exists() and any(args.folder.iterdir()):
+        parser.error(f"{args.folder} is not empty")
     with tempfile.TemporaryDirectory() as temporary:
         report = kill_nine(
-            asked.folder or Path(temporary),
-            asked.kills,
-            asked.steps,
-            asked.checkpoint_every,
-            asked.seed,
-            asked.flags,
+            args.folder or Path(temporary),
+            args.kills,
+            args.steps,
+            args.checkpoint_every,
+            args.seed,
+            args.flags,
         )
     for difference in report.differences:
         print(f"WRONG: {difference}")
     print(
-        f"{'PASS' if report.passed else 'FAIL'}: {report.landed} kills of a run of {asked.steps} steps, "
+        f"{'PASS' if report.passed else 'FAIL'}: {report.landed} kills of a run of {args.steps} steps, "
         f"{sum(bool(kill.partial) for kill in report.kills)} while a file was being written"
     )
     return 0 if report.passed else 1

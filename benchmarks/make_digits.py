@@ -1,4 +1,4 @@
-"""Make the digits bundled with the package: python benchmarks/make_digits.py (needs scikit-learn)."""
+"""Make the digits bundled with the package: python benchmarks/make_digits.py (requires scikit-learn)."""
 
 import argparse
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ LICENCE = "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
 SMALLEST = ["--out", "digits.npz"]
 
 
-def main(given: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=DESTINATION)
-    asked = parser.parse_args(given)
+    args = parser.parse_args(argv)
     images = make()
-    np.savez_compressed(asked.out, images=images, source=np.array([SOURCE]), licence=np.array([LICENCE]))
-    print(f"{len(images)} digits: {asked.out}")
+    np.savez_compressed(args.out, images=images, source=np.array([SOURCE]), licence=np.array([LICENCE]))
+    print(f"{len(images)} digits: {args.out}")
 
 
 def make() -> NDArray[np.uint8]:
@@ -35,7 +35,7 @@ def make() -> NDArray[np.uint8]:
 
 
 def _enlarge(digit: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Enlarge in floating point, so that the levels are rounded once."""
+    """Enlarge in floating point, so that grey levels are rounded once."""
     enlarged = Image.fromarray(digit).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     return np.asarray(enlarged).round().clip(0, 255).astype(np.uint8)
 

@@ -1,10 +1,10 @@
-"""Memory and speed of `avae data pack` as a set grows: does it stay flat?
+"""Measure memory and speed of `avae data pack` on growing data sets.
 
     python benchmarks/pack_memory.py --counts 10000 100000 1000000 --source tar
 
 Makes a .tar of JPEG pictures, or an LMDB folder as LSUN publishes them, packs it at 64 px by the public
-command, and watches the memory of the command and of the processes it starts. A thousand different pictures
-come again and again: what is measured does not depend on it. A million need 20 GiB of disk, below --folder.
+command, and samples the memory of the command and of the processes it starts. A thousand different pictures
+repeat, which does not change the measurement. A million pictures need 20 GiB of disk in --folder.
 """
 
 import argparse
@@ -30,36 +30,36 @@ DIFFERENT = 1000
 SMALLEST = ["--counts", "20"]
 
 
-def main(given: Sequence[str] | None = None) -> None:
-    asked = arguments(given)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    print(f"{machine}; source {asked.source}; memory in MiB after 10, 50 and 90 % of the time, and at most")
+    print(f"{machine}; source {args.source}; memory in MiB after 10, 50 and 90 % of the time, and at most")
     print("  pictures  seconds  a second     10 %   50 %   90 %  most   with all its processes")
     results = []
-    for count in asked.counts:
-        result = measured(count, asked)
+    for count in args.counts:
+        result = measured(count, args)
         memory = (*result["command_mib"], result["command_peak_mib"], result["all_peak_mib"])
         rate = result["count"] / result["seconds"]
         row = f"{result['count']:>10,} {result['seconds']:>8.1f} {rate:>9,.0f}   "
         print(row + " ".join(f"{mib:6.0f}" for mib in memory), flush=True)
         results.append(result)
-    if asked.out:
-        asked.out.write_text(json.dumps(results, indent=2) + "\n")
+    if args.out:
+        args.out.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def arguments(given: Sequence[str] | None) -> argparse.Namespace:
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--source", choices=["tar", "lmdb"], default="tar")
-    parser.add_argument("--folder", type=Path, help="where to make sets; a temporary folder by default")
+    parser.add_argument("--folder", type=Path, help="folder for the data sets; by default a temporary one")
     parser.add_argument("--out", type=Path, help="a .json to write")
-    return parser.parse_args(given)
+    return parser.parse_args(argv)
 
 
-def measured(count: int, asked: argparse.Namespace) -> dict[str, Any]:
-    """Make a set of so many pictures, pack it, and return what was seen."""
-    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-        make = {"tar": make_tar, "lmdb": make_lmdb}[asked.source]
+def measured(count: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Make a set of `count` pictures, pack it, and return its time and memory."""
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+        make = {"tar": make_tar, "lmdb": make_lmdb}[args.source]
         source, dest = make(Path(folder), count), Path(folder) / "packed"
         command = [sys.executable, "-m", "avae", "data", "pack", source, str(dest), "--size", str(SIZE)]
         begun = time.perf_counter()
@@ -71,7 +71,7 @@ def measured(count: int, asked: argparse.Namespace) -> dict[str, Any]:
         packed = json.loads((dest / "meta.json").read_text())["count"]
         shutil.rmtree(dest)
     return {
-        "source": asked.source,
+        "source": args.source,
         "count": packed,
         "seconds": seconds,
         "command_mib": [own[int(share * (len(own) - 1))] for share in (0.1, 0.5, 0.9)],
@@ -81,7 +81,7 @@ def measured(count: int, asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def watched(process: "subprocess.Popen[bytes]") -> tuple[list[float], list[float]]:
-    """Return the memory of a process, and of it with all it started, in MiB, five times a second."""
+    """Return the memory in MiB, five times per second, of a process and of it with its descendants."""
     own, everything = [], []
     while process.poll() is None:
         own.append(resident(process.pid))
@@ -99,7 +99,7 @@ def resident(pid: int) -> float:
 
 
 def tree(pid: int) -> Iterator[int]:
-    """Yield a process and all below it."""
+    """Yield a process and its descendants."""
     yield pid
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -128,7 +128,7 @@ def make_tar(folder: Path, count: int) -> str:
             info = tarfile.TarInfo(f"{i // 1000:05d}/{i:08d}.jpg")
             info.size = len(files[i % DIFFERENT])
             archive.addfile(info, io.BytesIO(files[i % DIFFERENT]))
-            archive.members.clear()  # or tarfile keeps a million headers
+            archive.members.clear()  # otherwise tarfile keeps a million headers
     return str(folder / "set.tar")
 
 

@@ -1,15 +1,15 @@
-"""Time of a training step beside a plain PyTorch port and, for VAE/GAN, pythae's loop.
+"""Compare the time of a training step with a plain PyTorch port and, for VAE/GAN, with pythae.
 
     python benchmarks/step_time.py                                    # all frameworks, 32 px, w = 16
     python benchmarks/step_time.py --frameworks avae --size 64 --width 32 --rounds 10
     python benchmarks/step_time.py --pythae DIR                       # DIR: pip install --target DIR pythae
-    python benchmarks/step_time.py --memory                           # peak memory, a process each
+    python benchmarks/step_time.py --memory                           # peak memory, one process each
 
-Contenders take turns in one process, step by step, on the same random images; medians are printed, and
-ratios to ours. Named alternatives: `plain`, alternatives/plain_port.py; `pythae`,
-alternatives/pythae_vaegan.py. `eager` is our step without compilation. Also: how many floating-point
-operations a step of ours takes, counted kernel by kernel; how fast its convolutions are when each is run
-alone, on the same shapes, in the same run; and which share of that rate the whole step reaches.
+The contenders alternate in one process, step by step, on the same random images; medians and ratios to `ours`
+are printed. `eager` is our step without compilation, `plain` is alternatives/plain_port.py, `pythae` is
+alternatives/pythae_vaegan.py. Also printed: the floating-point operations of our step, counted for each
+kernel; the rate of its convolutions, each run alone on the same shapes; and the share of that rate that the
+whole step reaches.
 """
 
 import argparse
@@ -48,21 +48,21 @@ SMALLEST += ["--compile", "off", "--device", "cpu"]
 Step = Callable[[], Any]
 
 
-def main(given: Sequence[str] | None = None) -> None:
-    asked = arguments(given)
-    if asked.only:
-        print(json.dumps(peak_memory(asked)))
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    if args.only:
+        print(json.dumps(peak_memory(args)))
         return
     results = []
-    for framework in asked.frameworks:
-        row = memory(asked, framework) if asked.memory else speed(asked, framework)
+    for framework in args.frameworks:
+        row = memory(args, framework) if args.memory else speed(args, framework)
         results.append({"framework": framework, **row})
         show(results[-1])
-    if asked.out:
-        asked.out.write_text(json.dumps({**machine(asked), "results": results}, indent=2) + "\n")
+    if args.out:
+        args.out.write_text(json.dumps({**machine(args), "results": results}, indent=2) + "\n")
 
 
-def arguments(given: Sequence[str] | None) -> argparse.Namespace:
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     all_of_them = ["vae", "gan", "vaegan", "bigan", "avae"]
     parser.add_argument("--frameworks", nargs="+", default=all_of_them, choices=all_of_them)
@@ -71,7 +71,10 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument(
-        "--precision", choices=["fp32", "bf16"], default="fp32", help="ours; plain is TF32 on GPUs"
+        "--precision",
+        choices=["fp32", "bf16"],
+        default="fp32",
+        help="precision of our step; plain uses TF32 on GPUs",
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--compile", choices=["on", "off"], default="on")
@@ -79,30 +82,30 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args(given)
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp()  # what compiling takes the first time
-    if asked.pythae:
-        sys.path.append(str(asked.pythae))
+    args = parser.parse_args(argv)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp()  # empty, to measure the first compilation
+    if args.pythae:
+        sys.path.append(str(args.pythae))
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    return asked
+    return args
 
 
-def speed(asked: argparse.Namespace, framework: str) -> dict[str, Any]:
-    """Time all contenders in turn."""
-    steps, compile_seconds = contenders(asked, framework)
+def speed(args: argparse.Namespace, framework: str) -> dict[str, Any]:
+    """Time all contenders alternately."""
+    steps, compile_seconds = contenders(args, framework)
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for i in range(WARM_UP + asked.rounds):
+    for i in range(WARM_UP + args.rounds):
         for name, step in steps.items():
-            taken = timed(step, asked.device)
+            taken = timed(step, args.device)
             if i >= WARM_UP:
                 seconds[name].append(taken)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    kernels = rates(asked, framework)
+    kernels = rates(args, framework)
     ours = medians["ours"]
     return {
         "seconds": {name: round(value, 5) for name, value in medians.items()},
         "ratio": {name: round(value / ours, 3) for name, value in medians.items() if name != "ours"},
-        "images_per_second": round(asked.batch_size / ours, 1),
+        "images_per_second": round(args.batch_size / ours, 1),
         "compile_seconds": round(compile_seconds, 1),
         "break_even_steps": break_even(compile_seconds, medians),
         "gflop_a_step": round(kernels["flop"] / 1e9, 2),
@@ -112,26 +115,26 @@ def speed(asked: argparse.Namespace, framework: str) -> dict[str, Any]:
     }
 
 
-def contenders(asked: argparse.Namespace, name: str) -> tuple[dict[str, Step], float]:
-    """Return a step of each contender, and what compiling took."""
+def contenders(args: argparse.Namespace, name: str) -> tuple[dict[str, Step], float]:
+    """Return a step of each contender, and the seconds of compilation."""
     steps: dict[str, Step] = {}
     compile_seconds = 0.0
-    if asked.compile == "on":
-        steps["ours"] = our_step(asked, name, compiled=True)
-        compile_seconds = timed(steps["ours"], asked.device) - timed(steps["ours"], asked.device)
-    steps["eager" if asked.compile == "on" else "ours"] = our_step(asked, name, compiled=False)
-    steps["plain"] = plain(asked, name)
-    if name == "vaegan" and (step := pythae(asked)) is not None:
+    if args.compile == "on":
+        steps["ours"] = our_step(args, name, compiled=True)
+        compile_seconds = timed(steps["ours"], args.device) - timed(steps["ours"], args.device)
+    steps["eager" if args.compile == "on" else "ours"] = our_step(args, name, compiled=False)
+    steps["plain"] = plain(args, name)
+    if name == "vaegan" and (step := pythae(args)) is not None:
         steps["pythae"] = step
     return steps, compile_seconds
 
 
-def our_step(asked: argparse.Namespace, name: str, compiled: bool) -> Step:
-    framework, x, noise = made(asked, name)
+def our_step(args: argparse.Namespace, name: str, compiled: bool) -> Step:
+    framework, x, noise = made(args, name)
     framework = framework.to(memory_format=torch.channels_last)
     x = x.to(memory_format=torch.channels_last)
     optimizers = make_optimizers(framework.networks, AdamSettings(2e-4))
-    phases = [Phase("main", with_autocast(framework.losses, x.device, asked.precision), framework.networks)]
+    phases = [Phase("main", with_autocast(framework.losses, x.device, args.precision), framework.networks)]
     fast = CompiledGradients(Path(tempfile.gettempdir()))
     differentiate = fast if compiled else gradients
     return lambda: training_step(
@@ -139,23 +142,23 @@ def our_step(asked: argparse.Namespace, name: str, compiled: bool) -> Step:
     )
 
 
-def plain(asked: argparse.Namespace, name: str) -> Step:
-    framework, x, noise = made(asked, name)
+def plain(args: argparse.Namespace, name: str) -> Step:
+    framework, x, noise = made(args, name)
     step = plain_step(framework)
     return lambda: step(x, noise)
 
 
-def pythae(asked: argparse.Namespace) -> Step | None:
+def pythae(args: argparse.Namespace) -> Step | None:
     try:
         from alternatives.pythae_vaegan import pythae_step
     except ImportError as error:
         print(f"without pythae ({error}): pip install --target DIR pythae, and --pythae DIR", file=sys.stderr)
         return None
-    framework, x, _ = made(asked, "vaegan")
+    framework, x, _ = made(args, "vaegan")
     return pythae_step(framework, x)
 
 
-def made(asked: argparse.Namespace, name: str) -> tuple[Framework, torch.Tensor, dict[str, torch.Tensor]]:
+def made(args: argparse.Namespace, name: str) -> tuple[Framework, torch.Tensor, dict[str, torch.Tensor]]:
     """Return a framework in PyTorch's default layout, and images and noise for it."""
     torch.manual_seed(0)
     config = Config(
@@ -166,21 +169,21 @@ def made(asked: argparse.Namespace, name: str) -> tuple[Framework, torch.Tensor,
         channels=3,
         code_dim=100,
         framework=name,
-        size=asked.size,
-        width=asked.width,
+        size=args.size,
+        width=args.width,
     )
-    framework = build_framework(with_defaults(config)).to(asked.device).train()
-    x = torch.rand(asked.batch_size, 3, asked.size, asked.size, device=asked.device) * 2 - 1
-    shapes = framework.noise_shapes(asked.batch_size)
-    return framework, x, {key: torch.randn(shape, device=asked.device) for key, shape in shapes.items()}
+    framework = build_framework(with_defaults(config)).to(args.device).train()
+    x = torch.rand(args.batch_size, 3, args.size, args.size, device=args.device) * 2 - 1
+    shapes = framework.noise_shapes(args.batch_size)
+    return framework, x, {key: torch.randn(shape, device=args.device) for key, shape in shapes.items()}
 
 
-def rates(asked: argparse.Namespace, name: str) -> dict[str, float]:
-    """Count the operations of our step, and time its convolutions one by one on these shapes."""
-    framework, x, noise = made(asked, name)
+def rates(args: argparse.Namespace, name: str) -> dict[str, float]:
+    """Count the floating-point operations of our step, and time each of its convolutions alone."""
+    framework, x, noise = made(args, name)
     framework = framework.to(memory_format=torch.channels_last)
     x = x.to(memory_format=torch.channels_last)
-    phase = Phase("main", with_autocast(framework.losses, x.device, asked.precision), framework.networks)
+    phase = Phase("main", with_autocast(framework.losses, x.device, args.precision), framework.networks)
     with FlopCounterMode(display=False) as counter:
         gradients(phase, x, noise)
     graph = trace_gradients(phase, x, noise)
@@ -188,18 +191,18 @@ def rates(asked: argparse.Namespace, name: str) -> dict[str, float]:
     for node in graph.graph.nodes:
         if node.target in CONVOLUTIONS:
             alone.setdefault(kernel(node), [0, node])[0] += 1
-    seconds = sum(count * kernel_seconds(node, asked.device) for count, node in alone.values())
+    seconds = sum(count * kernel_seconds(node, args.device) for count, node in alone.values())
     return {"flop": float(counter.get_total_flops()), "seconds": seconds}
 
 
 def kernel(node: torch.fx.Node) -> str:
-    """Return what tells one convolution's work from another's."""
+    """Return a key that is equal for convolutions with the same work."""
     shown = [tuple(a.meta["val"].shape) if isinstance(a, torch.fx.Node) else a for a in node.args]
     return f"{node.target} {shown}"
 
 
 def kernel_seconds(node: torch.fx.Node, device: str) -> float:
-    """Time one convolution of the step alone, on random numbers in its own layout."""
+    """Time one convolution of the step alone, on random numbers in the same layout."""
 
     def filled(argument: Any) -> Any:
         if not isinstance(argument, torch.fx.Node):
@@ -225,13 +228,13 @@ def timed(step: Step, device: str) -> float:
 
 
 def break_even(compile_seconds: float, medians: dict[str, float]) -> int | None:
-    """Return the steps after which compiling has paid; None if it never does."""
+    """Return the number of steps after which compilation saves time; None if it never does."""
     saved = medians.get("eager", 0.0) - medians["ours"]
     return round(compile_seconds / saved) if saved > 0 else None
 
 
-def memory(asked: argparse.Namespace, framework: str) -> dict[str, Any]:
-    """Return peak memory in MiB of processes of our step and of the plain one, above one that made none."""
+def memory(args: argparse.Namespace, framework: str) -> dict[str, Any]:
+    """Return peak memory in MiB of each step, less that of a process that takes none."""
     found = {}
     for who in ("none", "ours", "eager", "plain"):
         command = [
@@ -242,50 +245,50 @@ def memory(asked: argparse.Namespace, framework: str) -> dict[str, Any]:
             "--frameworks",
             framework,
             "--size",
-            str(asked.size),
+            str(args.size),
         ]
         command += [
             "--width",
-            str(asked.width),
+            str(args.width),
             "--batch-size",
-            str(asked.batch_size),
+            str(args.batch_size),
             "--device",
-            asked.device,
+            args.device,
         ]
         found[who] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     above = {who: round(found[who] - found["none"]) for who in ("ours", "eager", "plain")}
     return {"mib": above, "ratio": {who: round(above[who] / above["plain"], 2) for who in ("ours", "eager")}}
 
 
-def peak_memory(asked: argparse.Namespace) -> float:
-    """Make five steps of one contender, and return the most memory that it took, in MiB."""
-    (name,) = asked.frameworks
-    steps = {"ours": lambda: our_step(asked, name, True), "eager": lambda: our_step(asked, name, False)}
-    steps |= {"plain": lambda: plain(asked, name)}
-    step = steps[asked.only]() if asked.only in steps else made(asked, name)[0].train
+def peak_memory(args: argparse.Namespace) -> float:
+    """Take five steps of one contender, and return its peak memory in MiB."""
+    (name,) = args.frameworks
+    steps = {"ours": lambda: our_step(args, name, True), "eager": lambda: our_step(args, name, False)}
+    steps |= {"plain": lambda: plain(args, name)}
+    step = steps[args.only]() if args.only in steps else made(args, name)[0].train
     for _ in range(5):
         step()
-    return peak(asked.device)
+    return peak(args.device)
 
 
 def peak(device: str) -> float:
-    """Return the most memory this process has had, in MiB."""
+    """Return the peak memory of this process in MiB."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def machine(asked: argparse.Namespace) -> dict[str, Any]:
-    """Say what the numbers are of."""
+def machine(args: argparse.Namespace) -> dict[str, Any]:
+    """Return date, hardware, versions and settings of the measurement."""
     name = (
-        torch.cuda.get_device_name() if asked.device == "cuda" else platform.processor() or platform.machine()
+        torch.cuda.get_device_name() if args.device == "cuda" else platform.processor() or platform.machine()
     )
     return {
         "date": str(date.today()),
         "hardware": f"{name}, {torch.get_num_threads()} threads",
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "settings": {
-            key: str(value) for key, value in vars(asked).items() if key not in ("out", "pythae", "only")
+            key: str(value) for key, value in vars(args).items() if key not in ("out", "pythae", "only")
         },
     }
 

@@ -1,9 +1,9 @@
-"""The paper's two-dimensional example (section 5.1): every framework, AVAE in four variants, 3 seeds, median.
+"""Train the paper's two-dimensional example (section 5.1) with every framework, and print medians over seeds.
 
     python benchmarks/toy.py --out runs/toy-study [--seeds 3] [--steps 10000]
 
-Trains and evaluates through the public command; a run that is finished is not trained again. Prints a table
-of medians and writes results.json, naming hardware and versions.
+Trains and evaluates through the public command, AVAE in four variants; a finished run is not trained again.
+Prints a table of medians and writes results.json with hardware and versions.
 """
 
 import argparse
@@ -33,33 +33,33 @@ VARIANTS = {
 SMALLEST = ["--out", "study", "--variants", "avae-b-xi", "--seeds", "1", "--steps", "2"]
 
 
-def main(given: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=10_000)
-    asked = parser.parse_args(given)
+    args = parser.parse_args(argv)
     medians = {
-        name: median([measured(name, seed, asked) for seed in range(asked.seeds)]) for name in asked.variants
+        name: median([measured(name, seed, args) for seed in range(args.seeds)]) for name in args.variants
     }
     result = {
-        "command": f"python benchmarks/toy.py --seeds {asked.seeds} --steps {asked.steps}",
+        "command": f"python benchmarks/toy.py --seeds {args.seeds} --steps {args.steps}",
         "date": date.today().isoformat(),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "median": medians,
     }
-    (asked.out / "results.json").write_text(f"{json.dumps(result, indent=2)}\n")
+    (args.out / "results.json").write_text(f"{json.dumps(result, indent=2)}\n")
     print_table(medians)
 
 
-def measured(name: str, seed: int, asked: argparse.Namespace) -> dict[str, float | None]:
-    """Train and evaluate one run, if that is still to be done, and return its metrics."""
-    run = asked.out / f"{name}-{seed}"
+def measured(name: str, seed: int, args: argparse.Namespace) -> dict[str, float | None]:
+    """Train and evaluate a run unless its results exist, and return its metrics."""
+    run = args.out / f"{name}-{seed}"
     result = run / "evaluation" / "standard.json"
     if not result.exists():
-        flags = ["--steps", str(asked.steps), "--seed", str(seed), "--out", str(run), *VARIANTS[name]]
+        flags = ["--steps", str(args.steps), "--seed", str(seed), "--out", str(run), *VARIANTS[name]]
         avae("train", "toy", "--resume", *flags)
         avae("evaluate", str(run))
     return json.loads(result.read_text())["metrics"]

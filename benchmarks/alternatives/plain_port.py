@@ -1,9 +1,9 @@
-"""Training steps as most people would write them: a forward pass a loss, `detach`, eager, default layout.
+"""Training steps in common PyTorch style: a forward pass per loss, `detach`, eager mode, default layout.
 
-The same networks, losses and optimizers as ours. The critic and the others each have a turn with a forward
-pass of its own, and `backward` also computes gradients of networks that do not step, which the next
-`zero_grad` throws away. (Keeping generated images from one turn to the next, as PyTorch's DCGAN example
-does, saves a pass or two.)
+Networks, losses and optimizers are those of avae. The critic and the other networks take turns, each with a
+separate forward pass, and `backward` also computes gradients of networks that do not step, which the next
+`zero_grad` discards. (Reusing generated images in the next turn, as in PyTorch's DCGAN example, saves a pass
+or two.)
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class Net:
 
 
 def learn(loss: Tensor, *nets: Net) -> None:
-    """Step these networks down the loss."""
+    """Take an optimizer step on a loss for some networks."""
     for net in nets:
         net.adam.zero_grad()
     loss.backward()
@@ -49,7 +49,7 @@ def learn(loss: Tensor, *nets: Net) -> None:
 
 
 def plain_step(framework: Framework) -> Step:
-    """Return the step for a framework of ours; it takes over its networks."""
+    """Return the step for a framework; it trains the networks of the framework in place."""
     nets = {name: Net(module) for name, module in framework.networks.items()}
     return STEPS[type(framework).__name__](**nets)
 

@@ -1,7 +1,7 @@
-"""pythae's VAE/GAN with our networks, under its own trainer (`pip install pythae`).
+"""VAE/GAN of pythae with the networks of avae, under the trainer of pythae (`pip install pythae`).
 
-Its loss compares features of one layer of its discriminator, as ours does; its margins, which may skip the
-step of a network, are set so that every network learns at every step. Images come from its own loader.
+Its loss compares features of one layer of its discriminator, as avae does; its margins, which may skip the
+step of a network, are set so that every network learns at every step. Images come from its data loader.
 """
 
 import tempfile
@@ -38,7 +38,7 @@ class Decoder(BaseDecoder):
 
 
 class Discriminator(BaseDiscriminator):
-    """Layer 1: our critic's features; 2: the probability of real."""
+    """Layer 1: features of the critic; layer 2: probability of real."""
 
     depth = 2
 
@@ -54,7 +54,7 @@ class Discriminator(BaseDiscriminator):
 
 
 def pythae_step(framework: Framework, x: Tensor) -> Callable[[], None]:
-    """Return a function that makes one step of pythae's trainer on x; it takes over the networks."""
+    """Return a function that takes one step of pythae's trainer on x; it trains the networks in place."""
     config = VAEGANConfig(
         input_dim=tuple(x.shape[1:]), latent_dim=framework.code_dim, reconstruction_layer=1, margin=10.0
     )
@@ -65,12 +65,12 @@ def pythae_step(framework: Framework, x: Tensor) -> Callable[[], None]:
         decoder=Decoder(networks["decoder"]),
         discriminator=Discriminator(networks["critic"]),
     )
-    asked = CoupledOptimizerAdversarialTrainerConfig(
+    args = CoupledOptimizerAdversarialTrainerConfig(
         output_dir=tempfile.mkdtemp(), per_device_train_batch_size=len(x), num_epochs=1, no_cuda=not x.is_cuda
     )
     trainer = CoupledOptimizerAdversarialTrainer(
-        model, BaseDataset(x.cpu(), torch.zeros(len(x))), training_config=asked
+        model, BaseDataset(x.cpu(), torch.zeros(len(x))), training_config=args
     )
     trainer.prepare_training()
-    trainer.callback_handler.callbacks = []  # a progress bar, which costs time, too
+    trainer.callback_handler.callbacks = []  # removes a progress bar, which costs time
     return lambda: trainer.train_step(1)

@@ -21,7 +21,7 @@ RATE = r"[\d,.]+"
 RESULTS = {
     "data_rate": rf"64 px  packed +{RATE} pictures/s .* x {RATE}\n(.*\n)+a training step at 64 px, .*%",
     "dry_run": rf"\| demo \| {RATE} \| {RATE} \| {RATE} \|",
-    "evaluation_time": rf"ours over torch-fidelity's, .*: {{'clock': {RATE}, 'processor': {RATE}}}",
+    "evaluation_time": rf"time relative to torch-fidelity .*: {{'clock': {RATE}, 'processor': {RATE}}}",
     "ffhq256_smoke": r"avae figure 9 .*\n.*figure",
     "fingerprints": r'"weights": {\n    "vae": "[0-9a-f]{64}"',
     "growth": rf"\| batch \|.*\n.*\n\| 2 \| {RATE} \|",
