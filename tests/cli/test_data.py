@@ -120,7 +120,7 @@ def test_digits_are_packed_and_looked_at(cli, tmp_path):
 def test_flags_say_how_to_prepare_and_to_hold_out(cli, colours, tmp_path):
     asked = ["--size", 20, "--channels", 1, "--crop", 0.7, "--fit", "pad"]
     assert cli("data", "pack", colours, "one", *asked).code == 0
-    assert read_meta(Path("one")).preparation == Preprocessing(20, 1, 0.7, "pad")
+    assert read_meta(Path("one")).preprocessing == Preprocessing(20, 1, 0.7, "pad")
     checksums = set()
     for seed in (0, 0, 1):
         cli("data", "pack", colours / "train", f"held-out-{seed}", "--seed", seed, "--overwrite")

@@ -44,10 +44,10 @@ def packed_sets(cache: Path) -> list[str]:
 
 def same(one: Dataset, other: Dataset) -> bool:
     pixels = np.array_equal(one.train, other.train) and np.array_equal(one.test, other.test)
-    return pixels and (one.name, one.checksum, one.preparation, one.rejected) == (
+    return pixels and (one.name, one.checksum, one.preprocessing, one.rejected) == (
         other.name,
         other.checksum,
-        other.preparation,
+        other.preprocessing,
         other.rejected,
     )
 
@@ -121,14 +121,14 @@ def test_other_ways_to_prepare_are_kept_beside(source: Path, tmp_path: Path, ope
     for data, way in zip(made, ways, strict=True):
         assert same(load_data(str(source), cache=str(cache), **way), data)
         wanted = {"crop": 1.0, "fit": "crop"} | {k: v for k, v in way.items() if k != "seed"}
-        assert vars(data.preparation) == wanted
+        assert vars(data.preprocessing) == wanted
     assert len(opened) == len(ways)
 
 
 def test_pictures_are_surveyed_once_while_they_stay_the_same(source, tmp_path, opened, monkeypatch) -> None:
     cache = tmp_path / "cache"
     first = load_data(str(source), cache=str(cache))
-    assert (first.preparation.size, first.preparation.channels) == (16, 3)
+    assert (first.preprocessing.size, first.preprocessing.channels) == (16, 3)
     (survey,) = cache.glob("packed/*/survey.json")
     assert json.loads(survey.read_text())["size"] == 16
     assert same(load_data(str(source), channels=3, cache=str(cache)), first)
@@ -136,7 +136,7 @@ def test_pictures_are_surveyed_once_while_they_stay_the_same(source, tmp_path, o
     assert len(opened) == 1
     for number, name in enumerate(NAMES):
         (source / name).write_bytes(encoded(noise(40, 40, seed=number)))
-    later = load_data(str(source), cache=str(cache)).preparation
+    later = load_data(str(source), cache=str(cache)).preprocessing
     assert (later.size, later.channels) == (32, 1)
     assert len(opened) == 2
 

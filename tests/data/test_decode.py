@@ -251,7 +251,7 @@ def test_any_proportions_fit(fit: Fit, height: int, width: int, crop: float) -> 
     crop=st.floats(0.001, 1),
     fit=st.sampled_from(get_args(Fit)),
 )
-def test_every_preparation_has_the_declared_shape(data: bytes, size: int, crop: float, fit: Fit) -> None:
+def test_every_preprocessing_has_the_declared_shape(data: bytes, size: int, crop: float, fit: Fit) -> None:
     assert decode(data, Preprocessing(size, 1, crop, fit)).shape == (size, size, 1)
 
 

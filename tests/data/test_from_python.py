@@ -125,9 +125,9 @@ def test_a_pair_is_training_and_test(tmp_path: Path) -> None:
 def test_a_set_is_prepared_as_asked(tmp_path: Path) -> None:
     large = np.stack([noise(40, 60, 3, seed=seed) for seed in range(4)])
     chosen = pack_from_python(large, PreprocessingOverrides(), tmp_path)
-    assert open_packed(chosen).preparation.size == 32
+    assert open_packed(chosen).preprocessing.size == 32
     asked = pack_from_python(large, PreprocessingOverrides(20, 1, 0.5, "pad"), tmp_path)
-    assert vars(open_packed(asked).preparation) == {"size": 20, "channels": 1, "crop": 0.5, "fit": "pad"}
+    assert vars(open_packed(asked).preprocessing) == {"size": 20, "channels": 1, "crop": 0.5, "fit": "pad"}
     assert chosen != asked
 
 

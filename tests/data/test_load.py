@@ -145,7 +145,7 @@ def test_digits_come_at_any_size() -> None:
     assert (large.train.shape, large.test.shape) == ((1497, 24, 24, 3), (300, 24, 24, 3))
     assert large.checksum == checksum(large.train, large.test)
     padded = load_data("digits", 24, fit="pad", crop=0.5)
-    assert padded.preparation == Preprocessing(24, 1, 0.5, "pad")
+    assert padded.preprocessing == Preprocessing(24, 1, 0.5, "pad")
     assert padded.checksum != load_data("digits", 24).checksum
     again = load_data("digits", 16, 3)
     assert np.array_equal(again.test, own.test.repeat(3, axis=3))

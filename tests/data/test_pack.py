@@ -132,7 +132,7 @@ def test_the_description_is_complete(tmp_path: Path) -> None:
         "format": 1,
         "avae": version("avae"),
     }
-    assert read_meta(tmp_path / "packed").preparation == to
+    assert read_meta(tmp_path / "packed").preprocessing == to
     assert open_packed(tmp_path / "packed").checksum == said["checksum"]
 
 
@@ -297,7 +297,7 @@ def test_an_end_at_any_later_stage_reads_nothing_again(tmp_path, monkeypatch, un
             assert files_of(dest) == uninterrupted, changes[at]
 
 
-def test_another_source_or_preparation_starts_anew(tmp_path: Path, noted_at_once) -> None:
+def test_another_source_or_preprocessing_starts_anew(tmp_path: Path, noted_at_once) -> None:
     old = Made(SOME, [7, 8], breaks=200)
     new = Made([*range(500, 600)], [7, 8])
     with pytest.raises(OSError, match="gone"):

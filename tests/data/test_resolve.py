@@ -140,7 +140,7 @@ def test_a_packed_set_is_taken_as_it_is(tmp_path: Path, monkeypatch) -> None:
     opened = source.open(tmp_path, 0)
     pack(PackJob(opened, Preprocessing(20, 1, 0.9, "pad"), "", "", tmp_path / "packed"))
     data = load_data("packed", cache=str(tmp_path / "cache"))
-    assert data.preparation == Preprocessing(20, 1, 0.9, "pad")
+    assert data.preprocessing == Preprocessing(20, 1, 0.9, "pad")
     assert data.name == "set"
     assert load_data(absolute_source("packed"), 20, 1, crop=0.9, fit="pad").checksum == data.checksum
     for name, wanted in {"size": 32, "channels": 3, "crop": 1.0, "fit": "crop"}.items():

@@ -82,12 +82,13 @@ def packed_rows(path: Path) -> Rows:
     """Return the description of a packed set."""
     meta = read_meta(path)
     megabytes = meta.count * meta.size**2 * meta.channels / 2**20
+    preprocessing = _describe_preprocessing(meta.preprocessing)
     return {
         "name": meta.name,
         "packed in": str(path),
         "made from": meta.source,
         "pictures": _counts(meta.split.train, meta.split.test, meta.rejected),
-        "kept as": f"{_describe_preprocessing(meta.preparation)}, filter {meta.filter}, {megabytes:,.1f} MiB",
+        "kept as": f"{preprocessing}, filter {meta.filter}, {megabytes:,.1f} MiB",
         "checksum": meta.checksum,
         **_classes(meta.classes, read_labels(path)),
     }

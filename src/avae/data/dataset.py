@@ -21,7 +21,7 @@ class Dataset:
         name: the name in result files.
         train, test: uint8 images (N, H, W, C), or float32 points (N, F).
         checksum: the `checksum` of both arrays.
-        preparation: how the images were preprocessed; None for points.
+        preprocessing: how the images were preprocessed; None for points.
         rejected: unreadable images, missing from both splits.
     """
 
@@ -29,13 +29,13 @@ class Dataset:
     train: NDArray[Any]
     test: NDArray[Any]
     checksum: str
-    preparation: Preprocessing | None = None
+    preprocessing: Preprocessing | None = None
     rejected: tuple[RejectedImage, ...] = ()
 
     @property
     def preprocessing_info(self) -> dict[str, Any] | None:
         """The preprocessing and its resize filter, as result files record them; None for points."""
-        return None if self.preparation is None else {**asdict(self.preparation), "filter": FILTER}
+        return None if self.preprocessing is None else {**asdict(self.preprocessing), "filter": FILTER}
 
     @property
     def is_image_data(self) -> bool:

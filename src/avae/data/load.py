@@ -66,7 +66,7 @@ def load_data(
 def _check_packed(source: str, data: Dataset, overrides: PreprocessingOverrides) -> None:
     """Raise UserError if a packed set contradicts an override."""
     for name, wanted in vars(overrides).items():
-        found = getattr(data.preparation, name)
+        found = getattr(data.preprocessing, name)
         if wanted is not None and wanted != found:
             raise UserError(
                 f"--{name} {wanted}: {source} is packed with {name} {found}: leave it out, or pack it again"
@@ -75,7 +75,7 @@ def _check_packed(source: str, data: Dataset, overrides: PreprocessingOverrides)
 
 def _resize_digits(data: Dataset, to: Preprocessing) -> Dataset:
     """Return `data` with another preprocessing."""
-    if data.preparation == to:
+    if data.preprocessing == to:
         return data
     train, test = (
         np.stack([preprocess_pil(Image.fromarray(image[..., 0]), to) for image in images])

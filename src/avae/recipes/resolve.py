@@ -41,7 +41,7 @@ def resolve(config: Config, data: Dataset) -> ResolvedConfig:
         raise UserError(f"--network {config.network} does not fit {data.name}, which is made of {kind}")
     if len(data.train) < 2:
         raise UserError(f"--data {config.data}: {len(data.train)} training items; bring 2 or more")
-    preprocessing = data.preparation
+    preprocessing = data.preprocessing
     return with_defaults(
         dataclasses.replace(
             config,

@@ -11,6 +11,7 @@ from set_files import contents, picture
 
 from avae.data.sources import lmdb_reader
 from avae.data.sources.published import PUBLISHED
+from avae.data.sources.resolve import resolve_source
 from avae.errors import UserError
 
 BEDROOM = PUBLISHED["bedroom"]
@@ -195,7 +196,7 @@ def test_validation_alone_is_not_the_set(tmp_path: Path) -> None:
 
 def test_nothing_is_downloaded(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
-        BEDROOM.fetch(tmp_path)
+        resolve_source("bedroom", tmp_path)
     for split in (TRAIN, VAL):
         assert f"http://dl.yf.io/lsun/scenes/{split}.zip" in str(caught.value)
     for word in ("unzip", str(tmp_path), "--data bedroom:FOLDER"):

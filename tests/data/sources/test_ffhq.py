@@ -6,6 +6,7 @@ import pytest
 from set_files import contents, picture
 
 from avae.data.sources.published import PUBLISHED
+from avae.data.sources.resolve import resolve_source
 from avae.errors import UserError
 from picture_files import folder, zipped
 
@@ -79,6 +80,6 @@ def test_a_damaged_zip_is_named(tmp_path: Path) -> None:
 
 def test_nothing_is_downloaded(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
-        FFHQ.fetch(tmp_path)
+        resolve_source("ffhq", tmp_path)
     for word in ("https://github.com/NVlabs/ffhq-dataset", str(tmp_path), "--data ffhq:FOLDER"):
         assert word in str(caught.value)

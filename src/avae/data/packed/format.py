@@ -74,7 +74,7 @@ class PackedMetadata:
     avae: str = dataclasses.field(default_factory=lambda: version("avae"))
 
     @property
-    def preparation(self) -> Preprocessing:
+    def preprocessing(self) -> Preprocessing:
         """The preprocessing of the images."""
         return Preprocessing(self.size, self.channels, self.crop, self.fit)
 
@@ -114,7 +114,7 @@ def open_packed(path: Path) -> Dataset:
         train=images[: meta.split.train],
         test=images[meta.split.train :],
         checksum=meta.checksum,
-        preparation=meta.preparation,
+        preprocessing=meta.preprocessing,
         rejected=read_rejected(path),
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from avae.data.images.item import Item
-from avae.data.sources.files import existing, find_first, manual_download_error, sibling_if_exists
+from avae.data.sources.files import existing, find_first, sibling_if_exists
 from avae.data.sources.holdout import hold_out
 from avae.data.sources.lmdb_reader import count_entries, read_entries
 from avae.data.sources.source import ImageSource, PublishedDataset
@@ -53,18 +53,16 @@ def _read_from(folders: tuple[Path, ...], counts: list[int], start: int) -> Iter
         start = max(0, start - count)
 
 
-def _fetch(folder: Path) -> None:
-    """Raise UserError with the address of the data set."""
-    what = f"{_URL}/{_TRAIN}.zip (43 GB) and {_URL}/{_VAL}.zip, unzip both"
-    raise manual_download_error(_NAME, "is too large to be downloaded by avae", what, folder)
-
-
 BEDROOM = PublishedDataset(
     name=_NAME,
     expected_files=f"the folder {_TRAIN}, and {_VAL} beside it",
     find=_find,
     open=_open,
-    fetch=_fetch,
+    fetch=None,
     size=_SIZE,
     fit="squash",
+    no_fetch=(
+        f"is too large to be downloaded by avae; get {_URL}/{_TRAIN}.zip (43 GB) and {_URL}/{_VAL}.zip, "
+        "unzip both"
+    ),
 )

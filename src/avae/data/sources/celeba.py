@@ -79,7 +79,7 @@ def _fetch(folder: Path) -> None:
             fetch_file(download_file_from_google_drive, drive_id, folder / file, md5)
     except Exception as error:  # of gdown, requests, ...
         what = f"{_ZIP} and {_PARTITION} from {_PAGE} (Align&Cropped Images, Train/Val/Test Partitions)"
-        raise manual_download_error(_NAME, f"cannot be downloaded ({error})", what, folder) from error
+        raise manual_download_error(_NAME, f"cannot be downloaded ({error}); get {what}", folder) from error
 
 
 CELEBA = PublishedDataset(

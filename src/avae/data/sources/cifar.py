@@ -93,7 +93,7 @@ def _fetch(published: _CifarVariant, folder: Path) -> None:
         fetch_file(download_url, torchvision_class.url, folder / published.tarball, torchvision_class.tgz_md5)
     except Exception as error:  # of urllib, http, ssl, ...
         raise manual_download_error(
-            published.name, f"cannot be downloaded ({error})", torchvision_class.url, folder
+            published.name, f"cannot be downloaded ({error}); get {torchvision_class.url}", folder
         ) from error
 
 

@@ -46,7 +46,7 @@ DIGITS = PublishedDataset(
     expected_files="digits.npz",
     find=lambda path: (Path(str(files("avae.data") / "digits.npz")),),
     open=_open,
-    fetch=lambda folder: None,
+    fetch=None,
     size=16,
     channels=1,
 )

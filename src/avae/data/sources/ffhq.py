@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from avae.data.images.archives import open_collection
 from avae.data.images.item import RejectedImage
 from avae.data.sources.adapters import require_both_splits, source_from_names
-from avae.data.sources.files import existing, find_first, manual_download_error
+from avae.data.sources.files import existing, find_first
 from avae.data.sources.holdout import hold_out
 from avae.data.sources.source import ImageSource, PublishedDataset
 
@@ -46,17 +46,15 @@ def _number(name: str) -> int | None:
     return int(stem) if re.fullmatch("[0-6][0-9]{4}", stem) else None
 
 
-def _fetch(folder: Path) -> None:
-    """Raise UserError with the address of the data set."""
-    what = f"{_FULL} (89 GB) or {_THUMBNAILS} (2 GB) from https://github.com/NVlabs/ffhq-dataset"
-    raise manual_download_error(_NAME, "is not downloaded by avae", what, folder)
-
-
 FFHQ = PublishedDataset(
     name=_NAME,
     expected_files=f"{_FULL} or {_THUMBNAILS}, a folder or a .zip",
     find=_find,
     open=_open,
-    fetch=_fetch,
+    fetch=None,
     size=_SIZE,
+    no_fetch=(
+        f"is not downloaded by avae; get {_FULL} (89 GB) or {_THUMBNAILS} (2 GB) "
+        "from https://github.com/NVlabs/ffhq-dataset"
+    ),
 )

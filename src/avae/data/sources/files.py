@@ -48,15 +48,15 @@ def fetch_file(download: Download, address: str, path: Path, md5: str) -> None:
     os.replace(path.with_name(partial), path)
 
 
-def manual_download_error(name: str, why: str, what: str, folder: Path) -> UserError:
+def manual_download_error(name: str, why_and_what: str, folder: Path) -> UserError:
     """Return the error that explains how to download a data set by hand.
 
     Args:
-        why: the reason why avae cannot download it.
-        what: the files to get and their address.
+        why_and_what: the reason why avae does not download it, the files to get and their address, as
+            "REASON; get FILES".
         folder: the folder to put them in.
     """
     return UserError(
-        f"{name}: {why}; get {what}, and put that into {folder}, "
+        f"{name}: {why_and_what}, and put that into {folder}, "
         f"or into a folder of your own and pass --data {name}:FOLDER"
     )

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from avae.data.sources.digits import DIGITS
+from avae.data.sources.files import manual_download_error
 from avae.data.sources.folder import open_folder, source_name
 from avae.data.sources.published import PUBLISHED
 from avae.data.sources.source import ImageSource, PublishedDataset
@@ -87,6 +88,8 @@ def resolve_source(source: str, downloads: Path) -> ResolvedSource:
     path = _absolute(given_path) if given_path else downloads / published.name
     files = published.find(path)
     if files is None and not given_path:
+        if published.fetch is None:
+            raise manual_download_error(published.name, published.no_fetch, path)
         published.fetch(path)
         files = published.find(path)
     if files is None:

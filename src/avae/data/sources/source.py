@@ -53,7 +53,8 @@ class PublishedDataset:
         open: (result of `find`, scratch folder) -> the source. Archives are extracted to the scratch
             folder. Raises UserError.
         fetch: folder -> None: downloads the data set, or raises UserError with the files to get, their
-            address and the folder to put them in.
+            address and the folder to put them in. None: avae does not download it.
+        no_fetch: without `fetch`: the reason, the files to get and their address.
         size, channels, crop, fit: the paper's preprocessing.
     """
 
@@ -61,8 +62,9 @@ class PublishedDataset:
     expected_files: str
     find: Callable[[Path], tuple[Path, ...] | None]
     open: Callable[[tuple[Path, ...], Path], ImageSource]
-    fetch: Callable[[Path], Any]
+    fetch: Callable[[Path], Any] | None
     size: int
     channels: int = 3
     crop: float = 1.0
     fit: Fit = "crop"
+    no_fetch: str = ""

@@ -62,7 +62,7 @@ def _fetch(name: str, split: str, folder: Path) -> None:
             fetch_file(download_url, url, folder / file, md5)
     except Exception as error:  # of urllib, http, ssl, ...
         urls = " and ".join(url for url, _, _ in wanted)
-        raise manual_download_error(name, f"cannot be downloaded ({error})", urls, folder) from error
+        raise manual_download_error(name, f"cannot be downloaded ({error}); get {urls}", folder) from error
 
 
 def _torchvision_class() -> Any:
