@@ -153,7 +153,7 @@ def print_plan(jobs: "list[Job]", how: "EvaluationOptions") -> None:
         elif status.is_measured(job, how):
             print(f"# {job.name}: done")
         else:
-            note = ", claimed by another worker" if is_leased(job.run) else ""
+            note = ", held by another worker" if is_leased(job.run) else ""
             print(f"# {job.name}: {status.checkpoint_step(job.run)} of {job.config.steps} steps done{note}")
             if not status.is_trained(job):
                 print("avae", *commands.train_command(job))

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -108,15 +109,13 @@ def jobs(
     Raises:
         UserError: a setting is not valid.
     """
-    all_jobs = [
-        _job(column, row, seed, out, settings) for seed in range(seeds) for column in columns for row in rows
-    ]
+    all_jobs = []
+    for seed, column, row in product(range(seeds), columns, rows):
+        run = out / column.name / row / f"seed-{seed}"
+        config = dataclasses.replace(
+            table1_config(column.recipe, row, **settings), data=column.source, seed=seed, out=str(run)
+        )
+        all_jobs.append(Job(column, row, config))
     for job in all_jobs:
         validate(job.config)
     return all_jobs
-
-
-def _job(column: TableColumn, row: Row, seed: int, out: Path, settings: Mapping[str, Any]) -> Job:
-    config = table1_config(column.recipe, row, **settings)
-    run = out / column.name / row / f"seed-{seed}"
-    return Job(column, row, dataclasses.replace(config, data=column.source, seed=seed, out=str(run)))
