@@ -72,6 +72,14 @@ def own_cache(tmp_path_factory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Let files reach the disk when they do: no test cuts the power, and a tiny run waits a dozen times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def few_recalibration_items(monkeypatch) -> None:
     """Settle batch-norm statistics on few items: most of a tiny run's time goes there."""

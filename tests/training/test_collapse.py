@@ -171,15 +171,15 @@ def test_what_the_message_of_a_stop_advises_works(growing_rate, cli, tmp_path):
     assert compare(alone, run) == []
 
 
-def test_killed_while_going_back(growing_rate, tmp_path, monkeypatch):
+def test_killed_while_going_back(growing_rate, few_points, tmp_path, monkeypatch):
     """As kill -9 right before that state is saved anew, the later one deleted, and the log cut back.
 
     See tests/engine/test_rollback.py for every other moment.
     """
-    alone = tmp_path / "alone"
+    settings, alone = few_points | growing_rate | {"code_dim": 1, "width": 8}, tmp_path / "alone"
     with monkeypatch.context() as patch:
         changes = die_before(patch, None)
-        avae.train("demo", **growing_rate, out=str(alone))
+        avae.train("toy", **settings, out=str(alone))
     files = [file for _, file in changes]
     again = files.index("step-00000004.safetensors", files.index("step-00000006.safetensors"))
     expected = ["step-00000004.safetensors", "step-00000006.safetensors", "stats.jsonl"]
@@ -189,8 +189,8 @@ def test_killed_while_going_back(growing_rate, tmp_path, monkeypatch):
         with pytest.MonkeyPatch.context() as patch:
             die_before(patch, at)
             with pytest.raises(Killed):
-                avae.train("demo", **growing_rate, out=str(run))
-        avae.train("demo", out=str(run), resume=True)
+                avae.train("toy", **settings, out=str(run))
+        avae.train("toy", out=str(run), resume=True)
         assert compare(alone, run) == [], f"killed before {changes[at]}"
 
 

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 import avae
-from avae.data.dataset import checksum
 from avae.engine.metrics_log import read_stats
 from avae.safetensors_io import load_tensors
 from avae.training.batches import BatchStream
@@ -44,18 +43,6 @@ VARIANTS_OF_IMAGES = {  # these have batch norm, flips and augmentation, too
     "dcgan": {"ema_half_life": 100, "r1": 0.1, "path_length": 1e-3, "augment": True, "flip": True},
     "stylegan2": {"network": "stylegan2", "width": 1},
 }
-
-
-@pytest.fixture
-def few_points(tiny, small_toy, monkeypatch):
-    """Settings of a run on points, whose pictures are not drawn, but differ as their points do."""
-
-    def undrawn(panels):
-        points = {f"{title}, {name}": of for title, sets in panels.items() for name, of in sets.items()}
-        return json.dumps({name: checksum(of, of) for name, of in points.items()}).encode()
-
-    monkeypatch.setattr("avae.training.previews.scatter_png", undrawn)
-    return tiny | {"code_dim": 1, "width": 8}
 
 
 def send_at(monkeypatch, number: int, step: int) -> None:
