@@ -1,4 +1,4 @@
-"""Archives made to hurt: bombs, names that lead away, links, wrong sizes, doubles, and damaged ones."""
+"""Hostile archives: bombs, names outside the folder, links, wrong sizes, duplicates, and damaged ones."""
 
 import gzip
 import io
@@ -17,7 +17,7 @@ METHODS = (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
 def lying_zip(path: Path, files: Mapping[str, bytes], mib: int, method: int = zipfile.ZIP_DEFLATED) -> Path:
-    """The files, and `bomb.png`, which inflates to so much and is declared as 100 bytes."""
+    """The files, and `bomb.png`, which inflates to `mib` MiB and is declared as 100 bytes."""
     zipped(path, files)
     with zipfile.ZipFile(path, "a", method) as archive, archive.open("bomb.png", "w") as member:
         for _ in range(mib):
@@ -40,7 +40,7 @@ def sized(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
 
 
 def tar_with(path: Path, files: Mapping[str, bytes], first: bytes, zeros: int = 0) -> Path:
-    """A tar that begins with bytes of one's own; compressed and followed by MiB of zeros if asked."""
+    """A tar that begins with `first`; if compressed, MiB of zeros follow it."""
     plain = tarred(path.with_name("plain.tar"), files)
     data = plain.read_bytes()
     plain.unlink()
@@ -135,7 +135,7 @@ def _odd_names(path: Path, good: Mapping[str, bytes]) -> Path:
 
 
 def broken_ones(path: Path, good: Mapping[str, bytes], chance: Random, count: int) -> list[Path]:
-    """Archives that are to be refused, or read as far as each member is whole."""
+    """Archives that must be rejected, or read as far as each member is whole."""
     made = [tar_with(path / f"{name}.tar", good, first) for name, first in odd_headers().items()]
     made += [tar_with(path / f"{name}.tgz", good, first) for name, first in odd_headers().items()]
     made.append(tar_with(path / "endless.tgz", good, sized("big.bin", 2**50), zeros=64))

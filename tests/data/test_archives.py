@@ -25,7 +25,7 @@ FORMATS = {"pax": tarfile.PAX_FORMAT, "gnu": tarfile.GNU_FORMAT, "ustar": tarfil
 
 
 @pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tgz", "x"])
-def test_reading_goes_on_from_any_position(tmp_path: Path, name: str) -> None:
+def test_reading_resumes_from_any_position(tmp_path: Path, name: str) -> None:
     files = pictures(["c.png", "a.png", "d.png", "b.png"])
     make: Callable[..., Path] = {"x.zip": zipped, "x": folder}.get(name, tarred)
     found = open_collection(make(tmp_path / name, files))
@@ -36,7 +36,7 @@ def test_reading_goes_on_from_any_position(tmp_path: Path, name: str) -> None:
         assert read == [(name, files[name]) for name in order[start:]]
 
 
-def test_links_and_the_like_in_archives_are_told(tmp_path: Path) -> None:
+def test_irregular_members_of_archives_are_reported(tmp_path: Path) -> None:
     odd = [
         link("link.png", "/etc/passwd"),
         link("hard.png", "a.png", tarfile.LNKTYPE),
@@ -51,7 +51,7 @@ def test_links_and_the_like_in_archives_are_told(tmp_path: Path) -> None:
     assert ["link" in item.reason for item in found.rejected] == [True, True, False]
 
 
-def test_links_in_a_zip_are_told(tmp_path: Path) -> None:
+def test_links_in_a_zip_are_reported(tmp_path: Path) -> None:
     source = zipped(tmp_path / "x.zip", pictures(["a.png"]))
     with zipfile.ZipFile(source, "a") as archive:
         for name, kind in (("link.png", stat.S_IFLNK), ("pipe.png", stat.S_IFIFO), ("dir.png", stat.S_IFDIR)):
@@ -66,7 +66,7 @@ def test_links_in_a_zip_are_told(tmp_path: Path) -> None:
     ]
 
 
-def test_in_folders_what_is_no_file_is_told_and_never_opened(tmp_path: Path) -> None:
+def test_in_folders_what_is_no_file_is_reported_and_never_opened(tmp_path: Path) -> None:
     outside = folder(tmp_path / "outside", pictures(["x.png"]))
     inside = folder(tmp_path / "inside", pictures(["a.png"]))
     os.mkfifo(inside / "pipe.png")
@@ -102,7 +102,7 @@ def test_what_is_no_file_is_no_source(tmp_path: Path, name: str) -> None:
         open_collection(tmp_path / name)
 
 
-def test_of_nothing_but_links_the_reason_is_told(tmp_path: Path) -> None:
+def test_of_nothing_but_links_the_reason_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.png: a link"):
         open_collection(tarred(tmp_path / "x.tar", {}, [link("a.png", "b.png")]))
 
@@ -149,7 +149,7 @@ def test_of_two_members_of_a_name_the_last_counts(tmp_path: Path, name: str) -> 
     assert [item.name for item in found.rejected] == ["b.png"] * (name == "x.tar")
 
 
-def test_each_member_of_an_encrypted_zip_is_told(tmp_path: Path) -> None:
+def test_each_member_of_an_encrypted_zip_is_reported(tmp_path: Path) -> None:
     source = zipped(tmp_path / "x.zip", pictures(["a.png", "b.png"]))
     data = bytearray(source.read_bytes())
     for place in (data.index(b"PK\3\4") + 6, data.index(b"PK\1\2") + 8):
@@ -187,7 +187,7 @@ def test_members_are_those_that_tarfile_finds(tmp_path: Path, form: int, mode: s
     assert [(m.name, m.kind, m.start, m.size) for m in tar.members(path)] == expected
 
 
-def test_sparse_members_are_told_and_their_neighbours_read(tmp_path: Path) -> None:
+def test_sparse_members_are_reported_and_their_neighbours_read(tmp_path: Path) -> None:
     """Made by hand, as GNU tar makes them of a file of 25 holes."""
     header = bytearray(tarfile.TarInfo("holes.png").tobuf(tarfile.GNU_FORMAT))
     header[156:157] = tarfile.GNUTYPE_SPARSE
@@ -203,7 +203,7 @@ def test_sparse_members_are_told_and_their_neighbours_read(tmp_path: Path) -> No
     assert [item.name for item in found.rejected] == ["b.png", "holes.png"]
 
 
-def test_a_size_told_beside_the_header_counts(tmp_path: Path) -> None:
+def test_a_size_in_an_extended_header_counts(tmp_path: Path) -> None:
     info = tarfile.TarInfo("a.png")
     info.pax_headers = {"size": "5"}
     (tmp_path / "x.tar").write_bytes(info.tobuf(tarfile.PAX_FORMAT) + b"hello" + bytes(507 + 1024))

@@ -49,7 +49,7 @@ def test_points_pass_unchanged() -> None:
     seed=st.integers(0, 2**64 - 1),
     asked=st.lists(st.tuples(st.integers(0, 9), st.sampled_from([range(4), range(2, 5), WHOLE])), max_size=6),
 )
-def test_a_batch_does_not_depend_on_what_was_asked_before(seed: int, asked: list[tuple[int, range]]) -> None:
+def test_a_batch_does_not_depend_on_earlier_requests(seed: int, asked: list[tuple[int, range]]) -> None:
     fed = feed(seed=seed, flip=True)
     for step, rows in asked:
         assert torch.equal(fed.batch(step, rows), feed(seed=seed, flip=True).batch(step, rows))
@@ -71,7 +71,7 @@ def test_the_shares_of_all_ranks_are_the_whole_batch(ranks: int) -> None:
 
 
 def flips(items: NDArray[np.uint8], seed: int, steps: range) -> list[list[bool]]:
-    """Tell which rows are mirrored, after checking that the others are as they were."""
+    """Return which rows are mirrored, after checking that the others are unchanged."""
     flipping, plain = feed(items, seed, flip=True), feed(items, seed)
     found = []
     for step in steps:

@@ -143,7 +143,7 @@ def test_pictures_are_surveyed_once_while_they_stay_the_same(source, tmp_path, o
 
 @pytest.mark.parametrize("damage", ["", "{}", "[]", '{"format": 0}', None])
 def test_a_damaged_or_old_set_is_packed_anew(source: Path, tmp_path: Path, damage: str | None) -> None:
-    """Nobody would know how to: it is avae that made it."""
+    """Users cannot repair it: avae made it."""
     cache = tmp_path / "cache"
     first = load_data(str(source), 16, 3, cache=str(cache))
     (meta,) = cache.glob("packed/*/*/meta.json")
@@ -153,7 +153,7 @@ def test_a_damaged_or_old_set_is_packed_anew(source: Path, tmp_path: Path, damag
     assert meta.read_text() == text
 
 
-def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_folders_of_one_name_are_distinguished(tmp_path: Path) -> None:
     one = folder(tmp_path / "one" / "set", pictures(NAMES))
     two = folder(tmp_path / "two" / "set", pictures(NAMES, side=17))
     data = [load_data(str(path), 16, 3, cache=str(tmp_path / "cache")) for path in (one, two, one)]
@@ -205,14 +205,14 @@ def test_of_two_processes_one_packs_and_the_other_waits(source: Path, tmp_path: 
 
 
 def test_a_lock_that_nobody_holds_hinders_nobody(tmp_path: Path, messages) -> None:
-    """As a killed process leaves it."""
+    """The set is as a killed process leaves it."""
     for _ in range(2):
         with folder_lock(tmp_path / "made", tmp_path / "cache"):
             assert messages() == []
     assert list((tmp_path / "cache" / "locks").iterdir()), "the file stays, and the test means something"
 
 
-def test_who_waits_is_told(tmp_path: Path, messages, monkeypatch) -> None:
+def test_waiting_is_reported(tmp_path: Path, messages, monkeypatch) -> None:
     with folder_lock(tmp_path / "made", tmp_path / "cache"):
         (lock,) = (tmp_path / "cache" / "locks").iterdir()
     held = FileLock(lock, thread_local=False)
@@ -227,7 +227,7 @@ def test_who_waits_is_told(tmp_path: Path, messages, monkeypatch) -> None:
         assert messages() == [f"another process is making {tmp_path / 'made'}: waiting for it"]
 
 
-def test_a_cache_that_cannot_be_written_is_told_with_its_remedy(source, tmp_path, monkeypatch) -> None:
+def test_a_cache_that_cannot_be_written_is_reported_with_its_remedy(source, tmp_path, monkeypatch) -> None:
     def denied(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -237,13 +237,13 @@ def test_a_cache_that_cannot_be_written_is_told_with_its_remedy(source, tmp_path
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
-def test_a_read_only_cache_is_told_with_its_remedy(source: Path, tmp_path: Path) -> None:
+def test_a_read_only_cache_is_reported_with_its_remedy(source: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o500)
     with pytest.raises(UserError, match=r"cannot be written \(Permission denied\).*--cache"):
         load_data(str(source), cache=str(tmp_path / "cache"))
 
 
-def test_the_cache_lies_where_it_is_asked_to(source: Path, tmp_path: Path, monkeypatch) -> None:
+def test_the_cache_is_where_it_is_requested(source: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     load_data(str(source), 16, 3)

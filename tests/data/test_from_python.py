@@ -122,7 +122,7 @@ def test_a_pair_is_training_and_test(tmp_path: Path) -> None:
     assert np.array_equal(data.test, COLOUR[15:])
 
 
-def test_a_set_is_prepared_as_asked(tmp_path: Path) -> None:
+def test_a_set_is_preprocessed_as_requested(tmp_path: Path) -> None:
     large = np.stack([noise(40, 60, 3, seed=seed) for seed in range(4)])
     chosen = pack_from_python(large, PreprocessingOverrides(), tmp_path)
     assert open_packed(chosen).preprocessing.size == 32
@@ -191,7 +191,7 @@ def test_other_kinds_are_refused_with_the_remedy(
 
 
 def test_nothing_is_left_of_a_packing_that_ends_early(tmp_path: Path) -> None:
-    """Nothing could go on with it."""
+    """Nothing could resume it."""
 
     def interrupted(done: int, total: int | None) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Damaged and hostile files: read or refused as declared, in little memory, and never for ever."""
+"""Damaged and hostile files are read or rejected as documented, in little memory and bounded time."""
 
 import subprocess
 import sys
@@ -52,13 +52,13 @@ print((peak() - before) // 1024)
 
 
 def peak(*paths: Path) -> int:
-    """MiB of memory that reading the sources takes, beyond what the imports do."""
+    """Return the MiB of memory that reading the sources takes, in addition to the imports."""
     command = [sys.executable, "-W", "ignore", "-c", PEAK, *map(str, paths)]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def outcome(data: bytes, to: Preprocessing = TO) -> str:
-    """What comes of a picture, nothing but its shape or a reason: the latter."""
+    """Decode a picture; check its shape, or return the reason why it is unreadable."""
     reason = ""
     with warnings.catch_warnings(action="ignore"):
         try:
@@ -71,7 +71,7 @@ def outcome(data: bytes, to: Preprocessing = TO) -> str:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    """What can be read of a source."""
+    """Return the bytes of all readable pictures of a source, by name."""
     pictures, found = open_collection(path), {}
     for name, content in pictures.read(pictures.names):
         if not isinstance(content, UnreadableError):

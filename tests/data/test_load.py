@@ -123,7 +123,7 @@ def test_progress_ends_at_the_number_of_pictures(tmp_path: Path) -> None:
         ({"train/a.png": b""} | pictures(["test/a.png"]), "train/a.png: the file is empty"),
     ],
 )
-def test_too_little_is_told(tmp_path: Path, files: dict[str, bytes], message: str) -> None:
+def test_too_little_is_reported(tmp_path: Path, files: dict[str, bytes], message: str) -> None:
     (tmp_path / "set").mkdir()
     with pytest.raises(UserError, match=message) as caught:
         load_data(str(folder(tmp_path / "set", files)), None, None)
@@ -131,7 +131,7 @@ def test_too_little_is_told(tmp_path: Path, files: dict[str, bytes], message: st
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_name_is_told_with_a_suggestion(tmp_path: Path) -> None:
+def test_an_unknown_name_is_reported_with_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"digit: .*did you mean digits"):
         load_data("digit", None, None)
     with pytest.raises(UserError, match=r"use toy, digits, cifar10, .* or ffhq"):

@@ -218,7 +218,7 @@ def test_a_hold_out_that_is_all_bad_is_drawn_again(tmp_path: Path) -> None:
     assert np.array_equal(data.test, rows_of(3))
 
 
-def test_a_disk_that_is_too_full_is_told_beforehand(tmp_path: Path, monkeypatch) -> None:
+def test_a_disk_that_is_too_full_is_reported_beforehand(tmp_path: Path, monkeypatch) -> None:
     made = Made([1, 2], [3])
     needed = 3 * 16 * 16 * 3
     for free in (needed - 1, needed):
@@ -259,7 +259,7 @@ def uninterrupted(tmp_path: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("after", [0, 1, 64, 200, 403])
-def test_a_reading_that_breaks_off_is_gone_on_with(tmp_path, noted_at_once, uninterrupted, after) -> None:
+def test_a_reading_that_is_interrupted_is_resumed(tmp_path, noted_at_once, uninterrupted, after) -> None:
     made = Made(SOME, [7, 8, None], breaks=after)
     with pytest.raises(OSError, match="gone"):
         pack(made.order(tmp_path / "packed"))
@@ -411,7 +411,7 @@ def check_finished(source: Path, dest: Path, whole: dict[str, bytes], monkeypatc
     assert files_of(dest) == whole
 
 
-def test_a_killed_packing_is_gone_on_with(many, whole, tmp_path, monkeypatch, cli) -> None:
+def test_a_killed_packing_is_resumed(many, whole, tmp_path, monkeypatch, cli) -> None:
     started = waiting(TOGETHER, many, tmp_path / "packed")
     started.kill()
     # To its end, which is that of all processes that can write there: none outlives the one that was killed.
@@ -421,9 +421,7 @@ def test_a_killed_packing_is_gone_on_with(many, whole, tmp_path, monkeypatch, cl
 
 
 @pytest.mark.parametrize("processes", [ALONE, TOGETHER])
-def test_ctrl_c_ends_without_a_word_and_is_gone_on_with(
-    processes, many, whole, tmp_path, monkeypatch, cli
-) -> None:
+def test_ctrl_c_ends_silently_and_is_resumed(processes, many, whole, tmp_path, monkeypatch, cli) -> None:
     started = waiting(processes, many, tmp_path / "packed")
     os.killpg(started.pid, signal.SIGINT)
     out, err = started.communicate()

@@ -233,7 +233,7 @@ def test_a_corrupted_archive_is_read_or_refused_as_declared(
     assert "\n" not in message
 
 
-def test_what_cannot_be_a_source_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_a_source_is_reported(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "empty").mkdir()
     for name, message in (
@@ -247,6 +247,6 @@ def test_what_cannot_be_a_source_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("size", "channels"), [(0, 3), (-1, 1), (16, 2)])
-def test_impossible_shapes_are_told(tmp_path: Path, size: int, channels: int) -> None:
+def test_impossible_shapes_are_reported(tmp_path: Path, size: int, channels: int) -> None:
     with pytest.raises(UserError, match=str(size)):
         load_data(str(folder(tmp_path / "x", pictures(["a.png"]))), size, channels)

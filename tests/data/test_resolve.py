@@ -47,7 +47,7 @@ def test_a_name_and_a_path_choose_among_several_sets(tmp_path: Path) -> None:
     assert resolve_source(f"svhn-extra:{place}", tmp_path).name == "svhn-extra"
 
 
-def test_a_path_without_the_set_named_is_told_what_belongs_there(tmp_path: Path) -> None:
+def test_a_path_without_the_set_named_reports_the_expected_files(tmp_path: Path) -> None:
     folder(tmp_path / "photos", pictures(["a.png"]))
     with pytest.raises(UserError, match=r"photos: no svhn here; looked for train_32x32.mat"):
         resolve_source(f"svhn:{tmp_path / 'photos'}", tmp_path)
@@ -95,7 +95,7 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch) 
         ("toy", "made of points"),
     ],
 )
-def test_what_is_not_there_is_told_with_a_remedy(
+def test_what_is_not_there_is_reported_with_a_remedy(
     source: str, words: str, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -149,7 +149,7 @@ def test_a_packed_set_is_taken_as_it_is(tmp_path: Path, monkeypatch) -> None:
     assert not (tmp_path / "cache").exists()
 
 
-def test_the_fingerprint_tells_every_change(tmp_path: Path) -> None:
+def test_the_fingerprint_changes_with_every_file(tmp_path: Path) -> None:
     place = folder(tmp_path / "set", pictures(["a.png", "b/c.png"]))
     (place / "d.png").symlink_to("nowhere")
     (place / "link").symlink_to(tmp_path)

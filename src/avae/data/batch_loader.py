@@ -1,4 +1,4 @@
-"""Batches for training, from an array that may be larger than memory."""
+"""Load batches for training from an array that may be larger than memory."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor

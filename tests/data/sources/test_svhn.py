@@ -79,7 +79,7 @@ def test_a_wrong_checksum_is_refused(tmp_path: Path, published, split: str) -> N
         PUBLISHED["svhn"].open(PUBLISHED["svhn"].find(tmp_path), tmp_path)
 
 
-def test_a_download_that_was_broken_off_is_gone_on_with(tmp_path: Path, monkeypatch) -> None:
+def test_a_download_that_was_interrupted_is_resumed(tmp_path: Path, monkeypatch) -> None:
     fetched = []
 
     def download(url: str, folder: Path, file: str, md5: str) -> None:

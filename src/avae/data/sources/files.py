@@ -58,5 +58,5 @@ def manual_download_error(name: str, why_and_what: str, folder: Path) -> UserErr
     """
     return UserError(
         f"{name}: {why_and_what}, and put that into {folder}, "
-        f"or into a folder of your own and pass --data {name}:FOLDER"
+        f"or into any other folder and pass --data {name}:FOLDER"
     )
