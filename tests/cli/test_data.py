@@ -202,7 +202,7 @@ def test_pictures_left_out_are_counted(cli, pictures, tmp_path):
     Path("set/odd/x.png").write_bytes(b"")
     assert "11 to train on, 1 to test on, 1 left out" in cli("data", "pack", "set", "packed").out
     said = cli("data", "info", "set")
-    assert "1 of the 64 looked at; odd/x.png: the file is empty" in said.out
+    assert "1 of 64 sampled pictures; odd/x.png: the file is empty" in said.out
     for path in Path("set").rglob("*.png"):
         path.write_bytes(b"")
     cli("data", "pack", "set", "other").refused("set: no picture can be read", "the file is empty")
@@ -265,7 +265,7 @@ def test_nothing_to_show_is_told(cli, tmp_path):
     Path("broken").mkdir()
     for number in range(3):
         Path("broken", f"{number}.png").write_bytes(b"")
-    cli("data", "info", "broken").refused("none of the pictures looked at can be read")
+    cli("data", "info", "broken").refused("none of the sampled pictures can be read")
     cli("data", "info", "nowhere").refused("nowhere")
     assert [path.name for path in tmp_path.iterdir()] == ["broken"]
 

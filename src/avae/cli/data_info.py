@@ -63,7 +63,7 @@ def describe(arguments: list[str]) -> None:
             rows, images = _describe_source(options.path, cache_folder(options.cache))
     show(rows)
     if not len(images):
-        raise UserError(f"{options.path}: none of the pictures looked at can be read, see above")
+        raise UserError(f"{options.path}: none of the sampled pictures can be read, see above")
     out = options.out or Path(f"{rows['name']}-contact-sheet.png")
     require_unused(out, options.overwrite)
     save_png(sheet(images), out)
@@ -88,7 +88,7 @@ def packed_rows(path: Path) -> Rows:
         "packed in": str(path),
         "made from": meta.source,
         "pictures": _counts(meta.split.train, meta.split.test, meta.rejected),
-        "kept as": f"{preprocessing}, filter {meta.filter}, {megabytes:,.1f} MiB",
+        "format": f"{preprocessing}, filter {meta.filter}, {megabytes:,.1f} MiB",
         "checksum": meta.checksum,
         **_classes(meta.classes, read_labels(path)),
     }
@@ -109,9 +109,9 @@ def _source_rows(located: ResolvedSource, source: ImageSource, to: Preprocessing
         split = "a tenth held out, by seed"
     return {
         "name": source.name,
-        "lies in": ", ".join(map(str, located.files)),
+        "files": ", ".join(map(str, located.files)),
         "pictures": f"{_counts(source.train, source.test, len(source.rejected))} ({split})",
-        "would be kept as": _describe_preprocessing(to),
+        "would be packed as": _describe_preprocessing(to),
         **_classes(source.classes, source.labels),
     }
 
@@ -120,7 +120,7 @@ def _unreadable_row(rejected: Iterable[RejectedImage]) -> Rows:
     found = list(rejected)
     if not found:
         return {}
-    return {"unreadable": f"{len(found)} of the {SHOWN} looked at; {found[0].name}: {found[0].reason}"}
+    return {"unreadable": f"{len(found)} of {SHOWN} sampled pictures; {found[0].name}: {found[0].reason}"}
 
 
 def _sample(source: ImageSource) -> Iterator[Item]:

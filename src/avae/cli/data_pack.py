@@ -44,7 +44,7 @@ class Pack:
     crop: float | None = None
     """Share of the width and of the height to keep, around the centre; by default 1, for CelebA 0.7."""
     fit: Literal["crop", "pad", "squash"] | None = None
-    """How to make pictures square: crop to the centre, pad with black, or squash; by default crop, for
+    """Method to make pictures square: crop to the centre, pad with black, or squash; by default crop, for
     bedroom squash."""
     seed: int = 0
     """Seed for the test images that are held out if the data set has no test split."""

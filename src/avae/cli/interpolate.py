@@ -22,7 +22,7 @@ from avae.visualize.scatter import save_scatter
 class Interpolate:
     """Draw the path from one picture to another: one PNG per step, and all of them on interpolation.png.
 
-    Example: avae interpolate runs/photos a.jpg b.jpg --steps 12 --out way
+    Example: avae interpolate runs/photos a.jpg b.jpg --steps 12 --out path
     """
 
     run: Run
@@ -49,13 +49,13 @@ def run(arguments: list[str]) -> int:
     out = options.out or options.run / "interpolation"
     require_unused(out, options.overwrite)
     a, b = (_read_single_item(model, path) for path in (options.a, options.b))
-    way = model.interpolate(a, b, steps=options.steps, realism=options.realism, seed=options.seed)
-    write_items(model, numbered_names(len(way)), way, out)
+    items = model.interpolate(a, b, steps=options.steps, realism=options.realism, seed=options.seed)
+    write_items(model, numbered_names(len(items)), items, out)
     if model.is_image_model:
-        save_png(grid([as_images(way)], ["a to b"]), out / "interpolation.png")
+        save_png(grid([as_images(items)], ["a to b"]), out / "interpolation.png")
     else:
-        save_scatter({"a to b": {"way": way.numpy()}}, out / "interpolation.png")
-    print(f"{len(way)} steps in {out}; look at {out / 'interpolation.png'}")
+        save_scatter({"a to b": {"way": items.numpy()}}, out / "interpolation.png")
+    print(f"{len(items)} steps in {out}; look at {out / 'interpolation.png'}")
     return 0
 
 
