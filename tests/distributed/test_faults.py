@@ -13,8 +13,6 @@ from avae.distributed import heartbeat
 from avae.safetensors_io import load_tensors
 from command_line import as_flags
 
-pytestmark = pytest.mark.xdist_group("distributed")  # one job at a time
-
 AVAE = "import avae.cli; avae.cli.main()"
 ENDLESS = as_flags({"steps": 10_000_000, "log_every": 5, "device": "cpu"})
 TWO = [*LAUNCHER, "--nproc-per-node=2"]

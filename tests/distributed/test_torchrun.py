@@ -16,8 +16,6 @@ import avae
 from avae.engine.metrics_log import read_stats
 from command_line import as_flags
 
-pytestmark = pytest.mark.xdist_group("distributed")  # one job at a time
-
 FRAMEWORKS = {
     "avae-controls": {"latent_weighting": "annealed", "target_kl": 2.0, "ema_half_life": 100},
     "vaegan": {"framework": "vaegan"},

@@ -17,8 +17,6 @@ from avae.evaluation.distances import feature_moments, frechet_distance, kernel_
 from avae.evaluation.features import extract_features, open_features
 from avae.evaluation.pretrained_weights import MissingWeightsError, state_dict_checksum
 
-pytestmark = pytest.mark.xdist_group("features")  # one worker makes the network's weights
-
 FEW = 4
 
 

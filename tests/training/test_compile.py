@@ -19,8 +19,6 @@ from avae.safetensors_io import load_tensors
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from kill_nine import compare
 
-pytestmark = pytest.mark.xdist_group("compile")  # one worker compiles
-
 MOVING = {"latent_weighting": "annealed", "target_kl": 5.0}
 """Coefficients that move, by plan and by control: a trace must hold neither at its first value."""
 
