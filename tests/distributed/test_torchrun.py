@@ -94,7 +94,14 @@ def trained(tmp_path_factory, pictures):
         "resumed": ("toy", settings | {"out": resumed, "checkpoint_every": 12}),
         "pictures": ("folder", of_pictures | {"device": "cpu"}),
     }
-    different = ["train", "toy", f"--out={folder / 'different'}", "--device=cpu", "--seed={rank}"]
+    different = [
+        "train",
+        "toy",
+        "--steps=20",
+        f"--out={folder / 'different'}",
+        "--device=cpu",
+        "--seed={rank}",
+    ]
     script = [TRAIN + BUSY + FAIL, *_arguments(folder / "two", two, different), folder / "busy"]
     launcher = _one_of_two()
     with job(launcher, *script) as first, job(launcher, *script) as second:
