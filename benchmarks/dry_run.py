@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 
 from avae.profiling.estimate import estimate_run
-from avae.profiling.step_time import random_trainer, seconds_per_step, take_step
 from avae.recipes.config import Config
 from avae.recipes.resolve import ResolvedConfig, with_defaults
+from avae.training.step_time import random_trainer, seconds_per_step, take_step
 
 CPU = torch.device("cpu")
 

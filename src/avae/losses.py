@@ -5,6 +5,8 @@ logits l, with C = sigmoid(l) -> 1 on generated images. All functions compute in
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -131,6 +133,71 @@ def manifold_loss(fake: Tensor) -> Tensor:
     With an optimal critic its mean is KL(p_G || p). Argument and result are logits (N,).
     """
     return fake
+
+
+def non_saturating_loss(fake: Tensor) -> Tensor:
+    """Return softplus(l(G)), the generator's loss of Goodfellow et al. (2014, section 3), in logits.
+
+    Unlike Eq. 15, its gradient vanishes for images that fool the critic. Argument and result are (N,).
+    """
+    return softplus(fake)
+
+
+def relativistic_loss(lower: Tensor, higher: Tensor) -> Tensor:
+    """Return softplus(l_lower - l_higher), which asks for the first logit to be lower than the second.
+
+    With (real, fake) it is the critic's loss, with (fake, real) the generator's (relativistic pairing GAN,
+    Jolicoeur-Martineau, 2018; R3GAN, Huang et al., 2024, Eq. 2).
+
+    Args:
+        lower, higher: (N,) logits, in pairs.
+    """
+    return softplus(lower - higher)
+
+
+@dataclass(frozen=True)
+class AdversarialLoss:
+    """The losses of generator and critic, which belong together.
+
+    Attributes:
+        generator: (real, fake) logits, (N,) each -> L_M (N,).
+        critic: (real, fake) logits, (N,) each -> L_C (N,).
+    """
+
+    generator: Callable[[Tensor, Tensor], Tensor]
+    critic: Callable[[Tensor, Tensor], Tensor]
+
+
+PAPER_LOSS = AdversarialLoss(lambda real, fake: manifold_loss(fake), critic_loss)
+"""Eqs. 15 and 13."""
+
+NON_SATURATING_LOSS = AdversarialLoss(lambda real, fake: non_saturating_loss(fake), critic_loss)
+"""The non-saturating loss, and Eq. 13."""
+
+RELATIVISTIC_LOSS = AdversarialLoss(lambda real, fake: relativistic_loss(fake, real), relativistic_loss)
+"""Each generated image is compared with a real one, and only their difference counts."""
+
+
+def energy_score(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Return the energy score of draws a, b for x: (||a - x|| + ||b - x|| - ||a - b||) / 2.
+
+    It is a strictly proper score (Gneiting, Raftery, 2007): its mean is smallest if the draws have the
+    distribution of x. The first two norms ask for likeness, the last one for draws that differ.
+
+    Args:
+        x: (N, ...) items.
+        first, second: (N, ...) two independent draws for each.
+
+    Returns:
+        (N,), in the units of the items.
+    """
+    likeness = _distance(first, x) + _distance(second, x)
+    return (likeness - _distance(first, second)) / 2
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    norms: Tensor = torch.linalg.vector_norm((a - b).flatten(1), dim=1)
+    return norms
 
 
 def feature_loss(features_hat: Tensor, features: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""R1 and path length against closed forms, finite differences, and for every framework with a critic."""
+"""R1, R2 and path length against closed forms, finite differences, and for every framework with a critic."""
 
 import copy
 
@@ -12,7 +12,7 @@ from avae.engine.optimizers import AdamSettings, make_optimizers
 from avae.engine.step import Phase, gradients
 from avae.frameworks import GAN
 from avae.frameworks.adversarial import Adversarial
-from avae.frameworks.regularizers import R1, PathLength, RunningMean
+from avae.frameworks.regularizers import GradientPenalty, PathLength, RunningMean
 from avae.networks.stylegan2.family import path_length_weight, r1_weight
 
 GAMES = [
@@ -37,10 +37,17 @@ class Quadratic(nn.Module):
         return (x @ self.a * x).sum(1, keepdim=True) + x @ self.b[:, None]
 
 
+def penalty(framework: Adversarial, kind: str, gamma: float) -> GradientPenalty:
+    inputs = {"r1": framework.real_inputs, "r2": framework.fake_inputs}
+    return GradientPenalty(kind, framework, inputs[kind], gamma, every=16)
+
+
 def made(kind: str, framework: Adversarial, name: str):
     """Return a regularizer, and items and noise for it."""
     x, _ = items_and_noise(framework, name)
-    regularizer = R1(framework, 0.3) if kind == "r1" else PathLength(framework, 0.3, tuple(x.shape[1:]))
+    path_length = kind == "path_length"
+    shape = tuple(x.shape[1:])
+    regularizer = PathLength(framework, 0.3, shape) if path_length else penalty(framework, kind, 0.3)
     generator = torch.Generator().manual_seed(3)
     noise = {
         key: torch.randn(shape, generator=generator, dtype=torch.float64)
@@ -52,7 +59,7 @@ def made(kind: str, framework: Adversarial, name: str):
 def test_r1_of_a_quadratic_critic():
     torch.manual_seed(0)
     critic, x = Quadratic(4), torch.randn(6, 4, dtype=torch.float64)
-    regularizer = R1(GAN(nn.Linear(2, 4), critic, 2), gamma=10.0)
+    regularizer = penalty(GAN(nn.Linear(2, 4), critic, 2), "r1", 10.0)
     by_network, terms = regularizer.losses(x, {})
     expected = (x @ (critic.a + critic.a.t()) + critic.b).square().sum(1).mean()
     torch.testing.assert_close(terms["r1"], expected, rtol=1e-12, atol=0)
@@ -85,7 +92,7 @@ def test_paths_of_a_style_generator_start_from_its_style():
 
 
 @every_game
-@pytest.mark.parametrize("kind", ["r1", "path_length"])
+@pytest.mark.parametrize("kind", ["r1", "r2", "path_length"])
 def test_only_its_own_network_learns_and_by_the_true_slope(kind, name):
     """Along a random direction of the weights, against a central difference."""
     framework = make(name)
@@ -118,7 +125,7 @@ def test_only_its_own_network_learns_and_by_the_true_slope(kind, name):
 
 
 @pytest.mark.parametrize("name", FEW)
-@pytest.mark.parametrize("kind", ["r1", "path_length"])
+@pytest.mark.parametrize("kind", ["r1", "r2", "path_length"])
 def test_the_trace_is_the_eager_phase(kind, name):
     framework = make(name)
     regularizer, x, noise = made(kind, framework, name)
@@ -140,6 +147,17 @@ def test_the_trace_is_the_eager_phase(kind, name):
     torch.testing.assert_close(terms, fast_terms, rtol=1e-12, atol=0)
 
 
+def test_r2_of_a_quadratic_critic():
+    torch.manual_seed(0)
+    critic, generator = Quadratic(4), nn.Linear(2, 4).double()
+    z = torch.randn(6, 2, dtype=torch.float64)
+    regularizer = penalty(GAN(generator, critic, 2), "r2", 10.0)
+    by_network, terms = regularizer.losses(torch.zeros(6, 4), {"z": z})
+    expected = (generator(z) @ (critic.a + critic.a.t()) + critic.b).square().sum(1).mean()
+    torch.testing.assert_close(terms["r2"], expected, rtol=1e-12, atol=0)
+    assert by_network.keys() == {"critic"}
+
+
 def test_the_running_mean_moves_when_its_term_is_there():
     mean = RunningMean("length", 0.75)
     mean.update({"other": torch.tensor(9.0)})
@@ -152,7 +170,7 @@ def test_the_running_mean_moves_when_its_term_is_there():
 def test_adam_forgets_and_goes_as_far_as_without_the_further_steps():
     networks = {"critic": nn.Linear(1, 1), "encoder": nn.Linear(1, 1)}
     optimizers = make_optimizers(
-        networks, AdamSettings(1e-3, (0.5, 0.99), {"bias": 3.0}, lazy={"critic": 16})
+        networks, AdamSettings(1e-3, (0.5, 0.99), {"bias": 3.0}, extra_steps={"critic": 1 / 16})
     )
     critic, encoder = optimizers["critic"], optimizers["encoder"]
     assert encoder.defaults["betas"] == (0.5, 0.99)

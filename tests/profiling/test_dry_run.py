@@ -14,7 +14,7 @@ TINY = ("--steps", 8, "--batch-size", 16, "--width", 2, "--code-dim", 4, "--devi
 @pytest.fixture(autouse=True)
 def briefly_timed(monkeypatch):
     """Time one step of each phase."""
-    monkeypatch.setattr("avae.profiling.step_time.TIME_LIMIT", 1e-9)
+    monkeypatch.setattr("avae.training.step_time.TIME_LIMIT", 1e-9)
 
 
 def test_prints_and_writes_nothing(cli, tmp_path):

@@ -18,13 +18,13 @@ class AdamSettings:
         learning_rate: learning rate at the first step.
         betas: decay rates of the moments; 0.5 and 0.999 are DCGAN's.
         multipliers: factor of the learning rate for parameters, by the last part of their name.
-        lazy: interval in steps of a network's lazy regularizer, by network.
+        extra_steps: steps that a network takes for lazy regularizers, for each training step, by network.
     """
 
     learning_rate: float
     betas: tuple[float, float] = (0.5, 0.999)
     multipliers: Mapping[str, float] = field(default_factory=dict)
-    lazy: Mapping[str, int] = field(default_factory=dict)
+    extra_steps: Mapping[str, float] = field(default_factory=dict)
 
 
 def make_optimizers(
@@ -32,14 +32,13 @@ def make_optimizers(
 ) -> dict[str, torch.optim.Optimizer]:
     """Return one Adam per network (epsilon 1e-7, the default of TensorFlow).
 
-    With a lazy regularizer every k steps, Adam takes k + 1 steps per k training steps. With c = k / (k + 1),
-    its learning rate is multiplied by c and its betas are raised to the power c, so that its effective step
+    With a lazy regularizer every k steps, Adam takes 1 / k extra steps per training step. Its learning rate
+    is multiplied by c = 1 / (1 + 1 / k) and its betas are raised to the power c, so that its effective step
     size and memory per training step are unchanged (StyleGAN2, appendix B).
     """
     optimizers: dict[str, torch.optim.Optimizer] = {}
     for network_name, network in networks.items():
-        every = settings.lazy.get(network_name)
-        c = every / (every + 1) if every else 1.0
+        c = 1 / (1 + settings.extra_steps.get(network_name, 0.0))
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in network.named_parameters():
             rate = c * settings.learning_rate * settings.multipliers.get(name.rpartition(".")[2], 1.0)

@@ -27,6 +27,10 @@ Average = Callable[[Sequence[Tensor]], Callable[[], Sequence[Tensor]]]
 """Starts averaging tensors over all processes; returns a function that waits for the means."""
 
 
+def no_preparation() -> None:
+    """Do nothing before the first step of a phase."""
+
+
 @dataclass(frozen=True)
 class Phase:
     """A loss function and its interval.
@@ -36,6 +40,9 @@ class Phase:
         losses: (x, noise) -> (a scalar loss per network, scalar terms for the log).
         networks: all networks, by name.
         every: the phase is due at steps divisible by this.
+        first: first step at which the phase is due.
+        end: step from which on it is due no more; None for never.
+        begin: called once, before the first step of the phase, to prepare its networks.
         noise_shapes: number of items -> shape of every noise tensor, by name.
         coefficients: further modules whose buffers the losses read.
     """
@@ -44,8 +51,20 @@ class Phase:
     losses: LossFn
     networks: Mapping[str, nn.Module]
     every: int = 1
+    first: int = 0
+    end: int | None = None
+    begin: Callable[[], None] = no_preparation
     noise_shapes: Callable[[int], NoiseShapes] = lambda n: {}
     coefficients: Collection[nn.Module] = ()
+
+    def due(self, step: int) -> bool:
+        """Return True if the phase is due at a step."""
+        return step >= self.first and (self.end is None or step < self.end) and step % self.every == 0
+
+    def frequency(self, steps: int) -> float:
+        """Return how often the phase is due per step, averaged over a run."""
+        end = steps if self.end is None else self.end
+        return (end - self.first) / steps / self.every
 
 
 class GradientFn(Protocol):
@@ -171,7 +190,7 @@ def training_step(
 
     Args:
         step: number of steps done before.
-        phases: "main" first, then those of regularizers.
+        phases: all phases, in the order in which they run; "main" is that of the framework's losses.
         optimizers: optimizer of each network, by name.
         batches: (step, phase) -> micro-batches (x, noise) of this process, a pure function.
         differentiate: `gradients` or its compiled form.
@@ -181,15 +200,20 @@ def training_step(
     """
     set_learning_rate(optimizers, learning_rate(step))
     logged: Terms = {}
+    trained: dict[str, nn.Module] = {}
     for phase in phases:
-        if step % phase.every == 0:
+        if phase.due(step):
+            if step == phase.first:
+                phase.begin()
             by_network, terms = mean_gradients(phase, batches(step, phase), differentiate)
             apply_gradients(by_network, phase.networks, optimizers)
             logged |= terms
+            trained |= {name: phase.networks[name] for name in by_network}
             if phase.name == "main":
                 logged["gradient_norm"] = _largest_norm(by_network)
     for name, average in (averages or {}).items():
-        average.update_parameters(phases[0].networks[name])
+        if name in trained:  # a network that has not begun to train is no part of its average
+            average.update_parameters(trained[name])
     for coefficient in coefficients:
         coefficient.update(logged)
     return logged

@@ -34,10 +34,19 @@ class Adversarial(Framework):
         """Return generated items augmented for the critic."""
         return self.augmentation(x, noise["augment_fake"]) if self.augmentation else x
 
-    def critic_logits_real(self, augmented: Tensor, x: Tensor) -> Tensor:
-        """Return the critic's logits (N,) of real items, given both augmented and unchanged."""
-        logits: Tensor = self.critic(augmented)
+    def critic_logits(self, *inputs: Tensor) -> Tensor:
+        """Return the critic's logits (N,) of its inputs: augmented items, and codes if it takes any."""
+        logits: Tensor = self.critic(*inputs)
         return logits.flatten()
+
+    def real_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
+        """Return the critic's inputs for real items: x augmented, and codes if it takes any."""
+        return (self.augment_real(x, noise),)
+
+    def fake_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
+        """Return the critic's inputs for generated items, as in training at the real items x."""
+        generated = self.networks[self.adversarial_network](*self.prior_codes(noise))
+        return (self.augment_fake(generated, noise),)
 
     def prior_shapes(self, n: int) -> NoiseShapes:
         """Return the shape of every noise tensor for n prior samples, by name."""

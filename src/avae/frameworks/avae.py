@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from avae.frameworks.adversarial import Adversarial, adversarial_terms
@@ -10,7 +11,7 @@ from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass
 from avae.frameworks.code_sources import CodeSource, PriorCodes
 from avae.frameworks.coefficients import Coefficient
 from avae.frameworks.contracts import (
-    CRITIC,
+    CRITIC_WITH_CODE,
     DECODER,
     GAUSSIAN_ENCODER,
     GENERATOR_WITH_XI,
@@ -18,13 +19,15 @@ from avae.frameworks.contracts import (
 )
 from avae.frameworks.latent_weighting import GradientCap, LatentWeighting
 from avae.frameworks.vae import VAE
+from avae.frameworks.warm_start import start_from_decoder
 from avae.losses import (
     MIN_CODE_SCALE,
     MIN_NATS,
+    PAPER_LOSS,
+    AdversarialLoss,
     code_scale_b,
-    critic_loss,
+    energy_score,
     latent_loss_b,
-    manifold_loss,
     posterior_level,
 )
 
@@ -37,19 +40,23 @@ class AVAE(VAE, Adversarial):
     Args:
         encoder, decoder, code_dim, beta: as for `VAE`.
         generator: z (N, d) and, if xi_dim > 0, xi (N, xi_dim) -> x.
-        critic: x -> logits (N, 1); large means generated.
+        critic: x, and z if it sees codes -> logits (N, 1); large means generated.
         xi_dim: number of dimensions of the noise xi for everything not in the code; 0 for none.
         latent_loss, code_scale: Eq. 12 or Eq. 16, and the factor of z in its target.
         weighting: weight of L_Z relative to L_M; `GradientCap` by default.
         codes: source of the codes that the generator is trained on.
         augmentation: augmentation of the critic's inputs; the encoder gets all items unchanged.
+        adversarial_loss: L_M and L_C.
+        critic_sees_code: True for a critic of pairs: real (x, z) and generated (G(z, xi), z), with the
+            calibrated code z of x (after Yan et al., 2021, arXiv 2106.02782).
+        spread: weight of the energy score in the generator's loss; above 0 it needs `PairedCodes`.
     """
 
     contracts: Mapping[str, NetworkContract] = {
         "encoder": GAUSSIAN_ENCODER,
         "decoder": DECODER,
         "generator": GENERATOR_WITH_XI,
-        "critic": CRITIC,
+        "critic": CRITIC_WITH_CODE,
     }
     caption = (
         "The decoder draws the average of all pictures that share a code; the generator draws one that "
@@ -73,6 +80,9 @@ class AVAE(VAE, Adversarial):
         weighting: LatentWeighting | None = None,
         codes: CodeSource = PriorCodes(),  # noqa: B008 - stateless
         augmentation: Augmentation | None = None,
+        adversarial_loss: AdversarialLoss = PAPER_LOSS,
+        critic_sees_code: bool = False,
+        spread: float = 0.0,
     ) -> None:
         super().__init__(encoder, decoder, code_dim, beta)
         self.generator = generator
@@ -83,6 +93,9 @@ class AVAE(VAE, Adversarial):
         self.weighting = weighting or GradientCap()
         self.codes = codes
         self.augmentation = augmentation
+        self.adversarial_loss = adversarial_loss
+        self.critic_sees_code = critic_sees_code
+        self.spread = spread
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         further = self.codes.noise_shapes(n) | self.prior_shapes(n) | self.critic_noise_shapes(n)
@@ -97,21 +110,59 @@ class AVAE(VAE, Adversarial):
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         mu, sigma = self.encoder(x)
-        by_network, terms = self.vae_losses(x, mu, sigma, noise)
-        sigma = sigma.detach()
-        z, weight = self.codes.select(self._calibrated(mu.detach(), noise), noise)
+        of_vae, terms = self.vae_losses(x, mu, sigma, noise)
+        of_game, more_terms = self._game_losses(x, mu.detach(), sigma.detach(), noise)
+        return of_vae | of_game, terms | more_terms
+
+    def warm_start_losses(self, x: Tensor, noise: Noise) -> Losses:
+        """Return the losses of encoder and decoder alone, L_VAE."""
+        return super().losses(x, noise)
+
+    def start_generator(self) -> None:
+        """Give the generator the decoder's weights, at the end of the warm start."""
+        start_from_decoder(self.generator, self.decoder)
+
+    def game_losses(self, x: Tensor, noise: Noise) -> Losses:
+        """Return the losses of generator and critic alone, for an encoder that is trained no more."""
+        with torch.no_grad():
+            mu, sigma = self.encoder(x)
+        by_network, terms = self._game_losses(x, mu, sigma, noise)
+        return by_network, terms | self.coefficient_terms()
+
+    def _game_losses(self, x: Tensor, mu: Tensor, sigma: Tensor, noise: Noise) -> Losses:
+        """Return the losses of generator and critic, given the posterior of x as constants."""
+        codes = self._calibrated(mu, noise)
+        z, weight = self.codes.select(codes, noise)
         fake = self.generate(z, noise)
         to_critic, to_encoder = self.weighting.route_gradients(fake)
         mu_fake, _ = self.encoder(to_encoder)
-        l_fake = self.critic(self.augment_fake(to_critic, noise)).flatten()
-        l_real = self.critic_logits_real(self.augment_real(x, noise), x)
+        l_fake = self.critic_logits(self.augment_fake(to_critic, noise), *self._seen(z))
+        l_real = self.critic_logits(self.augment_real(x, noise), *self._seen(codes))
         l_z = (weight * self.latent_loss(mu_fake, z, sigma)).mean()
-        l_m = manifold_loss(l_fake).mean()
-        l_c = critic_loss(l_real, l_fake).mean()
-        by_network |= {"generator": self.weighting.factor(sigma) * l_z + l_m, "critic": l_c}
-        terms["latent_consistency"] = 2 * l_z / self.code_dim
-        terms["posterior_level"] = posterior_level(sigma, self.scale_of_sigma(sigma))
-        return by_network, terms | adversarial_terms(l_c, l_real, l_fake, x, fake)
+        l_m = self.adversarial_loss.generator(l_real, l_fake).mean()
+        l_c = self.adversarial_loss.critic(l_real, l_fake).mean()
+        l_g = self.weighting.factor(sigma) * l_z + l_m
+        terms = {
+            "latent_consistency": 2 * l_z / self.code_dim,
+            "posterior_level": posterior_level(sigma, self.scale_of_sigma(sigma)),
+        }
+        if self.spread:
+            score = energy_score(x[::2], fake[::2], fake[1::2]).mean()
+            l_g = l_g + self.spread * score
+            terms["energy_score"] = score
+        return {"generator": l_g, "critic": l_c}, terms | adversarial_terms(l_c, l_real, l_fake, x, fake)
+
+    def real_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
+        codes = self._seen(self._calibrated(self.encode(x), noise)) if self.critic_sees_code else ()
+        return self.augment_real(x, noise), *codes
+
+    def fake_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
+        z, _ = self.codes.select(self._calibrated(self.encode(x), noise), noise)
+        return self.augment_fake(self.generate(z, noise), noise), *self._seen(z)
+
+    def _seen(self, z: Tensor) -> tuple[Tensor, ...]:
+        """Return what the critic sees of codes: nothing, or the codes as constants."""
+        return (z.detach(),) if self.critic_sees_code else ()
 
     def generate(self, z: Tensor, noise: Noise) -> Tensor:
         """Return generated items G(z, xi)."""

@@ -57,6 +57,10 @@ class Framework(nn.Module, ABC):
             if isinstance(module, ScheduledCoefficient)
         }
 
+    def coefficient_terms(self) -> dict[str, Tensor]:
+        """Return the values of the coefficients, as terms for the log."""
+        return {name: coefficient.value for name, coefficient in self.coefficients.items()}
+
     @property
     def has_encoder(self) -> bool:
         """True if the framework has an encoder."""

@@ -51,16 +51,18 @@ class BiGAN(GAN):
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         z = noise["z"]
         generated = self.generator(z)
-        fake = self.critic(self.augment_fake(generated, noise), z).flatten()
-        real = self.critic(self.augment_real(x, noise), self.encoder(x)).flatten()
+        fake = self.critic_logits(self.augment_fake(generated, noise), z)
+        real = self.critic_logits(*self.real_inputs(x, noise))
         l_b = joint_loss(real, fake).mean()
         l_c = critic_loss(real, fake).mean()
         by_network = {"encoder": ENCODER_FACTOR * l_b, "generator": l_b, "critic": l_c}
         return by_network, {"joint": l_b} | adversarial_terms(l_c, real, fake, x, generated)
 
-    def critic_logits_real(self, augmented: Tensor, x: Tensor) -> Tensor:
-        logits: Tensor = self.critic(augmented, self.encoder(x).detach())
-        return logits.flatten()
+    def real_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
+        return self.augment_real(x, noise), self.encoder(x)
+
+    def fake_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
+        return *super().fake_inputs(x, noise), noise["z"]
 
     def batch_norm_passes(self) -> dict[str, Pass]:
         return {"encoder": lambda x, noise: self.encode(x)} | super().batch_norm_passes()

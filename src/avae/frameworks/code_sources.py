@@ -34,6 +34,20 @@ class PriorCodes:
         return z, torch.ones_like(z[:, 0])
 
 
+class PairedCodes:
+    """Codes of the first, third, fifth ... real item, each twice in a row: two draws of xi for one code.
+
+    So `energy_score` can compare two draws with the item that they were drawn for.
+    """
+
+    def noise_shapes(self, n: int) -> NoiseShapes:
+        return {}
+
+    def select(self, data_codes: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        z = data_codes[::2].repeat_interleave(2, 0)
+        return z, torch.ones_like(z[:, 0])
+
+
 class DataCodes:
     """Prior codes for a random half; for the other half, to which alone L_Z applies, codes of the real items.
 

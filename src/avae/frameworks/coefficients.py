@@ -43,16 +43,18 @@ class ExponentialDecay(ScheduledCoefficient):
 
     Args:
         first, last: value at the first step and after the last one.
-        steps: number of steps of the run.
+        steps: number of steps of the decay.
+        delay: number of steps before it begins.
     """
 
-    def __init__(self, first: float, last: float, steps: int) -> None:
+    def __init__(self, first: float, last: float, steps: int, delay: int = 0) -> None:
         super().__init__(torch.tensor(0.0))
-        self.first, self.last, self.steps = first, last, steps
+        self.first, self.last, self.steps, self.delay = first, last, steps, delay
 
     @property
     def value(self) -> Tensor:
-        return self.first * (self.last / self.first) ** (self.state / self.steps)
+        done = (self.state - self.delay).clamp(min=0)
+        return self.first * (self.last / self.first) ** (done / self.steps)
 
     def update(self, terms: Mapping[str, Tensor]) -> None:
         self.state.add_(1)

@@ -1,7 +1,7 @@
 """Contracts of networks: the arguments and results that a framework requires, by symbol.
 
-x is an item, z a code, xi the noise of a generator; mu and sigma are the mean and scale of a posterior;
-logits are those of a critic.
+x is an item, z a code, xi the noise of a generator; code is z for a critic that may see it; mu and sigma are
+the mean and scale of a posterior; logits are those of a critic.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ class NetworkContract:
 
     Attributes:
         role: the factory of a `NetworkFamily` that builds the network.
-        takes, returns: symbols of arguments and results, in order; xi is omitted if it has no dimensions.
+        takes, returns: symbols of arguments and results, in order. xi is omitted if it has no dimensions, and
+            code if the critic does not see it.
         method: name of the method to call.
         needs: name of another attribute that the network must have.
         hint: end of the error message if `needs` is missing: how to build such a network.
@@ -43,4 +44,5 @@ CRITIC = NetworkContract("critic", ("x",), ("logits",))
 CRITIC_WITH_FEATURES = NetworkContract(
     "critic", ("x",), ("logits", "features"), method="with_features", needs="with_features"
 )
+CRITIC_WITH_CODE = NetworkContract("critic", ("x", "code"), ("logits",))
 JOINT_CRITIC = NetworkContract("critic", ("x", "z"), ("logits",))

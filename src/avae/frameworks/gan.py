@@ -9,7 +9,7 @@ from avae.frameworks.adversarial import Adversarial, adversarial_terms
 from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass, reject_realism
 from avae.frameworks.contracts import CRITIC, GENERATOR, NetworkContract
-from avae.losses import critic_loss, manifold_loss
+from avae.losses import PAPER_LOSS, AdversarialLoss
 
 
 class GAN(Adversarial):
@@ -22,6 +22,7 @@ class GAN(Adversarial):
         critic: x -> logits (N, 1); large means generated.
         code_dim: number of dimensions d of a code.
         augmentation: augmentation of the critic's inputs; None for none.
+        adversarial_loss: L_M and L_C.
     """
 
     contracts: Mapping[str, NetworkContract] = {"generator": GENERATOR, "critic": CRITIC}
@@ -35,22 +36,24 @@ class GAN(Adversarial):
         critic: nn.Module,
         code_dim: int,
         augmentation: Augmentation | None = None,
+        adversarial_loss: AdversarialLoss = PAPER_LOSS,
     ) -> None:
         super().__init__()
         self.generator = generator
         self.critic = critic
         self.code_dim = code_dim
         self.augmentation = augmentation
+        self.adversarial_loss = adversarial_loss
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         return self.prior_shapes(n) | self.critic_noise_shapes(n)
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         generated = self.generator(noise["z"])
-        fake = self.critic(self.augment_fake(generated, noise)).flatten()
-        real = self.critic_logits_real(self.augment_real(x, noise), x)
-        l_m = manifold_loss(fake).mean()
-        l_c = critic_loss(real, fake).mean()
+        fake = self.critic_logits(self.augment_fake(generated, noise))
+        real = self.critic_logits(*self.real_inputs(x, noise))
+        l_m = self.adversarial_loss.generator(real, fake).mean()
+        l_c = self.adversarial_loss.critic(real, fake).mean()
         return {"generator": l_m, "critic": l_c}, adversarial_terms(l_c, real, fake, x, generated)
 
     def batch_norm_passes(self) -> dict[str, Pass]:

@@ -38,6 +38,16 @@ class ConstantWeight(LatentWeighting):
         return sigma.new_tensor(self.scale)
 
 
+class NoLatentLoss(LatentWeighting):
+    """No L_Z in the generator's loss; it is only computed for the log."""
+
+    def factor(self, sigma: Tensor) -> Tensor:
+        return sigma.new_zeros(())
+
+    def route_gradients(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x.detach()
+
+
 class SoftmaxWeight(LatentWeighting):
     """Weights softmax(-2 log sigma) over dimensions, summed over a batch of 64, as in the released code.
 

@@ -1,10 +1,11 @@
-"""R1 and path length regularization (StyleGAN2, sections 3.1 and 3.2) for any adversarial framework.
+"""Gradient penalties and path length regularization for any adversarial framework.
 
-Each is a separate phase. Both are lazy: computed every k steps, with k times the weight (section 3.1). Adam
-is corrected for the additional steps, see `engine.optimizers`.
+A lazy regularizer is a phase of its own, computed every k steps with k times the weight (StyleGAN2, section
+3.1). Adam is corrected for the additional steps, see `engine.optimizers`. One that is computed at every step
+is added to the losses of the main phase.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import torch
@@ -14,8 +15,8 @@ from avae.frameworks.adversarial import Adversarial
 from avae.frameworks.base import Losses, Noise, NoiseShapes
 from avae.frameworks.coefficients import ScheduledCoefficient
 
-R1_EVERY, PATH_LENGTH_EVERY = 16, 4
-"""Interval in steps, as in the paper."""
+PATH_LENGTH_EVERY = 4
+"""Interval in steps of path length, as in StyleGAN2's paper."""
 
 DECAY = 0.99
 """Decay of the running mean of path lengths per measurement (StyleGAN2, appendix B)."""
@@ -41,35 +42,45 @@ class Regularizer(Protocol):
         """Return the loss of the network, multiplied by the interval, and terms for the log."""
 
 
-class R1:
-    """Penalty on the critic's gradient at real items: gamma / 2 E ||grad l(x)||^2 (Mescheder et al., 2018).
+class GradientPenalty:
+    """Penalty on the critic's gradient at its items: gamma / 2 E ||grad l(x)||^2.
 
-    The gradient is with respect to the critic's inputs, so after any augmentation; BiGAN's code E(x) is a
-    constant.
+    At real items it is R1 (Mescheder et al., 2018), at generated items R2. The gradient is with respect to
+    the item that the critic sees, so after any augmentation; the codes that it may see are constants.
 
     Args:
+        name: name of the penalty in the log, and of its phase.
         framework: has the critic.
+        inputs: (items, noise) -> inputs of the critic, the item first.
         gamma: weight for an interval of one step.
+        every: interval in steps.
     """
 
-    name = "r1"
-    every = R1_EVERY
+    network = "critic"
 
-    def __init__(self, framework: Adversarial, gamma: float) -> None:
-        self.framework, self.gamma = framework, gamma
-        self.network = "critic"
+    def __init__(
+        self,
+        name: str,
+        framework: Adversarial,
+        inputs: Callable[[Tensor, Noise], tuple[Tensor, ...]],
+        gamma: float,
+        every: int,
+    ) -> None:
+        self.name, self.framework, self.inputs = name, framework, inputs
+        self.gamma, self.every = gamma, every
 
     def noise_shapes(self, n: int) -> NoiseShapes:
-        shapes = self.framework.critic_noise_shapes(n)
-        return {name: shape for name, shape in shapes.items() if name == "augment_real"}
+        return self.framework.noise_shapes(n)
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
-        """Return the critic's loss, and the mean squared norm of the gradient as the term "r1"."""
-        augmented = self.framework.augment_real(x, noise).detach().requires_grad_()
-        logits = self.framework.critic_logits_real(augmented, x)
-        (gradient,) = torch.autograd.grad(logits.sum(), augmented, create_graph=True)
+        """Return the critic's loss, and the mean squared norm of the gradient as a term of the log."""
+        with torch.no_grad():
+            item, *codes = self.inputs(x, noise)
+        item = item.detach().requires_grad_()
+        logits = self.framework.critic_logits(item, *codes)
+        (gradient,) = torch.autograd.grad(logits.sum(), item, create_graph=True)
         penalty = gradient.square().flatten(1).sum(1).mean()
-        return {"critic": self.every * self.gamma / 2 * penalty}, {"r1": penalty}
+        return {"critic": self.every * self.gamma / 2 * penalty}, {self.name: penalty}
 
 
 class PathLength:

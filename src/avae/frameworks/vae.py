@@ -69,7 +69,7 @@ class VAE(Framework):
             "bits_per_dimension": kl / (self.code_dim * math.log(2)),
             "active_units": (mu.var(0) > ACTIVE).to(kl.dtype).sum(),
         }
-        return terms | {name: coefficient.value for name, coefficient in self.coefficients.items()}
+        return terms | self.coefficient_terms()
 
     def batch_norm_passes(self) -> dict[str, Pass]:
         return {

@@ -80,8 +80,8 @@ class VAEGAN(VAE, Adversarial):
         terms |= self.code_metrics(mu, sigma, kl) | adversarial_terms(l_c, real, fake, x, generated)
         return by_network, terms
 
-    def critic_logits_real(self, augmented: Tensor, x: Tensor) -> Tensor:
-        return self._logits_and_features(augmented)[0]
+    def critic_logits(self, *inputs: Tensor) -> Tensor:
+        return self._logits_and_features(*inputs)[0]
 
     def _logits_and_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         logits, features = self.critic.with_features(x)  # type: ignore[operator]

@@ -12,11 +12,11 @@ from avae.load_data import load_dataset
 from avae.profiling.device_memory import room_for_tensors
 from avae.profiling.estimate import estimate_run
 from avae.profiling.report import print_memory, print_time
-from avae.profiling.step_time import seconds_per_step
 from avae.recipes.config import Config
 from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.resolve import ResolvedConfig, resolve, with_defaults
 from avae.training.checks import validate_run
+from avae.training.step_time import seconds_per_step
 
 
 def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) -> None:

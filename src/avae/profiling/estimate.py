@@ -12,6 +12,7 @@ from avae.errors import UserError
 from avae.frameworks.base import Framework
 from avae.profiling.cost import Cost, fake_tensors, nbytes, phase_cost
 from avae.recipes.build import build_framework, build_regularizers
+from avae.recipes.config import warm_start_steps
 from avae.recipes.resolve import ResolvedConfig
 from avae.training.checks import check_batch_split
 from avae.training.phases import make_phases
@@ -82,7 +83,11 @@ def estimate_run(config: ResolvedConfig) -> Estimate:
         check_batch_split(config, framework)
         # Fake tensors are the same on any device.
         all_phases = make_phases(
-            framework, build_regularizers(config, framework), torch.device("cpu"), config.precision
+            framework,
+            build_regularizers(config, framework),
+            torch.device("cpu"),
+            config.precision,
+            warm_start_steps(config),
         )
         numbers = [k for k in candidate_micro_batches(config) if _divides(config, framework, k)]
         # The memory of a micro-batch is linear in its items: two sizes determine the others.
@@ -98,7 +103,7 @@ def estimate_run(config: ResolvedConfig) -> Estimate:
             },
             {k: _memory(config, framework, k, _peak(config, k, costs), batch) for k in numbers},
             {
-                phase.name: config.micro_batches * cost.flops / phase.every
+                phase.name: config.micro_batches * cost.flops * phase.frequency(config.steps)
                 for phase, cost in zip(all_phases, costs[config.micro_batches], strict=True)
             },
         )

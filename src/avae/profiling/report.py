@@ -10,7 +10,7 @@ from rich.table import Table
 from avae.distributed.processes import world_size
 from avae.profiling.device_memory import room_for_tensors, smallest_fitting
 from avae.profiling.estimate import Estimate
-from avae.profiling.step_time import TIMED, WARM_UP
+from avae.training.step_time import TIMED, WARM_UP
 
 
 def print_memory(estimate: Estimate, device: torch.device) -> None:

@@ -11,16 +11,30 @@ from avae.errors import UserError
 from avae.frameworks.adversarial import Adversarial
 from avae.frameworks.augmentation import DiffAugment
 from avae.frameworks.base import Framework
-from avae.frameworks.code_sources import CodeSource, DataCodes, PriorCodes
+from avae.frameworks.code_sources import CodeSource, DataCodes, PairedCodes, PriorCodes
 from avae.frameworks.coefficients import Coefficient, ControllerSettings, ExponentialDecay, PIController
 from avae.frameworks.contracts import NetworkContract
-from avae.frameworks.latent_weighting import ConstantWeight, GradientCap, LatentWeighting, SoftmaxWeight
-from avae.frameworks.regularizers import R1, PathLength, Regularizer
-from avae.losses import code_scale_a, code_scale_b, latent_loss_a, latent_loss_b
+from avae.frameworks.latent_weighting import (
+    ConstantWeight,
+    GradientCap,
+    LatentWeighting,
+    NoLatentLoss,
+    SoftmaxWeight,
+)
+from avae.frameworks.regularizers import GradientPenalty, PathLength, Regularizer
+from avae.losses import (
+    NON_SATURATING_LOSS,
+    PAPER_LOSS,
+    RELATIVISTIC_LOSS,
+    code_scale_a,
+    code_scale_b,
+    latent_loss_a,
+    latent_loss_b,
+)
 from avae.networks.family import NetworkFamily
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic
-from avae.recipes.config import parse_weighting
+from avae.recipes.config import parse_weighting, warm_start_steps
 from avae.recipes.custom_networks import validate_custom_networks
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
@@ -32,8 +46,17 @@ INTEGRAL_GAIN, PROPORTIONAL_GAIN = 10.0, 4.0
 ANNEALED_TO = 0.14
 """Share of its first value that rho decays to, as chosen in ADR 6."""
 
-CODES: dict[str, Callable[[], CodeSource]] = {"prior": PriorCodes, "pictures": DataCodes}
+CODES: dict[str, Callable[[], CodeSource]] = {
+    "prior": PriorCodes,
+    "pictures": DataCodes,
+    "pairs": PairedCodes,
+}
 LATENT_LOSSES = {"a": latent_loss_a, "b": latent_loss_b}
+ADVERSARIAL_LOSSES = {
+    "paper": PAPER_LOSS,
+    "non-saturating": NON_SATURATING_LOSS,
+    "relativistic": RELATIVISTIC_LOSS,
+}
 CODE_SCALES = {"a": code_scale_a, "b": code_scale_b}
 
 
@@ -74,7 +97,8 @@ def build_network(contract: NetworkContract, family: NetworkFamily, config: Reso
     if contract.role == "encoder":
         body = family.encoder(item, width, d)
         return GaussianEncoder(body, d) if "sigma" in contract.returns else body
-    if contract.role == "critic" and "z" in contract.takes:
+    sees_code = "z" in contract.takes or ("code" in contract.takes and config.critic == "code")
+    if contract.role == "critic" and sees_code:
         features = family.joint_features * width
         return JointCritic(family.critic(item, width, features), features, d, features)
     if contract.role == "critic":
@@ -86,9 +110,13 @@ def build_network(contract: NetworkContract, family: NetworkFamily, config: Reso
 def build_regularizers(config: ResolvedConfig, framework: Framework) -> list[Regularizer]:
     """Build the regularizers a config asks for."""
     regularizers: list[Regularizer] = []
-    if isinstance(framework, Adversarial) and config.r1:
-        regularizers.append(R1(framework, config.r1))
-    if isinstance(framework, Adversarial) and config.path_length:
+    if not isinstance(framework, Adversarial):
+        return []
+    penalties = {"r1": (config.r1, framework.real_inputs), "r2": (config.r2, framework.fake_inputs)}
+    for name, (gamma, inputs) in penalties.items():
+        if gamma:
+            regularizers.append(GradientPenalty(name, framework, inputs, gamma, config.penalty_every))
+    if config.path_length:
         regularizers.append(PathLength(framework, config.path_length, config.item_shape))
     return regularizers
 
@@ -107,11 +135,15 @@ def _beta(config: ResolvedConfig) -> Coefficient:
 
 def _weighting(config: ResolvedConfig) -> LatentWeighting:
     name, number = parse_weighting(config.latent_weighting)
+    warm = warm_start_steps(config)
     weightings: dict[str, Callable[[], LatentWeighting]] = {
         "balanced": lambda: GradientCap(number),
         "equation": lambda: ConstantWeight(number),
         "softmax": SoftmaxWeight,
-        "annealed": lambda: GradientCap(ExponentialDecay(number, ANNEALED_TO * number, config.steps)),
+        "none": NoLatentLoss,
+        "annealed": lambda: GradientCap(
+            ExponentialDecay(number, ANNEALED_TO * number, config.steps - warm, delay=warm)
+        ),
     }
     return weightings[name]()
 
@@ -123,7 +155,10 @@ SETTINGS: dict[str, Callable[[ResolvedConfig], Any]] = {
     "latent_loss": lambda config: LATENT_LOSSES[config.latent_loss],
     "code_scale": lambda config: CODE_SCALES[config.latent_loss],
     "weighting": _weighting,
+    "critic_sees_code": lambda config: config.critic == "code",
+    "spread": lambda config: config.spread,
     "codes": lambda config: CODES[config.latent_codes](),
+    "adversarial_loss": lambda config: ADVERSARIAL_LOSSES[config.adversarial_loss],
     "augmentation": lambda config: DiffAugment() if config.augment else None,
 }
 """Arguments of frameworks besides networks; each framework receives those that it has parameters for."""

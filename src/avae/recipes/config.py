@@ -111,19 +111,40 @@ class Config:
         TableFlag("Weight of L_Z, see avae train cifar10 --help."),
         arg(
             help="Weight of L_Z: equation[:FACTOR] or softmax; or at most RHO times L_M for each image: "
-            f"balanced[:RHO], or annealed[:RHO] (falling over the run). {LATENT_LOSS_ONLY}"
+            f"balanced[:RHO], or annealed[:RHO] (falling over the run); or none. {LATENT_LOSS_ONLY}"
         ),
     ] = "balanced"
     latent_codes: Annotated[
-        Literal["prior", "pictures"],
+        Literal["prior", "pictures", "pairs"],
         Needs("latent loss"),
         Fact.ARCHITECTURE,
         TableFlag("Codes given to the generator in L_Z, see avae train cifar10 --help."),
         arg(
-            help="Codes given to the generator in L_Z: prior draws, as in the paper, or those of the "
-            f"training items; the loss on prior draws is then only adversarial. {LATENT_LOSS_ONLY}"
+            help="Codes given to the generator: prior draws, as in the paper; pictures: codes of training "
+            "items for half of a batch, for L_Z, and prior draws for the other half, which the critic alone "
+            "judges; pairs: codes of half of the items, for two draws of xi each. "
+            f"{LATENT_LOSS_ONLY}"
         ),
     ] = "prior"
+    spread: Annotated[
+        float,
+        at_least(0),
+        Needs("latent loss", refused=True),
+        arg(
+            help="Weight of the energy score in the generator's loss: two draws should be as far from each "
+            "other as from the item with their code, so that xi has an effect. It needs --latent-codes "
+            f"pairs. {LATENT_LOSS_ONLY}"
+        ),
+    ] = 0.0
+    critic: Annotated[
+        Literal["plain", "code"],
+        Needs("latent loss"),
+        Fact.ARCHITECTURE,
+        arg(
+            help="What the critic sees: the item alone, as in the paper, or the item and its code. "
+            f"{LATENT_LOSS_ONLY}"
+        ),
+    ] = "plain"
     beta: Annotated[
         float,
         at_least(0),
@@ -172,14 +193,48 @@ class Config:
             f"{NOT_WITHOUT_CRITIC}"
         ),
     ] = None
+    warm_start: Annotated[
+        float,
+        Check(lambda share: 0 <= share < 1, "must be a share from 0 to below 1"),
+        Needs("latent loss", refused=True),
+        arg(
+            help="Share of the steps in which encoder and decoder are trained alone. The generator then "
+            "starts from the decoder's weights, and is trained against the critic while encoder and decoder "
+            f"stay as they are. 0 trains all networks at once, as in the paper. {LATENT_LOSS_ONLY}"
+        ),
+    ] = 0.0
+    adversarial_loss: Annotated[
+        Literal["paper", "non-saturating", "relativistic"] | None,
+        Needs("manifold loss", refused=True),
+        arg(
+            help="L_M and the critic's loss: Eqs. 15 and 13 of the paper; softplus of the logit instead of "
+            "Eq. 15; or a comparison of real and generated items in pairs, which needs --r1, --r2 and "
+            f"--penalty-every 1. {titles_with('manifold loss')} only."
+        ),
+    ] = None
     r1: Annotated[
         float | None,
         at_least(0),
         Needs("critic", refused=True),
         arg(
-            help="Weight gamma of R1, the penalty on the critic's gradient at real items, every 16 steps; 0 "
-            "for none; by default 0, for stylegan2 0.0002 pixels / batch size. "
+            help="Weight gamma of R1, the penalty on the critic's gradient at real items; 0 for none; by "
+            "default 0, for stylegan2 0.0002 pixels / batch size. "
             f"{NOT_WITHOUT_CRITIC}"
+        ),
+    ] = None
+    r2: Annotated[
+        float | None,
+        at_least(0),
+        Needs("critic", refused=True),
+        arg(help=f"Weight of R2, the same penalty at generated items; by default 0. {NOT_WITHOUT_CRITIC}"),
+    ] = None
+    penalty_every: Annotated[
+        int | None,
+        at_least(1),
+        Needs("critic"),
+        arg(
+            help="Steps between gradient penalties R1 and R2, which then count as many times; 1 adds them to "
+            f"the loss of every step; by default 16. {NOT_WITHOUT_CRITIC}"
         ),
     ] = None
     path_length: Annotated[
@@ -283,6 +338,11 @@ def validate(config: Config) -> None:
     if config.keep_best is not None:
         _require(config.evaluate_every > 0, config, "keep_best", "set how often to measure: --evaluate-every")
     parse_weighting(config.latent_weighting)
+    paired = config.latent_codes == "pairs"
+    _require(not config.spread or paired, config, "spread", "it compares pairs: --latent-codes pairs")
+    _require(
+        not paired or config.batch_size % 2 == 0, config, "batch_size", "must be even for pairs of codes"
+    )
     _check_items(config)
 
 
@@ -319,19 +379,30 @@ def _kinds(parts: tuple[Any, ...]) -> str:
     return " or ".join(words.get(part) or f"one of {', '.join(get_args(part))}" for part in parts)
 
 
+def warm_start_steps(config: Config) -> int:
+    """Return the number of steps of the warm start, in which encoder and decoder are trained alone."""
+    return round(config.warm_start * config.steps)
+
+
 def learning_rate_factor(config: Config, step: int) -> float:
-    """Return the learning rate of a step as a share of the first: exponential decay over the run."""
-    return float(config.learning_rate_decay ** (step / config.steps))
+    """Return the learning rate of a step as a share of the first.
+
+    It decays exponentially over the run; with a warm start once over the warm start, for encoder and decoder,
+    and once over the rest of the run, for generator and critic.
+    """
+    warm = warm_start_steps(config)
+    done = step / warm if step < warm else (step - warm) / max(config.steps - warm, 1)
+    return float(config.learning_rate_decay**done)
 
 
 def parse_weighting(text: str) -> tuple[str, float]:
     """Split "balanced:0.3" into name and number (by default 1); raise UserError if unknown."""
     name, _, number = text.partition(":")
-    known = ("balanced", "annealed", "equation", "softmax")
-    if name not in known or (name == "softmax" and number):
+    known = ("balanced", "annealed", "equation", "softmax", "none")
+    if name not in known or (name in ("softmax", "none") and number):
         raise UserError(
             f"--latent-weighting {text}: not known{did_you_mean(name, known)}; "
-            "write balanced[:RHO], annealed[:RHO], equation[:FACTOR] or softmax"
+            "write balanced[:RHO], annealed[:RHO], equation[:FACTOR], softmax or none"
         )
     try:
         value = float(number) if number else 1.0

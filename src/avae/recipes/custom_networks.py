@@ -54,6 +54,7 @@ def _shapes(config: ResolvedConfig) -> dict[str, Shape]:
         "x": ("N", *config.item_shape),
         "z": code,
         **xi,
+        **({"code": code} if config.critic == "code" else {}),
         "mu": code,
         "sigma": code[1:],
         "logits": ("N", 1),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from avae.frameworks.base import Framework
 
-Part = Literal["encoder", "KL", "critic", "latent loss"]
+Part = Literal["encoder", "KL", "critic", "manifold loss", "latent loss"]
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,12 @@ class FrameworkSpec:
 
 FRAMEWORKS = {
     "vae": FrameworkSpec("VAE", "avae.frameworks.vae:VAE", {"encoder", "KL"}),
-    "gan": FrameworkSpec("GAN", "avae.frameworks.gan:GAN", {"critic"}),
+    "gan": FrameworkSpec("GAN", "avae.frameworks.gan:GAN", {"critic", "manifold loss"}),
     "vaegan": FrameworkSpec("VAE/GAN", "avae.frameworks.vaegan:VAEGAN", {"encoder", "KL", "critic"}),
     "bigan": FrameworkSpec("BiGAN", "avae.frameworks.bigan:BiGAN", {"encoder", "critic"}),
-    "avae": FrameworkSpec("AVAE", "avae.frameworks.avae:AVAE", {"encoder", "KL", "critic", "latent loss"}),
+    "avae": FrameworkSpec(
+        "AVAE", "avae.frameworks.avae:AVAE", {"encoder", "KL", "critic", "manifold loss", "latent loss"}
+    ),
 }
 """The registry: a framework is a class in its own file and a line here."""
 

@@ -32,6 +32,7 @@ class FamilySpec:
 
 NETWORK_FAMILIES = {
     "dcgan": FamilySpec("images", "avae.networks.dcgan:FAMILY"),
+    "resize": FamilySpec("images", "avae.networks.resize:FAMILY"),
     "mlp": FamilySpec("points", "avae.networks.mlp:FAMILY"),
     "stylegan2": FamilySpec("images", "avae.networks.stylegan2:FAMILY"),
 }

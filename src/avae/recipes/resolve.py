@@ -2,13 +2,19 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from avae.data.dataset import Dataset
 from avae.errors import UserError
-from avae.recipes.config import Config, check_fields
+from avae.recipes.config import Config, check_fields, warm_start_steps
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
+
+OFF = {"r1": 0.0, "r2": 0.0, "path_length": 0.0}
+"""Weights of the regularizers, turned off."""
+
+PENALTY_EVERY = 16
+"""Steps between gradient penalties, as in StyleGAN2's paper."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +27,10 @@ class ResolvedConfig(Config):
     adam_beta1: float
     adam_beta2: float
     ema_half_life: int
+    adversarial_loss: Literal["paper", "non-saturating", "relativistic"]
     r1: float
+    r2: float
+    penalty_every: int
     path_length: float
 
     @property
@@ -64,7 +73,7 @@ def with_defaults(config: Config) -> ResolvedConfig:
         raise ValueError("resolve a config with its data first: it has no channels, or images without a size")
     values = _as_dict(config) | ({} if images else {"size": None})
     filled = _defaults(config) | {name: value for name, value in values.items() if value is not None}
-    multiplier = _sigma_lr_multiplier(filled["learning_rate"], config.steps)
+    multiplier = _sigma_lr_multiplier(filled["learning_rate"], warm_start_steps(config) or config.steps)
     return ResolvedConfig(**values | {"sigma_lr_multiplier": multiplier} | filled)
 
 
@@ -86,12 +95,12 @@ def _as_dict(config: Config) -> dict[str, Any]:
 def _defaults(config: Config) -> dict[str, Any]:
     """Return the hyper-parameters of a network's authors; those of parts that the framework lacks are off."""
     family = NETWORK_FAMILIES[config.network].load()
-    defaults = {"r1": 0.0, "path_length": 0.0} | dict(family.defaults)
+    defaults = OFF | {"penalty_every": PENALTY_EVERY, "adversarial_loss": "paper"} | dict(family.defaults)
     if config.size is not None:
         defaults |= family.regularizers(config.size, config.batch_size)
     if "critic" not in FRAMEWORKS[config.framework].parts:
         # Without a critic there is no network to average either.
-        defaults |= {"r1": 0.0, "path_length": 0.0, "ema_half_life": 0}
+        defaults |= OFF | {"ema_half_life": 0}
     return defaults
 
 

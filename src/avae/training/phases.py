@@ -1,29 +1,59 @@
-"""The phases of a training step: the framework's losses, then each regularizer when it is due."""
+"""The phases of training: the framework's losses, then each regularizer when it is due."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from avae.engine.step import LossFn, Phase
+from avae.engine.step import LossFn, Phase, no_preparation
+from avae.frameworks.avae import AVAE
 from avae.frameworks.base import Framework, Noise
 from avae.frameworks.regularizers import Regularizer
 
 
 def make_phases(
-    framework: Framework, regularizers: Iterable[Regularizer], device: torch.device, precision: str
+    framework: Framework,
+    regularizers: Sequence[Regularizer],
+    device: torch.device,
+    precision: str,
+    warm_start: int = 0,
 ) -> list[Phase]:
-    """Return the phase "main" and one for each regularizer.
+    """Return the phase "main" and one for each lazy regularizer, preceded by a warm start of some steps.
 
-    Regularizers stay in fp32 if `precision` is bf16: their losses are squares of small gradients, for which 8
-    bits are too few, and they are computed only every few steps.
+    A regularizer that is due at every step is added to the losses of "main". Regularizers stay in fp32 if
+    `precision` is bf16, because their losses are squares of small gradients, for which 8 bits are too few.
     """
     networks, coefficients = framework.networks, tuple(framework.coefficients.values())
-    main = with_autocast(framework.losses, device, precision)
-    return [
-        Phase("main", main, networks, 1, framework.noise_shapes, coefficients),
-        *(Phase(r.name, r.losses, networks, r.every, r.noise_shapes, coefficients) for r in regularizers),
-    ]
+    lazy = [regularizer for regularizer in regularizers if regularizer.every > 1]
+    constant = [regularizer for regularizer in regularizers if regularizer.every == 1]
+    make = partial(Phase, networks=networks, coefficients=coefficients)
+    losses, begin, shapes = framework.losses, no_preparation, framework.noise_shapes
+    phases: list[Phase] = []
+    if warm_start:
+        assert isinstance(framework, AVAE)  # the config has been validated
+        alone = with_autocast(framework.warm_start_losses, device, precision)
+        phases.append(make("warm_start", alone, end=warm_start, noise_shapes=shapes))
+        losses, begin = framework.game_losses, framework.start_generator
+    main = with_regularizers(with_autocast(losses, device, precision), constant)
+    phases.append(make("main", main, first=warm_start, begin=begin, noise_shapes=shapes))
+    for r in lazy:
+        phases.append(make(r.name, r.losses, every=r.every, first=warm_start, noise_shapes=r.noise_shapes))
+    return phases
+
+
+def with_regularizers(losses: LossFn, regularizers: Sequence[Regularizer]) -> LossFn:
+    """Add the losses of regularizers, computed from the same items and noise, to other losses."""
+
+    def regularized(x: Tensor, noise: Noise) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        by_network, terms = losses(x, noise)
+        for regularizer in regularizers:
+            more, more_terms = regularizer.losses(x, noise)
+            by_network |= {name: by_network[name] + loss for name, loss in more.items()}
+            terms |= more_terms
+        return by_network, terms
+
+    return regularized
 
 
 def with_autocast(losses: LossFn, device: torch.device, precision: str) -> LossFn:

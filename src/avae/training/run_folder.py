@@ -147,6 +147,11 @@ def resume_config(config: Config) -> Config:
     return dataclasses.replace(unresolved(saved.config), recipe=config.recipe, out=config.out)
 
 
+def keep_warm_start(config: Config, saved: Config) -> Config:
+    """Return the config of a resumed run, with as many steps of warm start as it began with."""
+    return dataclasses.replace(config, warm_start=saved.warm_start * saved.steps / config.steps)
+
+
 def require_same_config(config: Config, saved: Config) -> None:
     """Raise UserError, naming the field, if a resumed run may not change it."""
     if config.recipe != saved.recipe:

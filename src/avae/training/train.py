@@ -24,7 +24,7 @@ from avae.recipes.registry import get_recipe, with_overrides
 from avae.recipes.resolve import resolve
 from avae.safetensors_io import strip_prefix
 from avae.training.checks import check_batch_split, validate_run
-from avae.training.run_folder import check_same_data, resume_config, run_lock
+from avae.training.run_folder import check_same_data, keep_warm_start, resume_config, run_lock
 from avae.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -93,6 +93,8 @@ def run(
     """
     config, device, saved = validate_run(config, resume, overwrite)
     folder = Path(config.out)
+    if saved:
+        config = keep_warm_start(config, saved.config)
     reached = latest_checkpoint(folder / "state") if saved else None
     if reached and step_of(reached) == config.steps:
         logger.info(f"{config.out} is finished: all {config.steps} steps are done")

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import logging
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from avae.frameworks.batch_norm import recalibrate_batch_norm
 from avae.frameworks.regularizers import Regularizer
 from avae.model import Model
 from avae.recipes.build import build_framework, build_regularizers
-from avae.recipes.config import learning_rate_factor
+from avae.recipes.config import learning_rate_factor, warm_start_steps
 from avae.recipes.resolve import ResolvedConfig
 from avae.training.batches import BatchStream
 from avae.training.periodic_evaluation import PeriodicEvaluator
@@ -72,7 +73,8 @@ class Trainer:
         self.framework = framework.to(self.dtype).to(memory_format=torch.channels_last).to(device).train()
         loader = BatchLoader(data.train, device, config.seed, config.batch_size, config.flip)
         self.batches = BatchStream(loader, config, device, self.dtype)
-        self.phases = make_phases(self.framework, regularizers, device, config.precision)
+        warm = warm_start_steps(config)
+        self.phases = make_phases(self.framework, regularizers, device, config.precision, warm)
         self.optimizers = make_optimizers(self.framework.networks, _adam_settings(config, regularizers))
         self.averages = make_ema(
             self.framework.networks,
@@ -238,11 +240,15 @@ def print_dataset_summary(data: Dataset) -> None:
 
 
 def _adam_settings(config: ResolvedConfig, regularizers: Sequence[Regularizer]) -> AdamSettings:
+    extra_steps: dict[str, float] = defaultdict(float)
+    for regularizer in regularizers:
+        if regularizer.every > 1:
+            extra_steps[regularizer.network] += 1 / regularizer.every
     return AdamSettings(
         config.learning_rate,
         (config.adam_beta1, config.adam_beta2),
         {"log_sigma": config.sigma_lr_multiplier},
-        {regularizer.network: regularizer.every for regularizer in regularizers},
+        extra_steps,
     )
 
 

@@ -5,10 +5,10 @@ import itertools
 import pytest
 import torch
 
-from avae.profiling import step_time
-from avae.profiling.step_time import seconds_per_step
 from avae.recipes.config import Config
 from avae.recipes.resolve import with_defaults
+from avae.training import step_time
+from avae.training.step_time import seconds_per_step
 
 CPU = torch.device("cpu")
 

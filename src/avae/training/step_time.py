@@ -36,7 +36,7 @@ def seconds_per_step(config: ResolvedConfig, device: torch.device) -> float | No
     """
     try:
         trainer = random_trainer(config, device)
-        return sum(_phase_seconds(trainer, phase) / phase.every for phase in trainer.phases)
+        return sum(_phase_seconds(trainer, phase) * phase.frequency(config.steps) for phase in trainer.phases)
     except (MemoryError, RuntimeError) as error:
         # On a CPU, torch raises a plain RuntimeError.
         if isinstance(error, RuntimeError) and not any(
