@@ -6,9 +6,23 @@ import torch
 
 from avae.frameworks import AVAE, GAN, VAE, VAEGAN, BiGAN, Framework
 from avae.frameworks.augmentation import DiffAugment
-from avae.frameworks.code_sources import CodeSource, DataCodes, PriorCodes
-from avae.frameworks.latent_weighting import ConstantWeight, GradientCap, LatentWeighting, SoftmaxWeight
-from avae.losses import code_scale_a, code_scale_b, latent_loss_a, latent_loss_b
+from avae.frameworks.code_sources import CodeSource, DataCodes, PairedCodes, PriorCodes
+from avae.frameworks.latent_weighting import (
+    ConstantWeight,
+    GradientCap,
+    LatentWeighting,
+    NoLatentLoss,
+    SoftmaxWeight,
+)
+from avae.losses import (
+    NON_SATURATING_LOSS,
+    RELATIVISTIC_LOSS,
+    code_scale_a,
+    code_scale_b,
+    latent_loss_a,
+    latent_loss_b,
+)
+from avae.networks import resize
 from avae.networks.dcgan import Down, Up
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic
@@ -102,6 +116,25 @@ def avae_of_images(latent: str, xi: int, weighting: str, codes: str) -> Framewor
     )
 
 
+def avae_of_pairs(items: str) -> Framework:
+    """An AVAE with everything that the paper does not have."""
+    points = items == "points"
+    body = MLP(2, 4, 8) if points else resize.Down(16, 1, 2, 4, normalise=False)
+    return AVAE(
+        GaussianEncoder(MLP(2, D, 8) if points else resize.Down(16, 1, 2, D, normalise=True), D),
+        MLP(D, 2, 8) if points else resize.Up(16, 1, 2, D),
+        MLP(D + XI, 2, 8) if points else resize.Up(16, 1, 2, D + XI),
+        JointCritic(body, 4, D, 8),
+        D,
+        XI,
+        weighting=GradientCap(0.5) if points else NoLatentLoss(),
+        codes=PairedCodes(),
+        adversarial_loss=RELATIVISTIC_LOSS if points else NON_SATURATING_LOSS,
+        critic_sees_code=True,
+        spread=0.2,
+    )
+
+
 def augmented(framework: Framework) -> Framework:
     framework.augmentation = DiffAugment()
     return framework
@@ -142,6 +175,8 @@ def _made() -> dict[str, Callable[[], Framework]]:
         "vaegan-images-stylegan2": vaegan_of_stylegan2,
         "bigan-images-stylegan2": bigan_of_stylegan2,
         "avae-images-b-xi-balanced-stylegan2": avae_of_stylegan2,
+        "avae-points-b-xi-pairs": lambda: avae_of_pairs("points"),
+        "avae-images-b-xi-pairs": lambda: avae_of_pairs("images"),
         "gan-images-augmented": lambda: augmented(gan_of_images()),
         "vaegan-images-augmented": lambda: augmented(vaegan_of_images()),
         "bigan-images-augmented": lambda: augmented(bigan_of_images()),

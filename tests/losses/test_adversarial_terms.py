@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from avae.losses import critic_loss, joint_loss, manifold_loss
+from avae.losses import (
+    NON_SATURATING_LOSS,
+    RELATIVISTIC_LOSS,
+    critic_loss,
+    energy_score,
+    joint_loss,
+    manifold_loss,
+)
 
 REAL, FAKE = Normal(0.0, 1.0), Normal(0.7, 0.8)
 X = torch.linspace(-12, 12, 20_001, dtype=torch.float64)
@@ -75,3 +82,37 @@ def test_critic_loss_is_finite_for_runaway_logits():
     huge = torch.tensor([1e4], dtype=torch.float64)
     assert critic_loss(huge, -huge).item() == pytest.approx(2e4)
     assert critic_loss(-huge, huge).item() == 0
+
+
+def test_the_non_saturating_loss_is_the_cross_entropy_of_taking_the_fake_for_real():
+    real, fake = torch.randn(2, 7, dtype=torch.float64)
+    torch.testing.assert_close(NON_SATURATING_LOSS.generator(real, fake), -(1 - torch.sigmoid(fake)).log())
+    torch.testing.assert_close(NON_SATURATING_LOSS.critic(real, fake), critic_loss(real, fake))
+
+
+def test_the_relativistic_loss_depends_on_differences_alone_and_its_sides_are_opposed():
+    real, fake = torch.randn(2, 7, dtype=torch.float64)
+    for loss in (RELATIVISTIC_LOSS.generator, RELATIVISTIC_LOSS.critic):
+        torch.testing.assert_close(loss(real + 3, fake + 3), loss(real, fake))
+    # -log of the probability that the critic puts the two in order, large being generated.
+    torch.testing.assert_close(RELATIVISTIC_LOSS.critic(real, fake), -torch.sigmoid(fake - real).log())
+    torch.testing.assert_close(RELATIVISTIC_LOSS.generator(real, fake), -torch.sigmoid(real - fake).log())
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.8, 1.25, 2.0])
+def test_the_energy_score_is_best_for_draws_from_the_distribution_of_x(scale):
+    """Its mean for normal draws is known: E|a - b| of N(m, s^2) and N(0, t^2) is that of a folded normal."""
+    torch.manual_seed(0)
+    x, a, b = torch.randn(3, 400_000, 1, dtype=torch.float64)
+    right, wrong = energy_score(x, a, b).mean(), energy_score(x, scale * a, scale * b).mean()
+    expected = (2 / torch.pi) ** 0.5 * ((1 + scale**2) ** 0.5 - scale / 2**0.5)
+    assert wrong.item() == pytest.approx(expected, abs=3e-3)
+    assert right.item() == pytest.approx(torch.pi**-0.5, abs=3e-3)
+    assert wrong > right
+    assert energy_score(x, a + 0.5, b + 0.5).mean() > right
+
+
+def test_equal_draws_have_a_finite_gradient():
+    draws = torch.ones(3, 4, requires_grad=True)
+    energy_score(torch.ones(3, 4), draws, draws).sum().backward()
+    assert torch.isfinite(draws.grad).all()

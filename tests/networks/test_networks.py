@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from avae.networks import resize
 from avae.networks.dcgan import STRIDES, Down, Up
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic
@@ -22,6 +23,27 @@ def test_dcgan_maps_any_size_and_channels_to_codes_and_back(size, channels, widt
     assert images.abs().max() <= 1
 
 
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(resize.SIZES), st.integers(1, 5), st.integers(1, 3), st.integers(1, 9), st.booleans())
+def test_resize_maps_any_size_and_channels_to_codes_and_back(size, channels, width, d, normalise):
+    down = resize.Down(size, channels, width, d, normalise)
+    x = torch.rand(2, channels, size, size) * 2 - 1
+    logits, features = down.eval().with_features(x)
+    assert torch.equal(logits, down(x))
+    assert features.shape[2:] == (4, 4)
+    images = resize.Up(size, channels, width, d)(logits)
+    assert images.shape == (2, channels, size, size)
+    assert images.abs().max() <= 1
+
+
+def test_resize_draws_no_grid():
+    """Before training, the four phases of even and odd pixels have the same variance, inside the picture."""
+    torch.manual_seed(0)
+    images = resize.Up(32, 1, 8, 16)(torch.randn(64, 16))[..., 4:-4, 4:-4]
+    phases = torch.stack([images[..., i::2, j::2].var() for i in (0, 1) for j in (0, 1)])
+    assert phases.max() / phases.min() < 1.1
+
+
 @pytest.mark.parametrize("size", STRIDES)
 def test_the_last_feature_map_is_four_pixels_across(size):
     down = Down(size, 3, 2, 1)
@@ -33,6 +55,8 @@ def test_the_last_feature_map_is_four_pixels_across(size):
 def test_unknown_size_is_refused():
     with pytest.raises(ValueError, match="48 px"):
         Down(48, 3, 2, 1)
+    with pytest.raises(ValueError, match="48 px"):
+        resize.Up(48, 3, 2, 1)
 
 
 @pytest.mark.parametrize("size", [32, 64])

@@ -8,10 +8,9 @@ import pytest
 
 from avae.errors import UserError
 from avae.recipes.build import build_framework
-from avae.recipes.config import learning_rate_factor
 from avae.recipes.paper import PAPER_DATASETS, ROWS, table1_config
 from avae.recipes.registry import get_recipe
-from avae.recipes.resolve import with_defaults
+from avae.recipes.resolve import learning_rate_factor, with_defaults
 
 OWN = {"framework", "latent_loss", "xi_dim", "beta"}
 """What rows differ in."""

@@ -36,12 +36,24 @@ VARIANTS = {
     "avae-controlled": {"latent_weighting": "annealed", "target_kl": 5.0},
     "avae-bf16": {"precision": "bf16", "steps": 5},
     "avae-regularized": {"r1": 0.1, "path_length": 1e-3},
+    "avae-stopped-in-its-warm-start": {"warm_start": 0.8, "ema_half_life": 100},
+    "avae-stopped-at-the-end-of-its-warm-start": {"warm_start": 0.6, "ema_half_life": 100},
+    "avae-pairs": {
+        "latent_codes": "pairs",
+        "spread": 0.1,
+        "critic": "code",
+        "adversarial_loss": "relativistic",
+        "r1": 0.1,
+        "r2": 0.1,
+        "penalty_every": 1,
+    },
 }
 """On points, for a state is saved by the same code whatever it holds."""
 
 VARIANTS_OF_IMAGES = {  # these have batch norm, flips and augmentation, too
     "dcgan": {"ema_half_life": 100, "r1": 0.1, "path_length": 1e-3, "augment": True, "flip": True},
     "stylegan2": {"network": "stylegan2", "width": 1},
+    "resize": {"network": "resize", "warm_start": 0.3, "r1": 0.1, "penalty_every": 2},
 }
 
 
@@ -50,7 +62,7 @@ def send_at(monkeypatch, number: int, step: int) -> None:
     micro_batches = BatchStream.micro_batches
 
     def and_signal(self, at, phase):
-        if at == step and phase.name == "main":
+        if at == step and phase.name in ("main", "warm_start"):
             os.kill(os.getpid(), number)
         return micro_batches(self, at, phase)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from avae.frameworks.adversarial import Adversarial, adversarial_terms
 from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass
-from avae.frameworks.code_sources import CodeSource, PriorCodes
+from avae.frameworks.code_sources import CodeSource, PairedCodes, PriorCodes
 from avae.frameworks.coefficients import Coefficient
 from avae.frameworks.contracts import (
     CRITIC_WITH_CODE,
@@ -96,6 +96,7 @@ class AVAE(VAE, Adversarial):
         self.adversarial_loss = adversarial_loss
         self.critic_sees_code = critic_sees_code
         self.spread = spread
+        self.batch_multiple = 2 if isinstance(codes, PairedCodes) else 1
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         further = self.codes.noise_shapes(n) | self.prior_shapes(n) | self.critic_noise_shapes(n)
@@ -116,6 +117,7 @@ class AVAE(VAE, Adversarial):
 
     def warm_start_losses(self, x: Tensor, noise: Noise) -> Losses:
         """Return the losses of encoder and decoder alone, L_VAE."""
+        self.encoder.train()
         return super().losses(x, noise)
 
     def start_generator(self) -> None:
@@ -123,7 +125,11 @@ class AVAE(VAE, Adversarial):
         start_from_decoder(self.generator, self.decoder)
 
     def game_losses(self, x: Tensor, noise: Noise) -> Losses:
-        """Return the losses of generator and critic alone, for an encoder that is trained no more."""
+        """Return the losses of generator and critic alone, for an encoder that is trained no more.
+
+        The encoder is a fixed function then: its batch norm uses the statistics of the warm start.
+        """
+        self.encoder.eval()
         with torch.no_grad():
             mu, sigma = self.encoder(x)
         by_network, terms = self._game_losses(x, mu, sigma, noise)
@@ -147,7 +153,8 @@ class AVAE(VAE, Adversarial):
             "posterior_level": posterior_level(sigma, self.scale_of_sigma(sigma)),
         }
         if self.spread:
-            score = energy_score(x[::2], fake[::2], fake[1::2]).mean()
+            pairs = len(x) // 2
+            score = energy_score(x[::2][:pairs], fake[::2][:pairs], fake[1::2]).mean()
             l_g = l_g + self.spread * score
             terms["energy_score"] = score
         return {"generator": l_g, "critic": l_c}, terms | adversarial_terms(l_c, l_real, l_fake, x, fake)

@@ -44,7 +44,7 @@ class PairedCodes:
         return {}
 
     def select(self, data_codes: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        z = data_codes[::2].repeat_interleave(2, 0)
+        z = data_codes[::2].repeat_interleave(2, 0)[: len(data_codes)]
         return z, torch.ones_like(z[:, 0])
 
 

@@ -36,9 +36,16 @@ def start_from_decoder(generator: nn.Module, decoder: nn.Module) -> None:
         if target[name].shape == tensor.shape:
             target[name].copy_(tensor)
             continue
+        layer = name.rpartition(".")[0]
+        tensor = tensor * _scale(decoder.get_submodule(layer)) / _scale(generator.get_submodule(layer))
         of_z, of_xi = target[name].tensor_split((tensor.shape[1],), dim=1)
         of_xi.mul_(XI_SCALE * tensor.std() / of_xi.std())
         of_z.copy_(tensor)
+
+
+def _scale(layer: nn.Module) -> float:
+    """Return the factor of weights in use, which depends on the number of columns in equalised layers."""
+    return float(getattr(layer, "scale", 1.0))
 
 
 def _fits(target: Tensor, source: Tensor) -> bool:

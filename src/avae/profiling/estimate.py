@@ -12,7 +12,6 @@ from avae.errors import UserError
 from avae.frameworks.base import Framework
 from avae.profiling.cost import Cost, fake_tensors, nbytes, phase_cost
 from avae.recipes.build import build_framework, build_regularizers
-from avae.recipes.config import warm_start_steps
 from avae.recipes.resolve import ResolvedConfig
 from avae.training.checks import check_batch_split
 from avae.training.phases import make_phases
@@ -87,7 +86,7 @@ def estimate_run(config: ResolvedConfig) -> Estimate:
             build_regularizers(config, framework),
             torch.device("cpu"),
             config.precision,
-            warm_start_steps(config),
+            config.warm_start_steps,
         )
         numbers = [k for k in candidate_micro_batches(config) if _divides(config, framework, k)]
         # The memory of a micro-batch is linear in its items: two sizes determine the others.

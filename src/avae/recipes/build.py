@@ -34,7 +34,7 @@ from avae.losses import (
 from avae.networks.family import NetworkFamily
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic
-from avae.recipes.config import parse_weighting, warm_start_steps
+from avae.recipes.config import parse_weighting
 from avae.recipes.custom_networks import validate_custom_networks
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
@@ -135,7 +135,7 @@ def _beta(config: ResolvedConfig) -> Coefficient:
 
 def _weighting(config: ResolvedConfig) -> LatentWeighting:
     name, number = parse_weighting(config.latent_weighting)
-    warm = warm_start_steps(config)
+    warm = config.warm_start_steps
     weightings: dict[str, Callable[[], LatentWeighting]] = {
         "balanced": lambda: GradientCap(number),
         "equation": lambda: ConstantWeight(number),

@@ -16,6 +16,8 @@ from avae.recipes.frameworks import FRAMEWORKS, FrameworkName, listed, titles_wi
 from avae.recipes.networks import NETWORK_FAMILIES, NetworkName, families_for
 
 KL_ONLY, LATENT_LOSS_ONLY = f"{titles_with('KL')} only.", f"{titles_with('latent loss')} only."
+Precision = Literal["fp32", "bf16", "fp64"]
+
 NOT_WITHOUT_CRITIC = f"Not for {titles_without('critic')}."
 
 
@@ -33,8 +35,12 @@ class Config:
     these stored elsewhere; required by `folder`."""
     out: Annotated[str, Fact.MAY_CHANGE]
     """The run folder."""
-    steps: Annotated[int, at_least(1), Fact.MAY_GROW, TableFlag("Optimizer steps of every run.")]
-    """Optimizer steps."""
+    steps: Annotated[int | None, at_least(1), Fact.MAY_GROW, TableFlag("Optimizer steps of every run.")]
+    """Optimizer steps; for `folder`, by default as many as --minutes allow."""
+    minutes: Annotated[float | None, POSITIVE, Fact.PER_RUN] = None
+    """Minutes of training. A few steps are timed on this device, and the number of steps is chosen; so are
+    size, width and precision where neither the recipe nor a flag sets them. For `folder` without --steps, by
+    default 20 on a processor and 60 on a GPU."""
     batch_size: Annotated[int, at_least(2), TableFlag("Images per step.")] = 64
     """Items per step, over all processes."""
     micro_batches: Annotated[int, at_least(1), Fact.MAY_CHANGE] = 1
@@ -74,9 +80,9 @@ class Config:
         TableFlag("Folder of packed data sets and downloads; by default ~/.cache/avae."),
     ] = None
     """Folder of packed data sets and downloads; by default ~/.cache/avae."""
-    width: Annotated[int, at_least(1), Fact.ARCHITECTURE, TableFlag("Channels of the first convolution.")] = (
-        64
-    )
+    width: Annotated[
+        int | None, at_least(1), Fact.ARCHITECTURE, TableFlag("Channels of the first convolution.")
+    ] = 64
     """Channels of the first convolution (w in the paper), or units of a perceptron's hidden layers; for
     stylegan2, channels at 512 pixels, 64 in its paper."""
     code_dim: Annotated[
@@ -205,7 +211,7 @@ class Config:
     ] = 0.0
     adversarial_loss: Annotated[
         Literal["paper", "non-saturating", "relativistic"] | None,
-        Needs("manifold loss", refused=True),
+        Needs("manifold loss"),
         arg(
             help="L_M and the critic's loss: Eqs. 15 and 13 of the paper; softplus of the logit instead of "
             "Eq. 15; or a comparison of real and generated items in pairs, which needs --r1, --r2 and "
@@ -258,7 +264,7 @@ class Config:
     ] = False
     init_from: str | None = None
     """Run or model folder to load initial weights from, for networks of the same name and kind."""
-    precision: Annotated[Literal["fp32", "bf16", "fp64"], TableFlag("Precision of the networks.")] = "fp32"
+    precision: Annotated[Precision | None, TableFlag("Precision of the networks.")] = "fp32"
     """Precision of the networks. With bf16, losses stay in fp32; fp64 is for checks."""
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], Fact.MAY_CHANGE, TableFlag("Device to train and measure on.")
@@ -290,6 +296,12 @@ class Config:
     """Response to training collapse (critic's loss at zero for long, generated items all alike, diverging
     logits or gradients, values not finite): stop; rollback to the last healthy checkpoint and continue at
     half the learning rate, at most three times; or ignore it, unless values are not finite."""
+
+    @property
+    def warm_start_steps(self) -> int:
+        """Number of steps of the warm start, in which encoder and decoder are trained alone."""
+        assert self.steps is not None
+        return round(self.warm_start * self.steps)
 
 
 @cache
@@ -340,9 +352,6 @@ def validate(config: Config) -> None:
     parse_weighting(config.latent_weighting)
     paired = config.latent_codes == "pairs"
     _require(not config.spread or paired, config, "spread", "it compares pairs: --latent-codes pairs")
-    _require(
-        not paired or config.batch_size % 2 == 0, config, "batch_size", "must be even for pairs of codes"
-    )
     _check_items(config)
 
 
@@ -377,22 +386,6 @@ def _fits(value: object, part: Any) -> bool:
 def _kinds(parts: tuple[Any, ...]) -> str:
     words = {int: "a whole number", float: "a number", str: "text", bool: "True or False", NoneType: "None"}
     return " or ".join(words.get(part) or f"one of {', '.join(get_args(part))}" for part in parts)
-
-
-def warm_start_steps(config: Config) -> int:
-    """Return the number of steps of the warm start, in which encoder and decoder are trained alone."""
-    return round(config.warm_start * config.steps)
-
-
-def learning_rate_factor(config: Config, step: int) -> float:
-    """Return the learning rate of a step as a share of the first.
-
-    It decays exponentially over the run; with a warm start once over the warm start, for encoder and decoder,
-    and once over the rest of the run, for generator and critic.
-    """
-    warm = warm_start_steps(config)
-    done = step / warm if step < warm else (step - warm) / max(config.steps - warm, 1)
-    return float(config.learning_rate_decay**done)
 
 
 def parse_weighting(text: str) -> tuple[str, float]:

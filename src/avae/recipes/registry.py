@@ -27,16 +27,27 @@ def toy() -> Config:
     )
 
 
+REALISTIC: dict[str, Any] = {
+    "network": "resize",
+    "beta": 0.2,
+    "warm_start": 0.35,
+    "latent_weighting": "annealed:0.3",
+    "latent_codes": "pairs",
+    "spread": 0.05,
+}
+"""Settings for reconstructions that look real after minutes (ADR 12)."""
+
+
 def folder() -> Config:
     """Train on a folder or archive of pictures: name it with --data."""
     return Config(
         recipe="folder",
         data="",
         out="runs/folder",
-        steps=20_000,
-        width=32,
-        latent_weighting="annealed:0.3",
-        latent_codes="pictures",
+        steps=None,
+        width=None,
+        precision=None,
+        **REALISTIC,
     )
 
 

@@ -6,12 +6,15 @@ from typing import Any, Literal
 
 from avae.data.dataset import Dataset
 from avae.errors import UserError
-from avae.recipes.config import Config, check_fields, warm_start_steps
+from avae.recipes.config import Config, Precision, check_fields
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
 
 OFF = {"r1": 0.0, "r2": 0.0, "path_length": 0.0}
 """Weights of the regularizers, turned off."""
+
+WIDTH = 32
+"""Width of a network if neither the recipe nor the time of training determines it."""
 
 PENALTY_EVERY = 16
 """Steps between gradient penalties, as in StyleGAN2's paper."""
@@ -21,7 +24,10 @@ PENALTY_EVERY = 16
 class ResolvedConfig(Config):
     """A config without open fields; only for points, size, crop and fit are None."""
 
+    steps: int
     channels: int
+    width: int
+    precision: Precision
     learning_rate: float
     sigma_lr_multiplier: float
     adam_beta1: float
@@ -37,6 +43,17 @@ class ResolvedConfig(Config):
     def item_shape(self) -> tuple[int, ...]:
         """Shape of one item: (C, H, W) or (F,)."""
         return (self.channels,) if self.size is None else (self.channels, self.size, self.size)
+
+
+def learning_rate_factor(config: ResolvedConfig, step: int) -> float:
+    """Return the learning rate of a step as a share of the first.
+
+    It decays exponentially over the run; with a warm start once over the warm start, for encoder and decoder,
+    and once over the rest of the run, for generator and critic.
+    """
+    warm = config.warm_start_steps
+    done = step / warm if step < warm else (step - warm) / max(config.steps - warm, 1)
+    return float(config.learning_rate_decay**done)
 
 
 def resolve(config: Config, data: Dataset) -> ResolvedConfig:
@@ -71,9 +88,11 @@ def with_defaults(config: Config) -> ResolvedConfig:
     images = NETWORK_FAMILIES[config.network].items == "images"
     if config.channels is None or (images and config.size is None):
         raise ValueError("resolve a config with its data first: it has no channels, or images without a size")
+    if config.steps is None:
+        raise ValueError("plan a config without steps first")
     values = _as_dict(config) | ({} if images else {"size": None})
     filled = _defaults(config) | {name: value for name, value in values.items() if value is not None}
-    multiplier = _sigma_lr_multiplier(filled["learning_rate"], warm_start_steps(config) or config.steps)
+    multiplier = _sigma_lr_multiplier(filled["learning_rate"], config.warm_start_steps or config.steps)
     return ResolvedConfig(**values | {"sigma_lr_multiplier": multiplier} | filled)
 
 
@@ -95,7 +114,11 @@ def _as_dict(config: Config) -> dict[str, Any]:
 def _defaults(config: Config) -> dict[str, Any]:
     """Return the hyper-parameters of a network's authors; those of parts that the framework lacks are off."""
     family = NETWORK_FAMILIES[config.network].load()
-    defaults = OFF | {"penalty_every": PENALTY_EVERY, "adversarial_loss": "paper"} | dict(family.defaults)
+    defaults: dict[str, Any] = (
+        OFF
+        | {"penalty_every": PENALTY_EVERY, "adversarial_loss": "paper", "width": WIDTH, "precision": "fp32"}
+        | dict(family.defaults)
+    )
     if config.size is not None:
         defaults |= family.regularizers(config.size, config.batch_size)
     if "critic" not in FRAMEWORKS[config.framework].parts:

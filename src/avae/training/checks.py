@@ -56,7 +56,7 @@ def check_batch_split(config: ResolvedConfig, framework: Framework) -> None:
     group = math.lcm(*(getattr(module, "batch_multiple", 1) for module in framework.modules()))
     if parts > 1 and config.batch_size // parts % group:
         raise UserError(
-            f"--batch-size {config.batch_size}: the critic compares groups of {group} items, which {split} "
+            f"--batch-size {config.batch_size}: groups of {group} items are compared, which {split} "
             f"would cut: choose a multiple of {group * parts}"
         )
     norms = any(isinstance(module, _BatchNorm) for module in framework.modules())

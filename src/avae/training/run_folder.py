@@ -147,9 +147,10 @@ def resume_config(config: Config) -> Config:
     return dataclasses.replace(unresolved(saved.config), recipe=config.recipe, out=config.out)
 
 
-def keep_warm_start(config: Config, saved: Config) -> Config:
+def keep_warm_start(config: Config, saved: ResolvedConfig) -> Config:
     """Return the config of a resumed run, with as many steps of warm start as it began with."""
-    return dataclasses.replace(config, warm_start=saved.warm_start * saved.steps / config.steps)
+    steps = config.steps or saved.steps
+    return dataclasses.replace(config, warm_start=saved.warm_start * saved.steps / steps)
 
 
 def require_same_config(config: Config, saved: Config) -> None:

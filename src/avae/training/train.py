@@ -24,6 +24,7 @@ from avae.recipes.registry import get_recipe, with_overrides
 from avae.recipes.resolve import resolve
 from avae.safetensors_io import strip_prefix
 from avae.training.checks import check_batch_split, validate_run
+from avae.training.plan import plan
 from avae.training.run_folder import check_same_data, keep_warm_start, resume_config, run_lock
 from avae.training.trainer import Trainer
 
@@ -98,10 +99,13 @@ def run(
     reached = latest_checkpoint(folder / "state") if saved else None
     if reached and step_of(reached) == config.steps:
         logger.info(f"{config.out} is finished: all {config.steps} steps are done")
-        return TrainingResult(config.steps, None)
+        return TrainingResult(step_of(reached), None)
     if given is not None:
         config = dataclasses.replace(config, data=pack_given(given, config))
-    data = load_dataset(config.data, config)
+    if not saved and (config.minutes is not None or config.steps is None):
+        config, data = plan(config, device)
+    else:
+        data = load_dataset(config.data, config)
     resolved = resolve(config, data)
     if saved:
         check_same_data(config.data, data, saved)

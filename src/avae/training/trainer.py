@@ -30,8 +30,7 @@ from avae.frameworks.batch_norm import recalibrate_batch_norm
 from avae.frameworks.regularizers import Regularizer
 from avae.model import Model
 from avae.recipes.build import build_framework, build_regularizers
-from avae.recipes.config import learning_rate_factor, warm_start_steps
-from avae.recipes.resolve import ResolvedConfig
+from avae.recipes.resolve import ResolvedConfig, learning_rate_factor
 from avae.training.batches import BatchStream
 from avae.training.periodic_evaluation import PeriodicEvaluator
 from avae.training.phases import make_phases
@@ -73,7 +72,7 @@ class Trainer:
         self.framework = framework.to(self.dtype).to(memory_format=torch.channels_last).to(device).train()
         loader = BatchLoader(data.train, device, config.seed, config.batch_size, config.flip)
         self.batches = BatchStream(loader, config, device, self.dtype)
-        warm = warm_start_steps(config)
+        warm = config.warm_start_steps
         self.phases = make_phases(self.framework, regularizers, device, config.precision, warm)
         self.optimizers = make_optimizers(self.framework.networks, _adam_settings(config, regularizers))
         self.averages = make_ema(

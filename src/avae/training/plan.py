@@ -1,0 +1,109 @@
+"""Choose size, width, precision and number of steps of a run for the time that a user has."""
+
+import dataclasses
+import logging
+import time
+from pathlib import Path
+
+import torch
+
+from avae.data.dataset import Dataset
+from avae.data.packed.format import is_packed
+from avae.distributed.processes import world_size
+from avae.errors import UserError
+from avae.load_data import load_dataset
+from avae.recipes.config import Config, Precision
+from avae.recipes.resolve import ResolvedConfig, resolve
+from avae.training.step_time import seconds_per_step
+
+logger = logging.getLogger(__name__)
+
+MINUTES = {"cpu": 20.0, "mps": 60.0, "cuda": 60.0}
+"""Minutes of a run without a number of steps, by type of device."""
+
+WIDTHS = (16, 24, 32, 48, 64, 96, 128)
+
+ENOUGH_STEPS = 10_000
+"""Steps from which on a wider network gains more than further steps."""
+
+FEW_STEPS = 3_000
+"""Steps below which images of half the size are the better choice."""
+
+SMALL = 32
+"""Pixels across from which on size is not halved."""
+
+SHARE = 0.95
+"""Share of the time for steps; the rest is for checkpoints, the prior and previews."""
+
+
+def plan(config: Config, device: torch.device) -> tuple[Config, Dataset]:
+    """Choose what a config leaves open, so that training takes the time that the user has.
+
+    A few real steps are timed for one width after another, from the smallest one on. The result is the config
+    of a run like any other: it names size, width, precision and steps.
+
+    Args:
+        config: configuration with `minutes`, or without `steps`.
+        device: device to train on.
+
+    Returns:
+        The config with minutes, size, width, precision and steps, and its data.
+
+    Raises:
+        UserError: there are several processes, or a step does not fit the time or the memory.
+    """
+    if world_size() > 1:
+        raise UserError("--minutes times the steps of one process: with several, pass --steps instead")
+    begun = time.monotonic()
+    minutes = config.minutes or MINUTES[device.type]
+    config = dataclasses.replace(config, minutes=minutes)
+    while True:
+        data = load_dataset(config.data, config)
+        left = SHARE * 60 * minutes - (time.monotonic() - begun)
+        planned = _widest(config, data, device, left)
+        size = data.preprocessing.size if data.preprocessing else 0
+        fixed = config.size is not None or is_packed(Path(config.data))
+        if fixed or size <= SMALL or planned.steps >= FEW_STEPS:
+            break
+        config = dataclasses.replace(config, size=size // 2)
+    logger.info(
+        f"planned for {minutes:g} minutes on {device.type}: {planned.steps:,} steps, width {planned.width}, "
+        f"{planned.precision}; for better pictures pass more --minutes"
+    )
+    return dataclasses.replace(config, **{name: getattr(planned, name) for name in PLANNED}), data
+
+
+PLANNED = ("steps", "size", "width", "precision")
+"""Fields that the plan sets if they are open; it always sets steps."""
+
+
+def _widest(config: Config, data: Dataset, device: torch.device, seconds: float) -> ResolvedConfig:
+    """Return the config of the widest network that takes `ENOUGH_STEPS`, or of the narrowest one."""
+    widths = WIDTHS if config.width is None else (config.width,)
+    precisions: tuple[Precision, ...] = ("fp32", "bf16") if config.precision is None else (config.precision,)
+    best: ResolvedConfig | None = None
+    for width in widths:
+        options = [
+            (seconds_per_step(candidate, device), candidate)
+            for precision in precisions
+            for candidate in [_resolved(config, data, width, precision)]
+        ]
+        timed = [(each, candidate) for each, candidate in options if each is not None]
+        if not timed:
+            break  # out of memory
+        per_step, candidate = min(timed, key=lambda option: option[0])
+        precisions = (candidate.precision,)
+        steps = int(seconds / per_step)
+        if best is not None and steps < ENOUGH_STEPS:
+            break
+        best = dataclasses.replace(candidate, steps=steps)
+    if best is None:
+        raise UserError(f"--width {widths[0]}: a step does not fit the memory; pass a smaller --batch-size")
+    if best.steps < 1:
+        raise UserError(f"--minutes {config.minutes:g}: too short for a single step; pass more")
+    return best
+
+
+def _resolved(config: Config, data: Dataset, width: int, precision: Precision) -> ResolvedConfig:
+    # The number of steps only decides how often each phase is due: shares are the same for any.
+    return resolve(dataclasses.replace(config, width=width, precision=precision, steps=ENOUGH_STEPS), data)

@@ -1,0 +1,93 @@
+"""A run planned for the time that a user has."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import avae
+from avae.errors import UserError
+from avae.recipes.registry import get_recipe
+from avae.training import plan as planning
+from avae.training.plan import ENOUGH_STEPS, plan
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Twelve pictures of 64 pixels."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for i in range(12):
+        Image.fromarray(random.integers(0, 256, (64, 64, 3), np.uint8)).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def steps_take(monkeypatch):
+    """Return a function that sets how long a step takes, given its config."""
+    return lambda seconds: monkeypatch.setattr(planning, "seconds_per_step", lambda c, device: seconds(c))
+
+
+def planned(pictures, **settings):
+    config = dataclasses.replace(get_recipe("folder"), data=str(pictures), **settings)
+    return plan(config, CPU)[0]
+
+
+def test_the_widest_network_that_takes_enough_steps_is_chosen(pictures, steps_take):
+    steps_take(lambda config: 1e-4 * config.width * (0.5 if config.precision == "bf16" else 1))
+    chosen = planned(pictures, minutes=1.0)
+    assert (chosen.size, chosen.width, chosen.precision) == (64, 96, "bf16")
+    assert ENOUGH_STEPS <= chosen.steps < 60 / (1e-4 * 96 / 2)
+
+
+def test_a_slow_machine_gets_the_narrowest_network_and_smaller_images(pictures, steps_take):
+    steps_take(lambda config: 0.01 * config.size**2 / 32**2)
+    chosen = planned(pictures, minutes=1.0)
+    assert (chosen.size, chosen.width, chosen.precision) == (32, 16, "fp32")
+
+
+def test_what_is_given_stays(pictures, steps_take):
+    steps_take(lambda config: 0.01)
+    chosen = planned(pictures, minutes=1.0, size=16, width=5, precision="bf16")
+    assert (chosen.size, chosen.width, chosen.precision) == (16, 5, "bf16")
+    assert 0 < chosen.steps <= 6000
+
+
+def test_minutes_by_default(pictures, steps_take):
+    steps_take(lambda config: 1.0)
+    assert planned(pictures).minutes == 20
+    assert planned(pictures).steps <= 20 * 60
+
+
+def test_a_width_that_does_not_fit_the_memory_is_skipped_or_reported(pictures, steps_take):
+    steps_take(lambda config: None if config.width > 24 else 1e-6)
+    assert planned(pictures, minutes=1.0).width == 24
+    with pytest.raises(UserError, match=r"--width 32.*--batch-size"):
+        planned(pictures, minutes=1.0, width=32)
+
+
+def test_too_little_time_is_reported(pictures, steps_take):
+    steps_take(lambda config: 100.0)
+    with pytest.raises(UserError, match=r"--minutes 0\.5: too short"):
+        planned(pictures, minutes=0.5)
+
+
+def test_avae_train_names_what_it_chose(pictures, cli, tmp_path, monkeypatch, steps_take):
+    monkeypatch.setattr(planning, "WIDTHS", (2, 4))
+    steps_take(lambda config: 5.0)
+    run = tmp_path / "run"
+    said = cli("train", "folder", "--data", pictures, "--minutes", 1, "--batch-size", 4, "--out", run)
+    assert said.code == 0, said.err
+    config = json.loads((run / "config.json").read_text())["config"]
+    assert f"{config['steps']:,} steps, width {config['width']}, {config['precision']}" in said.err
+    assert config["minutes"] == 1
+    assert avae.load(run).sample(1).shape == (1, 3, config["size"], config["size"])
+    again = cli("train", "folder", "--resume", "--out", run)
+    assert again.code == 0, again.err
+    assert f"all {config['steps']} steps are done" in again.err
