@@ -16,7 +16,6 @@ from avae.frameworks.latent_weighting import (
 )
 from avae.losses import (
     NON_SATURATING_LOSS,
-    RELATIVISTIC_LOSS,
     code_scale_a,
     code_scale_b,
     latent_loss_a,
@@ -129,7 +128,7 @@ def avae_of_pairs(items: str) -> Framework:
         XI,
         weighting=GradientCap(0.5) if points else NoLatentLoss(),
         codes=PairedCodes(),
-        adversarial_loss=RELATIVISTIC_LOSS if points else NON_SATURATING_LOSS,
+        adversarial_loss=NON_SATURATING_LOSS,
         critic_sees_code=True,
         spread=0.2,
     )

@@ -169,7 +169,7 @@ class Config:
         ),
     ] = None
     learning_rate: Annotated[float | None, POSITIVE] = None
-    """Adam's learning rate at the first step; by default 2e-4, for stylegan2 2e-3."""
+    """Adam's learning rate at the first step; by default 2e-4, for stylegan2 2e-3, for resize 1e-3."""
     learning_rate_decay: Annotated[float, POSITIVE] = 0.02
     """Share of its first value that the learning rate decays to, exponentially, over the run."""
     sigma_lr_multiplier: Annotated[
@@ -188,7 +188,7 @@ class Config:
     adam_beta1: Annotated[float | None, DECAY] = None
     """Adam's decay rate of the mean gradient; by default 0.5, for stylegan2 0."""
     adam_beta2: Annotated[float | None, DECAY] = None
-    """Adam's decay rate of the mean squared gradient; by default 0.999, for stylegan2 0.99."""
+    """Adam's decay rate of the mean squared gradient; by default 0.999, for stylegan2 and resize 0.99."""
     ema_half_life: Annotated[
         int | None,
         at_least(0),
@@ -224,7 +224,7 @@ class Config:
         Needs("critic", refused=True),
         arg(
             help="Weight gamma of R1, the penalty on the critic's gradient at real items; 0 for none; by "
-            "default 0, for stylegan2 0.0002 pixels / batch size. "
+            "default 0, for stylegan2 0.0002 pixels / batch size, for resize 0.0001 pixels. "
             f"{NOT_WITHOUT_CRITIC}"
         ),
     ] = None
@@ -240,7 +240,7 @@ class Config:
         Needs("critic"),
         arg(
             help="Steps between gradient penalties R1 and R2, which then count as many times; 1 adds them to "
-            f"the loss of every step; by default 16. {NOT_WITHOUT_CRITIC}"
+            f"the loss of every step; by default 16, for resize 8. {NOT_WITHOUT_CRITIC}"
         ),
     ] = None
     path_length: Annotated[
