@@ -29,7 +29,7 @@ class Demo:
 
     out: Path = Path(demo().out)
     """The run folder."""
-    steps: int = demo().steps
+    steps: int | None = demo().steps
     """Optimizer steps."""
     seed: int = 0
     """Seed for initial weights, order of data and noise."""

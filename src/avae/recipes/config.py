@@ -135,7 +135,7 @@ class Config:
     spread: Annotated[
         float,
         at_least(0),
-        Needs("latent loss", refused=True),
+        Needs("latent loss"),
         arg(
             help="Weight of the energy score in the generator's loss: two draws should be as far from each "
             "other as from the item with their code, so that xi has an effect. It needs --latent-codes "
@@ -202,7 +202,7 @@ class Config:
     warm_start: Annotated[
         float,
         Check(lambda share: 0 <= share < 1, "must be a share from 0 to below 1"),
-        Needs("latent loss", refused=True),
+        Needs("latent loss"),
         arg(
             help="Share of the steps in which encoder and decoder are trained alone. The generator then "
             "starts from the decoder's weights, and is trained against the critic while encoder and decoder "

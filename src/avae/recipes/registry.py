@@ -31,9 +31,9 @@ REALISTIC: dict[str, Any] = {
     "network": "resize",
     "beta": 0.2,
     "warm_start": 0.35,
-    "latent_weighting": "annealed:0.3",
+    "latent_weighting": "annealed:1",
     "latent_codes": "pairs",
-    "spread": 0.05,
+    "spread": 0.5,
 }
 """Settings for reconstructions that look real after minutes (ADR 12)."""
 

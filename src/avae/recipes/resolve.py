@@ -85,6 +85,8 @@ def with_defaults(config: Config) -> ResolvedConfig:
     Raises:
         ValueError: the shape of the items is not known.
     """
+    if "latent loss" not in FRAMEWORKS[config.framework].parts:
+        config = dataclasses.replace(config, warm_start=0.0, spread=0.0)
     images = NETWORK_FAMILIES[config.network].items == "images"
     if config.channels is None or (images and config.size is None):
         raise ValueError("resolve a config with its data first: it has no channels, or images without a size")
