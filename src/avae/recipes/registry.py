@@ -30,10 +30,10 @@ def toy() -> Config:
 REALISTIC: dict[str, Any] = {
     "network": "resize",
     "beta": 0.2,
-    "warm_start": 0.35,
+    "warm_start": 0.4,
     "latent_weighting": "annealed:1",
     "latent_codes": "pairs",
-    "spread": 0.5,
+    "spread": 1.0,
 }
 """Settings for reconstructions that look real after minutes (ADR 12)."""
 

@@ -13,6 +13,9 @@ from avae.recipes.networks import NETWORK_FAMILIES
 OFF = {"r1": 0.0, "r2": 0.0, "path_length": 0.0}
 """Weights of the regularizers, turned off."""
 
+SETTLING = 0.25
+"""Share of the warm start over which the learning rate falls to 0."""
+
 WIDTH = 32
 """Width of a network if neither the recipe nor the time of training determines it."""
 
@@ -48,12 +51,13 @@ class ResolvedConfig(Config):
 def learning_rate_factor(config: ResolvedConfig, step: int) -> float:
     """Return the learning rate of a step as a share of the first.
 
-    It decays exponentially over the run; with a warm start once over the warm start, for encoder and decoder,
-    and once over the rest of the run, for generator and critic.
+    It decays exponentially over the run. A warm start comes before this: there the rate is constant, and falls to 0
+    over the last quarter, so that encoder and decoder are settled when the generator starts from them.
     """
     warm = config.warm_start_steps
-    done = step / warm if step < warm else (step - warm) / max(config.steps - warm, 1)
-    return float(config.learning_rate_decay**done)
+    if step < warm:
+        return min(1.0, (warm - step) / (SETTLING * warm))
+    return float(config.learning_rate_decay ** ((step - warm) / (config.steps - warm)))
 
 
 def resolve(config: Config, data: Dataset) -> ResolvedConfig:
