@@ -91,3 +91,15 @@ def test_avae_train_names_what_it_chose(pictures, cli, tmp_path, monkeypatch, st
     again = cli("train", "folder", "--resume", "--out", run)
     assert again.code == 0, again.err
     assert f"all {config['steps']} steps are done" in again.err
+
+
+def test_the_dry_run_plans_too(pictures, cli, tmp_path, monkeypatch, steps_take):
+    monkeypatch.setattr("avae.training.step_time.TIME_LIMIT", 1e-9)
+    monkeypatch.setattr(planning, "WIDTHS", (2,))
+    steps_take(lambda config: 5.0)
+    said = cli("train", "folder", "--data", pictures, "--minutes", 1, "--dry-run", "--out", tmp_path / "run")
+    assert said.code == 0, said.err
+    assert "for 11 steps" in said.out
+    cli("train", "folder", "--data", pictures, "--minutes", 0, "--out", tmp_path / "run").refused(
+        "--minutes 0"
+    )

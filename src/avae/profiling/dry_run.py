@@ -16,6 +16,7 @@ from avae.recipes.config import Config
 from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.resolve import ResolvedConfig, resolve, with_defaults
 from avae.training.checks import validate_run
+from avae.training.plan import plan
 from avae.training.step_time import seconds_per_step
 
 
@@ -29,7 +30,9 @@ def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) ->
     Raises:
         UserError: as the run would.
     """
-    config, device, _ = validate_run(config, resume, overwrite)
+    config, device, saved = validate_run(config, resume, overwrite)
+    if config.needs_plan and not saved:
+        config, _ = plan(config, device)
     resolved = resolve_without_data(config)
     console = Console(stderr=True, quiet=rank() > 0)
     with console.status("estimating memory: up to a minute for large networks"):

@@ -298,6 +298,11 @@ class Config:
     half the learning rate, at most three times; or ignore it, unless values are not finite."""
 
     @property
+    def needs_plan(self) -> bool:
+        """True if the number of steps is to be chosen for the time that a user has."""
+        return self.minutes is not None or self.steps is None
+
+    @property
     def warm_start_steps(self) -> int:
         """Number of steps of the warm start, in which encoder and decoder are trained alone."""
         assert self.steps is not None

@@ -102,7 +102,7 @@ def run(
         return TrainingResult(step_of(reached), None)
     if given is not None:
         config = dataclasses.replace(config, data=pack_given(given, config))
-    if not saved and (config.minutes is not None or config.steps is None):
+    if config.needs_plan and not saved:
         config, data = plan(config, device)
     else:
         data = load_dataset(config.data, config)
