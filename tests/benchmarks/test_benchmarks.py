@@ -20,7 +20,7 @@ FOLDER = TESTS.parent / "benchmarks"
 RATE = r"[\d,.]+"
 RESULTS = {
     "data_rate": rf"64 px  packed +{RATE} pictures/s .* x {RATE}\n(.*\n)+a training step at 64 px, .*%",
-    "dry_run": rf"\| demo \| {RATE} \| {RATE} \| {RATE} \|",
+    "dry_run": rf"\| digits \| {RATE} \| {RATE} \| {RATE} \|",
     "evaluation_time": rf"time relative to torch-fidelity .*: {{'clock': {RATE}, 'processor': {RATE}}}",
     "ffhq256_smoke": r"avae figure 9 .*\n.*figure",
     "fingerprints": r'"weights": {\n    "vae": "[0-9a-f]{64}"',
@@ -28,6 +28,7 @@ RESULTS = {
     "hostile_files": r"\nPASS",
     "kill_nine": r"\nPASS: [123] kills of a run of 20 steps",
     "make_digits": r"1797 digits: ",
+    "make_emoji": r"\d+ emoji, \d+ of them held out: ",
     "memory_format": rf"ratio +{RATE}\n",
     "pack_memory": rf"\n +20 +{RATE}",
     "step_time": rf'vaegan: {{"seconds": {{"ours": {RATE}, "plain": {RATE}.*"ratio": {{"plain": {RATE}',
@@ -49,7 +50,7 @@ def test_every_benchmark_is_tested():
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # torch-fidelity's, on few cores
 @pytest.mark.filterwarnings("ignore:Attempting to set identical low and high")  # no memory grows here
 @pytest.mark.parametrize("name", RESULTS)
-def test_the_smallest_run_prints_its_result(name, runs, small_toy, tmp_path, monkeypatch, capsys):
+def test_the_smallest_run_prints_its_result(name, runs, pictures, small_toy, tmp_path, monkeypatch, capsys):
     pytest.importorskip(NEEDS.get(name, "avae"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -60,6 +61,8 @@ def test_the_smallest_run_prints_its_result(name, runs, small_toy, tmp_path, mon
         pytest.skip(f"benchmarks/{name}.py names no smallest size")
     if name == "evaluation_time":
         Path("run").symlink_to(runs["digits-avae"])
+    if name == "make_emoji":
+        Path("pictures").symlink_to(pictures)
     if hasattr(script, "subprocess") and name not in PROCESSES:
         run = partial(in_this_process, script)
         monkeypatch.setattr(script, "subprocess", SimpleNamespace(**vars(subprocess) | {"run": run}))

@@ -113,6 +113,7 @@ def test_digits_are_packed_and_looked_at(cli, tmp_path):
     assert open_packed(Path("packed")).checksum == digits_data().checksum
     for source in ("digits", "packed"):
         assert "1,497 to train on, 300 to test on" in cli("data", "info", source, "--overwrite").out
+    assert "1,716 to train on, 190 to test on" in cli("data", "info", "emoji", "--overwrite").out
     cli("data", "pack", "toy", "points").refused("toy", "points")
     cli("data", "info", "toy").refused("toy", "points")
 

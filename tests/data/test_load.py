@@ -134,7 +134,7 @@ def test_too_little_is_reported(tmp_path: Path, files: dict[str, bytes], message
 def test_an_unknown_name_is_reported_with_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"digit: .*did you mean digits"):
         load_data("digit", None, None)
-    with pytest.raises(UserError, match=r"use toy, digits, cifar10, .* or ffhq"):
+    with pytest.raises(UserError, match=r"use toy, digits, emoji, cifar10, .* or ffhq"):
         load_data(str(tmp_path / "nowhere"), None, None)
 
 
@@ -149,6 +149,10 @@ def test_digits_come_at_any_size() -> None:
     assert padded.checksum != load_data("digits", 24).checksum
     again = load_data("digits", 16, 3)
     assert np.array_equal(again.test, own.test.repeat(3, axis=3))
+
+
+def test_emoji_come_in_grey_too() -> None:
+    assert load_data("emoji", 16, 1).train.shape == (1716, 16, 16, 1)
 
 
 names = st.lists(st.sampled_from(["train", "test", "val", "a", "b", "Train"]), min_size=1, max_size=4).map(

@@ -90,7 +90,7 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch) 
         ("celebA", "did you mean celeba"),
         ("cifar", "did you mean cifar10"),
         ("digit", "did you mean digits"),
-        ("my-photos", "check the path, or use toy, digits, cifar10"),
+        ("my-photos", "check the path, or use toy, digits, emoji, cifar10"),
         ("xyzzy:/somewhere", "check the path"),
         ("toy", "made of points"),
     ],
@@ -105,7 +105,7 @@ def test_what_is_not_there_is_reported_with_a_remedy(
 
 
 def test_names_are_whole_already() -> None:
-    for name in ("toy", "digits", *LAYOUTS):
+    for name in ("toy", "digits", "emoji", *LAYOUTS):
         assert absolute_source(name) == name
 
 

@@ -4,15 +4,14 @@ import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from avae.console import SILENT, Progress
 from avae.data.cache import cache_folder, download_folder, ensure_packed, fill_preprocessing
 from avae.data.dataset import Dataset, checksum
-from avae.data.images.decode import preprocess_pil
-from avae.data.images.preprocessing import Fit, Preprocessing, PreprocessingOverrides
+from avae.data.images.decode import preprocess
+from avae.data.images.preprocessing import Fit, PreprocessingOverrides
 from avae.data.packed.format import is_packed, open_packed
-from avae.data.sources.digits import digits_data
+from avae.data.sources.bundled import BUNDLED
 from avae.data.sources.resolve import resolve_source
 from avae.data.toy import toy_data
 from avae.errors import UserError
@@ -32,15 +31,16 @@ def load_data(
     """Load a data set; images are packed into the cache on first use.
 
     Args:
-        source: "toy", "digits", the name of a published data set (see `avae.data.sources.published`),
-            NAME:PATH, a packed set, a folder, or an archive. Write ./toy for a folder of that name.
+        source: "toy", "digits", "emoji", the name of a published data set (see
+            `avae.data.sources.published`), NAME:PATH, a packed set, a folder, or an archive. Write ./toy for
+            a folder of that name.
         size: side of the square images in pixels; None: the paper's for published data sets, the packed
-            one for a packed set, 16 for "digits", and for others the largest of 16, 32 and 64 that enlarges
-            at most half of a sample of 200. Ignored for "toy".
+            one for a packed set, 16 for "digits", 32 for "emoji", and for others the largest of 16, 32 and 64
+            that enlarges at most half of a sample of 200. Ignored for "toy".
         channels: 1 or 3; None: as published, as packed, or 1 if the whole sample is grey. Ignored for "toy".
         crop, fit: see `Preprocessing`; None: as published, as packed, or 1 and "crop".
         cache: the folder of downloads and packed sets; None: ~/.cache/avae.
-        seed: seed of the hold-out and of "toy"; "digits" and published data sets have one fixed split.
+        seed: seed of the hold-out and of "toy"; bundled and published data sets have one fixed split.
         progress: receives the number of images read; the total is None while they are counted.
 
     Raises:
@@ -50,8 +50,8 @@ def load_data(
     if source == "toy":
         return toy_data(seed)
     overrides = PreprocessingOverrides(size, channels, crop, fit)
-    if source == "digits":
-        return _resize_digits(digits_data(), fill_preprocessing(overrides, lambda: (16, 1)))
+    if source in BUNDLED:
+        return _preprocess_again(BUNDLED[source](), overrides)
     path = Path(os.path.expanduser(source))
     if is_packed(path):
         data = open_packed(path)
@@ -73,12 +73,14 @@ def _check_packed(source: str, data: Dataset, overrides: PreprocessingOverrides)
             )
 
 
-def _resize_digits(data: Dataset, to: Preprocessing) -> Dataset:
-    """Return `data` with another preprocessing."""
-    if data.preprocessing == to:
+def _preprocess_again(data: Dataset, overrides: PreprocessingOverrides) -> Dataset:
+    """Return a bundled data set with another preprocessing, or as it is if there are no other settings."""
+    own = data.preprocessing
+    assert own is not None
+    to = fill_preprocessing(overrides, lambda: (own.size, own.channels))
+    if own == to:
         return data
     train, test = (
-        np.stack([preprocess_pil(Image.fromarray(image[..., 0]), to) for image in images])
-        for images in (data.train, data.test)
+        np.stack([preprocess(image, to) for image in images]) for images in (data.train, data.test)
     )
     return Dataset(data.name, train, test, checksum(train, test), to)

@@ -31,8 +31,8 @@ class Config:
     """Recipe that the defaults come from."""
     data: Annotated[str, Fact.MAY_CHANGE]
     """A folder of pictures, a .zip or .tar(.gz) of them, a packed set, a data set by name (toy, digits,
-    cifar10, cifar100, svhn, svhn-extra, celeba, bedroom, ffhq; see docs/data.md), or NAME:PATH for one of
-    these stored elsewhere; required by `folder`."""
+    emoji, cifar10, cifar100, svhn, svhn-extra, celeba, bedroom, ffhq; see docs/data.md), or NAME:PATH for one
+    of these stored elsewhere; required by `folder`."""
     out: Annotated[str, Fact.MAY_CHANGE]
     """The run folder."""
     steps: Annotated[int | None, at_least(1), Fact.MAY_GROW, TableFlag("Optimizer steps of every run.")]

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from avae.data.sources.digits import DIGITS
+from avae.data.sources.bundled import BUNDLED, bundled_source
 from avae.data.sources.files import manual_download_error
 from avae.data.sources.folder import open_folder, source_name
 from avae.data.sources.published import PUBLISHED
 from avae.data.sources.source import ImageSource, PublishedDataset
 from avae.errors import UserError
 
-BUILT_IN = ("toy", "digits")
+BUILT_IN = ("toy", *BUNDLED)
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,9 @@ def resolve_source(source: str, downloads: Path) -> ResolvedSource:
     Raises:
         UserError: the source is missing.
     """
-    if source == "digits":
-        return ResolvedSource(DIGITS, DIGITS.find(Path()) or ())
+    if source in BUNDLED:
+        bundled = bundled_source(source)
+        return ResolvedSource(bundled, bundled.find(Path()) or ())
     if source == "toy":
         raise UserError("toy: made of points, not of pictures; there is nothing to pack or to look at")
     published, given_path = _parse_source(source)
