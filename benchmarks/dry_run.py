@@ -27,7 +27,7 @@ from avae.training.step_time import random_trainer, seconds_per_step, take_step
 CPU = torch.device("cpu")
 
 CASES = {
-    "demo": {"recipe": "demo"},
+    "digits": {"recipe": "digits"},
     "dcgan 32 px, w=16": {"size": 32, "width": 16},
     "dcgan 32 px, w=16, bf16": {"size": 32, "width": 16, "precision": "bf16"},
     "stylegan2 32 px, w=4": {"network": "stylegan2", "size": 32, "width": 4, "batch_size": 32},
@@ -73,7 +73,7 @@ def main() -> None:
 
 def config_of(case: dict, data: str) -> ResolvedConfig:
     base = {"recipe": "folder", "data": data, "out": "", "steps": 1, "channels": 3}
-    if case.get("recipe") == "demo":
+    if case.get("recipe") == "digits":
         base |= {"size": 16, "channels": 1, "width": 16, "code_dim": 16, "xi_dim": 16}
     return with_defaults(Config(**base | case))
 
@@ -82,7 +82,7 @@ def trained(case: dict, data: str, steps: int) -> float:
     """Return the seconds a step of a real run."""
     flags = {"steps": steps, "log_every": steps // 2, "compile": "off", "device": "cpu", "data": data} | case
     recipe = flags.pop("recipe", "folder")
-    if recipe == "demo":
+    if recipe == "digits":
         del flags["data"]
     with tempfile.TemporaryDirectory() as folder:
         pairs = [part for k, v in flags.items() for part in (f"--{k.replace('_', '-')}", str(v))]

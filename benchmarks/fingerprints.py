@@ -3,8 +3,8 @@
     python benchmarks/fingerprints.py --out before.json       # before a change: some minutes on one core
     python benchmarks/fingerprints.py --compare before.json   # after it: exit code 1 on a difference
 
-Trains and evaluates seven small runs through the public command line: the recipes demo and toy, and each
-framework on demo. Prints two SHA-256 for each run. That of the weights covers the name, dtype, shape and
+Trains and evaluates seven small runs through the public command line: the recipes digits and toy, and each
+framework on digits. Prints two SHA-256 for each run. That of the weights covers the name, dtype, shape and
 bytes of each tensor of model.safetensors, but not the file's metadata. That of the evaluation covers the
 result without its date, its versions and the wording of its reasons. --out also writes the results
 themselves, so that --compare names each value that differs.
@@ -31,9 +31,9 @@ from torch import nn
 
 FRAMEWORKS = ("vae", "gan", "vaegan", "bigan", "avae")
 RUNS: dict[str, list[str]] = {
-    "demo": ["demo", "--steps", "200"],
+    "digits": ["digits", "--steps", "200"],
     "toy": ["toy", "--steps", "300"],
-} | {name: ["demo", "--framework", name, "--steps", "20"] for name in FRAMEWORKS}
+} | {name: ["digits", "--framework", name, "--steps", "20"] for name in FRAMEWORKS}
 SAMPLES = 500
 SMALLEST = ["--runs", "vae", "--steps", "2", "--samples", "20"]
 

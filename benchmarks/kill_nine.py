@@ -6,12 +6,12 @@ Usage:
     python benchmarks/kill_nine.py --kills 5 --seed 3 -- --framework vae
     python benchmarks/kill_nine.py --folder runs/kill-nine --steps 1000 -- --ema-half-life 2000
 
-Everything goes through the public command, `avae train demo`; flags after `--` are passed to it. One in five
-kills hits the start of the process (imports, reading data and checkpoint). The others follow a random step of
-the run after a random delay of up to one checkpoint interval, so that they hit steps and every part of saving
-alike. After each kill every file in place must be
-whole and at most one checkpoint interval lost. At the end the weights, the state to resume from and the
-log must equal those of the undisturbed run, bit for bit, and no partial file may be left.
+Everything goes through the public command, `avae train digits`; flags after `--` are passed to it. One in
+five kills hits the start of the process (imports, reading data and checkpoint). The others follow a random
+step of the run after a random delay of up to one checkpoint interval, so that they hit steps and every part
+of saving alike. After each kill every file in place must be whole and at most one checkpoint interval lost.
+At the end the weights, the state to resume from and the log must equal those of the undisturbed run, bit
+for bit, and no partial file may be left.
 
 Prints a line for each kill, then PASS or FAIL; exit code 0 or 1. --seed fixes the moments; what a kill
 hits depends on the load of the machine. OMP_NUM_THREADS is inherited: the sums of some kernels depend
@@ -89,9 +89,9 @@ def kill_nine(
         kills: number of kills of one run.
         steps, checkpoint_every: flags of the run.
         seed: seed for the moments.
-        flags: further flags of `avae train demo`.
+        flags: further flags of `avae train digits`.
     """
-    command = [str(AVAE), "train", "demo", *flags, f"--steps={steps}", "--log-every=1"]
+    command = [str(AVAE), "train", "digits", *flags, f"--steps={steps}", "--log-every=1"]
     command += [f"--checkpoint-every={checkpoint_every}", "--device=cpu", "--resume"]
     alone, killed = folder / "alone", folder / "killed"
     start, interval = _time_alone([*command, f"--out={alone}"], alone, steps / checkpoint_every)
@@ -226,7 +226,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint-every", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="seed for the moments")
     parser.add_argument("--folder", type=Path, help="an empty or new folder; by default a temporary one")
-    parser.add_argument("flags", nargs="*", help="further flags of `avae train demo`, after --")
+    parser.add_argument("flags", nargs="*", help="further flags of `avae train digits`, after --")
     args = parser.parse_args(argv)
     if args.folder and args.folder.exists() and any(args.folder.iterdir()):
         parser.error(f"{args.folder} is not empty")

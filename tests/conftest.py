@@ -184,7 +184,7 @@ def contents() -> Callable[[Path], dict[str, tuple[int, bytes]]]:
 def _train(name: str, folder: Path) -> None:
     data, framework = name.split("-")
     recipe, code_dim, width, log_sigma = {
-        "digits": ("demo", 4, 2, LOG_SIGMA),
+        "digits": ("digits", 4, 2, LOG_SIGMA),
         "toy": ("toy", 1, 16, (-0.5,)),
     }[data]
     shape = {"framework": framework, "code_dim": code_dim, "width": width}

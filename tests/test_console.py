@@ -33,7 +33,7 @@ def run(*_, **__):
     logging.getLogger("avae.training").info("100% of [it]")
     sys.exit()
 with patch("avae.training.train.run", run):
-    avae.train("demo")
+    avae.train("digits")
 """
 
 

@@ -213,7 +213,7 @@ def test_verbs_default_to_the_run_folder(cli, runs, pictures, tmp_path):
         assert cli(verb, run, *arguments).code == 0, verb
         assert (run / made).exists(), verb
     # A run folder that verbs have written into is still a run.
-    assert cli("train", "demo", "--resume", "--out", run).code == 0
+    assert cli("train", "digits", "--resume", "--out", run).code == 0
 
 
 # Nothing is overwritten or written elsewhere

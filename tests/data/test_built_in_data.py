@@ -108,7 +108,7 @@ def test_emoji_split_once_and_for_all() -> None:
 
 
 def test_held_out_emoji_are_new() -> None:
-    """No skin tone is in the file, and in training no variant of a test picture, and none that looks like one."""
+    """No skin tone is in the file, and in training no variant of a test picture and none that looks alike."""
     file = bundle("emoji")
     codes = [name.split("-") for name in file["names"].tolist()]
     assert not {f"1f3f{tone}" for tone in "bcdef"} & {code for code_points in codes for code in code_points}

@@ -31,7 +31,7 @@ STYLEGAN2 = {"network": "stylegan2", "width": 1, "augment": True, "flip": True}
 """R1 is due at steps 0 and 16 of 20, path length at every fourth."""
 
 RUNS = {name: ("toy", SETTINGS | settings) for name, settings in FRAMEWORKS.items()}
-RUNS |= {"default": ("toy", SETTINGS), "stylegan2": ("demo", SETTINGS | STYLEGAN2)}
+RUNS |= {"default": ("toy", SETTINGS), "stylegan2": ("digits", SETTINGS | STYLEGAN2)}
 
 TRAIN = """
 import json, os, sys, time
@@ -208,7 +208,7 @@ def test_micro_batches_equal_the_whole(name, trained, tmp_path):
 
 
 def test_micro_batches_are_refused_where_there_is_batch_norm(cli, tmp_path, tiny):
-    said = cli("train", "demo", *as_flags(tiny), "--micro-batches", 2, "--out", tmp_path / "run")
+    said = cli("train", "digits", *as_flags(tiny), "--micro-batches", 2, "--out", tmp_path / "run")
     said.refused("--micro-batches 2", "batch norm")
     assert not (tmp_path / "run").exists()
 

@@ -139,7 +139,7 @@ def test_figure_8_shows_the_first_samples_of_each_run(cli, runs, tmp_path):
 
 @pytest.mark.parametrize("xi", [True, False])
 def test_figure_9_shows_original_decoder_generator(xi, cli, runs, without_xi, tmp_path):
-    run = runs["digits-avae"] if xi else without_xi("demo")
+    run = runs["digits-avae"] if xi else without_xi("digits")
     assert cli("figure", 9, run, "--images", 3, "--seed", 1, "--out", tmp_path).code == 0
     assert "Seed of the figure: 1" in written(tmp_path, "figure-9", run)
     model = avae.load(run, device="cpu")
@@ -222,7 +222,7 @@ def test_what_takes_decoder_and_generator(figure, name, cli, runs, tmp_path):
 
 
 def test_figure_9_shows_one_run(cli, runs, without_xi, tmp_path):
-    cli("figure", 9, runs["digits-avae"], without_xi("demo"), "--out", tmp_path).refused("2 runs")
+    cli("figure", 9, runs["digits-avae"], without_xi("digits"), "--out", tmp_path).refused("2 runs")
 
 
 @pytest.mark.parametrize("figure", ["7", "8", "tradeoff"])

@@ -88,7 +88,7 @@ def test_the_map_is_shown_or_the_reason_why_not(report):
 
 
 def test_the_map_without_xi(report, without_xi):
-    page, _ = report("digits-without-xi", run=without_xi("demo"))
+    page, _ = report("digits-without-xi", run=without_xi("digits"))
     assert "difference of decoder and generator" in prose(page)
 
 

@@ -16,7 +16,7 @@ from avae.load_data import load_dataset_for
 
 
 def test_its_ends_are_what_evaluate_measures(cli, runs, without_xi, features, tmp_path):
-    named = {"digits-avae": runs["digits-avae"], "demo": without_xi("demo")}
+    named = {"digits-avae": runs["digits-avae"], "digits-without-xi": without_xi("digits")}
     flags = ("--samples", 60, "--seed", 2, "--features", features)
     said = cli("figure", "tradeoff", *named.values(), *flags, "--out", tmp_path)
     assert said.code == 0, said

@@ -45,7 +45,7 @@ def test_its_first_draw_is_the_reconstruction(runs, monkeypatch):
 
 
 def test_without_xi_it_is_the_difference_of_decoder_and_generator(without_xi):
-    model = avae.load(without_xi("demo"), device="cpu")
+    model = avae.load(without_xi("digits"), device="cpu")
     x = items(model)
     decoder, generator = (model.reconstruct(x, realism=t, seed=2) for t in (0, 1))
     assert_close(uncertainty_map(model, x, seed=2), (decoder - generator).abs().mean(1))
@@ -76,7 +76,7 @@ def test_colours_go_from_black_at_0_to_light_at_the_top():
 
 @pytest.mark.parametrize("xi", [True, False])
 def test_reconstruct_writes_a_map_beside_every_picture(xi, cli, runs, without_xi, pictures, tmp_path):
-    run = runs["digits-avae"] if xi else without_xi("demo")
+    run = runs["digits-avae"] if xi else without_xi("digits")
     model, out = avae.load(run, device="cpu"), tmp_path / "out"
     said = cli("reconstruct", run, pictures, "--map", "--seed", 4, "--out", out)
     assert said.code == 0, said

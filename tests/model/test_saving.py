@@ -30,7 +30,7 @@ def test_a_saved_model_comes_back_exactly(name, runs, tmp_path):
 def test_a_run_folder_and_its_model_folder_load_the_same(runs, model):
     other = avae.load(runs["digits-avae"] / "model", device="cpu")
     assert torch.equal(other.sample(2), model.sample(2))
-    assert model.config.recipe == "demo"
+    assert model.config.recipe == "digits"
 
 
 @pytest.mark.parametrize("harm", ["missing", "cut", "empty", "bit", "not json", "no keys", "unknown"])

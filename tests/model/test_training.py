@@ -23,21 +23,21 @@ class Linear(nn.Module):
 
 
 def test_train_returns_the_model_it_saved(tiny, tmp_path):
-    model = avae.train("demo", **tiny, out=str(tmp_path / "run"))
+    model = avae.train("digits", **tiny, out=str(tmp_path / "run"))
     assert torch.equal(model.sample(2), avae.load(tmp_path / "run", device="cpu").sample(2))
     assert model.config.width == 2
 
 
 def test_custom_networks(tiny, tmp_path):
     run = tmp_path / "run"
-    model = avae.train("demo", **tiny, out=str(run), networks={"generator": Linear()})
+    model = avae.train("digits", **tiny, out=str(run), networks={"generator": Linear()})
     weights = load_tensors(run / "model/model.safetensors")[0]
     assert weights["generator.layer.weight"].shape == (256, 6)
     again = avae.load(run, device="cpu", networks={"generator": Linear()})
     assert torch.equal(again.sample(3), model.sample(3))
     with pytest.raises(avae.UserError, match="networks="):
         avae.load(run)
-    longer = avae.train("demo", out=str(run), resume=True, steps=9, networks={"generator": Linear()})
+    longer = avae.train("digits", out=str(run), resume=True, steps=9, networks={"generator": Linear()})
     assert not torch.equal(longer.sample(3), again.sample(3))
 
 
@@ -49,7 +49,7 @@ def test_all_networks_are_custom(tiny, tmp_path):
         "critic": nn.Sequential(nn.Flatten(), nn.Linear(256, 1)),
     }
     before = [parameter.clone() for network in own.values() for parameter in network.parameters()]
-    model = avae.train("demo", **tiny, out=str(tmp_path / "run"), networks=own)
+    model = avae.train("digits", **tiny, out=str(tmp_path / "run"), networks=own)
     after = [parameter for network in own.values() for parameter in network.parameters()]
     assert not any(torch.equal(old, new) for old, new in zip(before, after, strict=True))
     assert model.framework.generator.layer.weight.shape == (256, 6)
@@ -70,7 +70,7 @@ class Featured(nn.Module):
 
 def test_a_vaegan_with_a_custom_critic(tiny, tmp_path):
     run, networks = str(tmp_path / "run"), {"critic": Featured()}
-    model = avae.train("demo", **tiny, framework="vaegan", out=run, networks=networks)
+    model = avae.train("digits", **tiny, framework="vaegan", out=run, networks=networks)
     again = avae.load(run, device="cpu", networks={"critic": Featured()})
     assert torch.equal(again.sample(3), model.sample(3))
     with pytest.raises(avae.UserError, match="yours has no with_features"):
@@ -81,7 +81,7 @@ def test_a_network_that_does_not_fit_is_refused_before_anything_is_written(tiny,
     encoder = GaussianEncoder(Down(16, 1, 1, 4), 4)
     with pytest.raises(avae.UserError, match="bigan's encoder takes x"):
         avae.train(
-            "demo", **tiny, framework="bigan", out=str(tmp_path / "run"), networks={"encoder": encoder}
+            "digits", **tiny, framework="bigan", out=str(tmp_path / "run"), networks={"encoder": encoder}
         )
     assert not (tmp_path / "run").exists()
 
@@ -89,7 +89,7 @@ def test_a_network_that_does_not_fit_is_refused_before_anything_is_written(tiny,
 def test_a_network_the_framework_has_not_is_refused(tiny, tmp_path):
     with pytest.raises(avae.UserError, match="vae has no 'generator'; it has encoder, decoder"):
         avae.train(
-            "demo",
+            "digits",
             **tiny,
             framework="vae",
             out=str(tmp_path / "run"),
@@ -100,7 +100,7 @@ def test_a_network_the_framework_has_not_is_refused(tiny, tmp_path):
 
 def test_a_setting_no_run_has_is_refused(tmp_path):
     with pytest.raises(avae.UserError, match="perhaps you meant 'steps'"):
-        avae.train("demo", stepps=3, out=str(tmp_path / "run"))
+        avae.train("digits", stepps=3, out=str(tmp_path / "run"))
     with pytest.raises(avae.UserError, match="perhaps you meant 'demo'"):
         avae.train("demoo")
 
@@ -112,10 +112,10 @@ def test_a_setting_no_run_has_is_refused(tmp_path):
 def test_an_average_of_the_drawer_is_saved(framework, drawer, tiny, tmp_path):
     """An average that hardly moves stays where the first step has brought the weights."""
     settings = tiny | {"framework": framework, "learning_rate_decay": 1.0}
-    first = avae.train("demo", **settings | {"steps": 1}, out=str(tmp_path / "first"))
-    plain = avae.train("demo", **settings | {"steps": 3}, out=str(tmp_path / "plain"))
+    first = avae.train("digits", **settings | {"steps": 1}, out=str(tmp_path / "first"))
+    plain = avae.train("digits", **settings | {"steps": 3}, out=str(tmp_path / "plain"))
     averaged = avae.train(
-        "demo", **settings | {"steps": 3}, ema_half_life=10**15, out=str(tmp_path / "averaged")
+        "digits", **settings | {"steps": 3}, ema_half_life=10**15, out=str(tmp_path / "averaged")
     )
     for name, network in averaged.framework.networks.items():
         expected = first if name == drawer else plain
@@ -141,7 +141,7 @@ def test_init_from_takes_what_is_of_the_same_kind_and_says_so(
 ):
     def trained(name, **more):
         still = tiny | {"steps": 1, "learning_rate": 1e-30, "framework": framework} | settings
-        return avae.train("demo", **still, **more, out=str(tmp_path / name)).framework.networks
+        return avae.train("digits", **still, **more, out=str(tmp_path / name)).framework.networks
 
     other = avae.load(runs[source], device="cpu").framework.networks
     found = trained("run", init_from=str(runs[source]))
@@ -157,7 +157,7 @@ def test_init_from_a_model_that_has_nothing_to_take_is_refused(framework, source
     """A GAN shares no name with a VAE; a BiGAN's encoder is of another kind than the VAE's."""
     with pytest.raises(avae.UserError, match=f"--init-from .*{source}: it has no .*generator.*"):
         avae.train(
-            "demo", **tiny, framework=framework, init_from=str(runs[source]), out=str(tmp_path / "run")
+            "digits", **tiny, framework=framework, init_from=str(runs[source]), out=str(tmp_path / "run")
         )
     assert not (tmp_path / "run").exists()
 
@@ -167,7 +167,7 @@ def test_init_from_a_vae_copies_encoder_and_decoder(own, runs, tiny, tmp_path):
     """With a learning rate that moves no weight, what is saved are the initial weights."""
     networks = {"generator": Linear()} if own else None
     model = avae.train(
-        "demo",
+        "digits",
         **tiny | {"steps": 1},
         learning_rate=1e-30,
         init_from=str(runs["digits-vae"]),
@@ -184,6 +184,6 @@ def test_init_from_a_vae_copies_encoder_and_decoder(own, runs, tiny, tmp_path):
 def test_init_from_another_shape_is_refused(runs, tiny, tmp_path):
     with pytest.raises(avae.UserError, match=r"--init-from .*another shape"):
         avae.train(
-            "demo", **tiny | {"width": 3}, init_from=str(runs["digits-vae"]), out=str(tmp_path / "run")
+            "digits", **tiny | {"width": 3}, init_from=str(runs["digits-vae"]), out=str(tmp_path / "run")
         )
     assert not (tmp_path / "run").exists()

@@ -138,7 +138,7 @@ def growing_rate(tiny, monkeypatch):
 
 def test_back_to_the_last_good_state_and_on_to_the_end(growing_rate, cli, tmp_path):
     run = tmp_path / "run"
-    said = cli("train", "demo", *as_flags(growing_rate), "--out", run)
+    said = cli("train", "digits", *as_flags(growing_rate), "--out", run)
     assert said.code == 0
     assert (
         "learning rate 2.3 for 2 steps, since step 5; back at step 4, from here at 0.5 of the rate"
@@ -149,7 +149,7 @@ def test_back_to_the_last_good_state_and_on_to_the_end(growing_rate, cli, tmp_pa
     assert lines[4].items() >= {"event": "rollback", "from": 7, "rate": 0.5}.items()
     assert lines[5]["learning_rate_factor"] == pytest.approx(0.5 * 4 ** (4 / 10))
     assert avae.load(run).sample(1).isfinite().all()
-    said = cli("train", "demo", "--resume", "--steps", 11, "--out", run)
+    said = cli("train", "digits", "--resume", "--steps", 11, "--out", run)
     assert (
         f"11 steps instead of 10: the learning rate continues at {5e-4 * 0.5 * 4 ** (10 / 11):.3g}"
         in said.err
@@ -159,15 +159,15 @@ def test_back_to_the_last_good_state_and_on_to_the_end(growing_rate, cli, tmp_pa
 
 def test_what_the_message_of_a_stop_advises_works(growing_rate, cli, tmp_path):
     alone, run = tmp_path / "alone", tmp_path / "run"
-    avae.train("demo", **growing_rate, out=str(alone))
-    said = cli("train", "demo", *as_flags(growing_rate | {"on_collapse": "stop"}), "--out", run)
+    avae.train("digits", **growing_rate, out=str(alone))
+    said = cli("train", "digits", *as_flags(growing_rate | {"on_collapse": "stop"}), "--out", run)
     assert said.code == 2
     last = said.err.splitlines()[-1]
     assert last.startswith("avae: training has collapsed: learning rate 2.3 for 2 steps, since step 5; ")
     assert f"the last good checkpoint is {run}/state/step-00000004.safetensors" in last
     assert "--resume --on-collapse rollback" in last
     assert "Traceback" not in said.err
-    assert cli("train", "demo", "--resume", "--on-collapse", "rollback", "--out", run).code == 0
+    assert cli("train", "digits", "--resume", "--on-collapse", "rollback", "--out", run).code == 0
     assert compare(alone, run) == []
 
 
@@ -198,7 +198,7 @@ def test_rollbacks_end_where_they_do_not_help(cli, tiny, tmp_path):
     """A learning rate that grows beyond all bounds leaves the finite numbers again and again."""
     settings = tiny | {"steps": 40, "checkpoint_every": 1, "log_every": 1, "learning_rate_decay": 1e38}
     run = tmp_path / "run"
-    said = cli("train", "demo", *as_flags(settings), "--on-collapse", "rollback", "--out", run)
+    said = cli("train", "digits", *as_flags(settings), "--on-collapse", "rollback", "--out", run)
     assert said.code == 2
     last = said.err.splitlines()[-1]
     assert "finite" in last or "is nan" in last or "is inf" in last
@@ -210,6 +210,6 @@ def test_rollbacks_end_where_they_do_not_help(cli, tiny, tmp_path):
 
 
 def test_a_value_of_on_collapse_that_is_none(cli, tmp_path):
-    cli("train", "demo", "--on-collapse", "panic", "--out", tmp_path / "run").refused("stop", "--help")
+    cli("train", "digits", "--on-collapse", "panic", "--out", tmp_path / "run").refused("stop", "--help")
     with pytest.raises(avae.UserError, match="--on-collapse panic: must be one of stop, rollback, ignore"):
-        avae.train("demo", on_collapse="panic", out=str(tmp_path / "run"))
+        avae.train("digits", on_collapse="panic", out=str(tmp_path / "run"))

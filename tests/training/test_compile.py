@@ -42,13 +42,13 @@ def compiled_run(tmp_path_factory) -> Path:
     torch._dynamo.utils.counters.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("avae.training.trainer.RECALIBRATION_ITEMS", 128)
-        avae.train("demo", **SHAPE, compile="on", out=str(folder))
+        avae.train("digits", **SHAPE, compile="on", out=str(folder))
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
     return folder
 
 
 def test_compiled_steps_follow_the_eager_course(compiled_run, tmp_path):
-    avae.train("demo", **SHAPE, compile="off", out=str(tmp_path / "off"))
+    avae.train("digits", **SHAPE, compile="off", out=str(tmp_path / "off"))
     off, on = (
         load_tensors(run / "state/step-00000012.safetensors")[0] for run in (tmp_path / "off", compiled_run)
     )
@@ -68,9 +68,9 @@ def test_compiled_steps_follow_the_eager_course(compiled_run, tmp_path):
 
 def test_a_compiled_run_resumes_to_the_bit(compiled_run, tmp_path):
     run = tmp_path / "run"
-    avae.train("demo", **SHAPE, compile="on", out=str(run))
+    avae.train("digits", **SHAPE, compile="on", out=str(run))
     (run / "state/step-00000012.safetensors").unlink()
-    avae.train("demo", out=str(run), resume=True)
+    avae.train("digits", out=str(run), resume=True)
     assert compare(compiled_run, run) == []
 
 

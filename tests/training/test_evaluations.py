@@ -35,7 +35,7 @@ def measured(run: Path) -> dict[int, dict]:
 
 @pytest.mark.parametrize(("metric", "choose"), [("fid", min), ("psnr_decoder", max)])
 def test_the_best_of_the_evaluations_is_kept(settings, metric, choose):
-    avae.train("demo", **settings, keep_best=metric)
+    avae.train("digits", **settings, keep_best=metric)
     run = Path(settings["out"])
     values = {step: result["metrics"][metric] for step, result in measured(run).items()}
     assert list(values) == [2, 4, 6, 8]
@@ -48,22 +48,24 @@ def test_the_best_model_is_that_of_its_step(settings, monkeypatch, tmp_path):
     monkeypatch.setattr(PeriodicEvaluator, "_best", lambda self, metric, last: 4)
     # Or the course would depend on its length.
     settings |= {"learning_rate_decay": 1.0, "sigma_lr_multiplier": 1.0}
-    avae.train("demo", **settings, keep_best="mse_decoder")
-    short = avae.train("demo", **settings | {"out": str(tmp_path / "short"), "steps": 4, "evaluate_every": 0})
+    avae.train("digits", **settings, keep_best="mse_decoder")
+    short = avae.train(
+        "digits", **settings | {"out": str(tmp_path / "short"), "steps": 4, "evaluate_every": 0}
+    )
     best = avae.load(Path(settings["out"]) / "best", device="cpu").framework.state_dict()
     expected = short.framework.state_dict()
     assert all(torch.equal(best[name], expected[name]) for name in expected)
 
 
 def test_measuring_changes_nothing_of_the_training(settings, tmp_path):
-    watched = avae.train("demo", **settings, keep_best="mse_decoder")
-    alone = avae.train("demo", **settings | {"out": str(tmp_path / "alone"), "evaluate_every": 0})
+    watched = avae.train("digits", **settings, keep_best="mse_decoder")
+    alone = avae.train("digits", **settings | {"out": str(tmp_path / "alone"), "evaluate_every": 0})
     weights, expected = watched.framework.state_dict(), alone.framework.state_dict()
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
 def test_a_resumed_run_measures_as_one_that_was_not_interrupted(settings, tmp_path):
-    avae.train("demo", **settings, keep_best="mse_decoder")
+    avae.train("digits", **settings, keep_best="mse_decoder")
     run = Path(settings["out"])
     for file in run.glob("state/*8*"):
         file.unlink()
@@ -71,7 +73,7 @@ def test_a_resumed_run_measures_as_one_that_was_not_interrupted(settings, tmp_pa
     best = (run / "best" / "best.json").read_text()
     for step in (6, 8):
         (run / "evaluation" / "steps" / f"{step:08d}.json").unlink()
-    avae.train("demo", out=str(run), resume=True, device="cpu")
+    avae.train("digits", out=str(run), resume=True, device="cpu")
     assert measured(run) == expected
     assert (run / "best" / "best.json").read_text() == best
 
@@ -93,21 +95,21 @@ def test_what_cannot_be_measured_is_refused_before_training(settings, monkeypatc
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     with pytest.raises(UserError, match=words):
-        avae.train("demo", **settings | wrong)
+        avae.train("digits", **settings | wrong)
     assert not (Path(settings["out"]) / "stats.jsonl").exists()
 
 
 def test_a_missing_metric_is_reported_with_the_available_ones(settings):
     with pytest.raises(UserError, match="mse_generator_calibrated"):
-        avae.train("demo", **settings, keep_best="mse_generator")
+        avae.train("digits", **settings, keep_best="mse_generator")
 
 
 def test_a_damaged_evaluation_is_named_with_the_remedy(settings):
     run = Path(settings["out"])
-    avae.train("demo", **settings, keep_best="mse_decoder")
+    avae.train("digits", **settings, keep_best="mse_decoder")
     (run / "evaluation" / "steps" / "00000002.json").write_text("{")
     with pytest.raises(UserError, match=r"00000002\.json is damaged .*--resume"):
-        avae.train("demo", **settings | {"steps": 10}, keep_best="mse_decoder", resume=True)
+        avae.train("digits", **settings | {"steps": 10}, keep_best="mse_decoder", resume=True)
 
 
 def test_a_kill_while_measuring_measures_again(settings, monkeypatch):
@@ -117,6 +119,6 @@ def test_a_kill_while_measuring_measures_again(settings, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(PeriodicEvaluator, "measure", killed)
         with pytest.raises(KeyboardInterrupt):
-            avae.train("demo", **settings)
-    avae.train("demo", **settings, resume=True)
+            avae.train("digits", **settings)
+    avae.train("digits", **settings, resume=True)
     assert list(measured(Path(settings["out"]))) == [2, 4, 6, 8]

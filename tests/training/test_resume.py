@@ -78,7 +78,7 @@ def test_stopped_and_resumed_equals_uninterrupted(variant, tmp_path, few_points)
 
 @pytest.mark.parametrize("variant", VARIANTS_OF_IMAGES)
 def test_stopped_and_resumed_equals_uninterrupted_on_images(variant, tiny, tmp_path):
-    check_stopped_and_resumed("demo", tiny | {"log_every": 1} | VARIANTS_OF_IMAGES[variant], tmp_path)
+    check_stopped_and_resumed("digits", tiny | {"log_every": 1} | VARIANTS_OF_IMAGES[variant], tmp_path)
 
 
 def check_stopped_and_resumed(recipe, settings, tmp_path):
@@ -100,7 +100,7 @@ def test_ctrl_c_in_python_saves_and_raises_keyboard_interrupt(tiny, tmp_path, mo
     before = signal.getsignal(signal.SIGINT)
     send_at(monkeypatch, signal.SIGINT, step=1)
     with pytest.raises(KeyboardInterrupt):
-        avae.train("demo", **tiny, out=str(tmp_path / "run"))
+        avae.train("digits", **tiny, out=str(tmp_path / "run"))
     assert avae.load(tmp_path / "run").sample(1).shape == (1, 1, 16, 16)
     assert [path.name for path in (tmp_path / "run/state").iterdir()] == ["step-00000002.safetensors"]
     assert signal.getsignal(signal.SIGINT) is before
@@ -110,9 +110,9 @@ def test_signals_of_a_real_process_save_and_exit(tmp_path, monkeypatch):
     """Ctrl-C, then SIGTERM, sent to `avae train` at whatever it does; then to the end."""
     monkeypatch.undo()  # the process settles batch-norm statistics on all items
     run, alone = tmp_path / "run", tmp_path / "alone"
-    command = [AVAE, "train", "demo", *as_flags(FEW_PASSES), "--log-every=1", "--checkpoint-every=1000"]
+    command = [AVAE, "train", "digits", *as_flags(FEW_PASSES), "--log-every=1", "--checkpoint-every=1000"]
     avae.train(
-        "demo", **FEW_PASSES, steps=60, out=str(alone), checkpoint_every=1000, log_every=1, device="cpu"
+        "digits", **FEW_PASSES, steps=60, out=str(alone), checkpoint_every=1000, log_every=1, device="cpu"
     )
     reached = 0
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -128,7 +128,7 @@ def test_signals_of_a_real_process_save_and_exit(tmp_path, monkeypatch):
         assert f"stopped at step {reached} of 60, all saved; continue with --resume" in error
         assert "Traceback" not in error
         assert (run / "state" / f"step-{reached:08d}.safetensors").exists()
-    avae.train("demo", resume=True, out=str(run))
+    avae.train("digits", resume=True, out=str(run))
     assert [line["step"] for line in read_stats(run / "stats.jsonl")] == list(range(1, 61))
     states = [load_tensors(folder / "state/step-00000060.safetensors")[0] for folder in (run, alone)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
@@ -158,10 +158,10 @@ def test_killed_between_any_two_files(few_points, tmp_path, monkeypatch):
 
 def test_a_log_line_cut_short_by_a_kill_is_dropped(tiny, tmp_path):
     run = tmp_path / "run"
-    avae.train("demo", **tiny, out=str(run))
+    avae.train("digits", **tiny, out=str(run))
     stats = run / "stats.jsonl"
     stats.write_text(stats.read_text() + '{"step": 9, "images": 5')
-    avae.train("demo", out=str(run), resume=True, steps=12)
+    avae.train("digits", out=str(run), resume=True, steps=12)
     lines = [json.loads(line) for line in stats.read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6, 8, 10, 12]
 
@@ -171,22 +171,22 @@ def test_a_log_line_cut_short_by_a_kill_is_dropped(tiny, tmp_path):
 
 def test_resume_without_a_run_starts_at_step_0(cli, tiny, tmp_path):
     run = tmp_path / "run"
-    assert cli("train", "demo", *as_flags(tiny), "--resume", "--out", run).code == 0
+    assert cli("train", "digits", *as_flags(tiny), "--resume", "--out", run).code == 0
     assert [line["step"] for line in read_stats(run / "stats.jsonl")] == [2, 4, 6, 8]
 
 
 def test_resume_of_a_run_without_checkpoint_starts_at_step_0(cli, tiny, tmp_path):
     alone, run = tmp_path / "alone", tmp_path / "run"
-    avae.train("demo", **tiny, out=str(alone))
-    avae.train("demo", **tiny, out=str(run))
+    avae.train("digits", **tiny, out=str(alone))
+    avae.train("digits", **tiny, out=str(run))
     for path in (run / "state").iterdir():
         path.unlink()
-    assert cli("train", "demo", "--resume", "--out", run).code == 0
+    assert cli("train", "digits", "--resume", "--out", run).code == 0
     assert compare(alone, run) == []
 
 
 def test_resume_of_a_finished_run_changes_nothing(cli, runs, contents):
-    for name, recipe in (("digits-avae", "demo"), ("toy-vae", "toy")):
+    for name, recipe in (("digits-avae", "digits"), ("toy-vae", "toy")):
         before = contents(runs[name])
         said = cli("train", recipe, "--resume", "--out", runs[name])
         assert (said.code, said.out) == (0, "")
@@ -212,26 +212,26 @@ def test_resume_of_a_finished_run_changes_nothing(cli, runs, contents):
 )
 def test_resume_with_another_configuration_is_refused(changes, cli, runs, contents):
     before = contents(runs["digits-avae"])
-    cli("train", "demo", *changes, "--resume", "--out", runs["digits-avae"]).refused(
+    cli("train", "digits", *changes, "--resume", "--out", runs["digits-avae"]).refused(
         *changes, "cannot change"
     )
     assert contents(runs["digits-avae"]) == before
 
 
 def test_resume_under_another_recipe_is_refused(cli, runs):
-    cli("train", "folder", "--resume", "--out", runs["digits-avae"]).refused("folder", "demo", "recipe")
+    cli("train", "folder", "--resume", "--out", runs["digits-avae"]).refused("folder", "digits", "recipe")
 
 
 def test_fewer_steps_are_refused(cli, runs, contents):
     before = contents(runs["digits-avae"])
-    cli("train", "demo", "--steps", 7, "--resume", "--out", runs["digits-avae"]).refused("--steps 7", "8")
+    cli("train", "digits", "--steps", 7, "--resume", "--out", runs["digits-avae"]).refused("--steps 7", "8")
     assert contents(runs["digits-avae"]) == before
 
 
 def test_more_steps_go_on_and_the_new_schedule_is_told(cli, tiny, tmp_path):
     run = tmp_path / "run"
-    avae.train("demo", **tiny, out=str(run))
-    said = cli("train", "demo", "--steps", 16, "--resume", "--out", run)
+    avae.train("digits", **tiny, out=str(run))
+    said = cli("train", "digits", "--steps", 16, "--resume", "--out", run)
     assert said.code == 0
     half = 5e-4 * 0.02 ** (8 / 16)
     assert f"16 steps instead of 8: the learning rate continues at {half:.3g} and ends at 1e-05" in said.err
@@ -239,14 +239,14 @@ def test_more_steps_go_on_and_the_new_schedule_is_told(cli, tiny, tmp_path):
     assert [line["step"] for line in stats] == [2, 4, 6, 8, 10, 12, 14, 16]
     assert stats[4]["learning_rate_factor"] == pytest.approx(0.02 ** (9 / 16))
     assert json.loads((run / "config.json").read_text())["config"]["steps"] == 16
-    assert cli("train", "demo", "--resume", "--out", run).code == 0  # finished now
+    assert cli("train", "digits", "--resume", "--out", run).code == 0  # finished now
 
 
 def test_flags_left_out_are_the_runs(cli, tiny, tmp_path):
     """Width and the rest come from the folder, not from the recipe."""
     run = tmp_path / "run"
-    avae.train("demo", **tiny, out=str(run), seed=3)
-    assert cli("train", "demo", "--resume", "--steps", 10, "--log-every", 1, "--out", run).code == 0
+    avae.train("digits", **tiny, out=str(run), seed=3)
+    assert cli("train", "digits", "--resume", "--steps", 10, "--log-every", 1, "--out", run).code == 0
     config = json.loads((run / "config.json").read_text())["config"]
     assert config | {"steps": 8, "log_every": 2} == config | tiny | {"seed": 3}
     assert config["log_every"] == 1
@@ -255,14 +255,14 @@ def test_flags_left_out_are_the_runs(cli, tiny, tmp_path):
 def test_a_run_folder_may_be_moved(cli, tiny, tmp_path, monkeypatch):
     """config.json holds where the run was; --resume goes on where it is."""
     monkeypatch.chdir(tmp_path)
-    avae.train("demo", **tiny, out="here")
+    avae.train("digits", **tiny, out="here")
     os.rename("here", "there")
-    avae.train("demo", **tiny, out="here")
-    assert cli("train", "demo", "--resume", "--steps", 9, "--out", "there").code == 0
+    avae.train("digits", **tiny, out="here")
+    assert cli("train", "digits", "--resume", "--steps", 9, "--out", "there").code == 0
     os.makedirs("runs")
-    os.rename("there", "runs/demo")
-    assert cli("train", "demo", "--resume", "--steps", 10).code == 0
-    assert read_stats(Path("runs/demo/stats.jsonl"))[-1]["step"] == 10
+    os.rename("there", "runs/digits")
+    assert cli("train", "digits", "--resume", "--steps", 10).code == 0
+    assert read_stats(Path("runs/digits/stats.jsonl"))[-1]["step"] == 10
     assert read_stats(Path("here/stats.jsonl"))[-1]["step"] == 8
 
 
@@ -288,43 +288,43 @@ def test_a_damaged_checkpoint_is_named(harm, cli, runs, tmp_path, contents):
     shutil.copytree(runs["digits-avae"], run)
     damage(run / "state/step-00000008.safetensors", harm)
     before = contents(run)
-    said = cli("train", "demo", "--resume", "--steps", 10, "--out", run)
+    said = cli("train", "digits", "--resume", "--steps", 10, "--out", run)
     said.refused(f"{run}/state/step-00000008.safetensors is damaged", "; delete it to resume from step 4")
     assert contents(run) == before
 
 
 def test_the_remedy_for_damaged_checkpoints_works(cli, tiny, tmp_path):
     alone, run = tmp_path / "alone", tmp_path / "run"
-    avae.train("demo", **tiny, out=str(alone))
+    avae.train("digits", **tiny, out=str(alone))
     with pytest.MonkeyPatch.context() as patch:
         send_at(patch, signal.SIGTERM, step=5)
         with pytest.raises(SystemExit):
-            avae.train("demo", **tiny, out=str(run))
+            avae.train("digits", **tiny, out=str(run))
     for step, remedy in ((6, "resume from step 4"), (4, "start from step 0")):
         state = run / f"state/step-{step:08d}.safetensors"
         damage(state, "cut")
-        cli("train", "demo", "--resume", "--out", run).refused(str(state), f"delete it to {remedy}")
+        cli("train", "digits", "--resume", "--out", run).refused(str(state), f"delete it to {remedy}")
         state.unlink()
-    assert cli("train", "demo", "--resume", "--out", run).code == 0
+    assert cli("train", "digits", "--resume", "--out", run).code == 0
     assert {found for found in compare(alone, run) if "step-00000006" not in found} == set()
 
 
 def test_a_state_of_other_networks_is_refused(cli, tiny, tmp_path):
     run, other = tmp_path / "run", tmp_path / "other"
-    avae.train("demo", **tiny, out=str(run))
-    avae.train("demo", **tiny | {"width": 3}, out=str(other))
+    avae.train("digits", **tiny, out=str(run))
+    avae.train("digits", **tiny | {"width": 3}, out=str(other))
     state = "state/step-00000008.safetensors"
     (run / state).write_bytes((other / state).read_bytes())
-    cli("train", "demo", "--resume", "--steps", 9, "--out", run).refused(str(run / state), "delete it")
+    cli("train", "digits", "--resume", "--steps", 9, "--out", run).refused(str(run / state), "delete it")
 
 
 def test_a_damaged_config_is_refused(cli, tiny, tmp_path, contents):
     run = tmp_path / "run"
-    avae.train("demo", **tiny, out=str(run))
+    avae.train("digits", **tiny, out=str(run))
     for text in ("{", "[]", '{"config": {}}', '{"config": {"depth": 3}, "data": {}}'):
         (run / "config.json").write_text(text)
         before = contents(run)
-        cli("train", "demo", "--resume", "--out", run).refused("config.json")
+        cli("train", "digits", "--resume", "--out", run).refused("config.json")
         assert contents(run) == before
 
 

@@ -23,7 +23,7 @@ from command_line import as_flags
 @pytest.fixture
 def run(tiny, tmp_path):
     """A finished run of one's own."""
-    avae.train("demo", **tiny, out=str(tmp_path / "run"))
+    avae.train("digits", **tiny, out=str(tmp_path / "run"))
     return tmp_path / "run"
 
 
@@ -52,7 +52,7 @@ def test_a_run_folder_holds_what_it_should(runs):
 @pytest.mark.parametrize("flags", [(), ("--steps", 20)])
 def test_an_existing_run_is_not_written_into(flags, cli, runs, contents):
     before = contents(runs["digits-avae"])
-    cli("train", "demo", *flags, "--out", runs["digits-avae"]).refused("--resume", "--overwrite", "--out")
+    cli("train", "digits", *flags, "--out", runs["digits-avae"]).refused("--resume", "--overwrite", "--out")
     assert contents(runs["digits-avae"]) == before
 
 
@@ -60,22 +60,22 @@ def test_something_else_is_never_overwritten(cli, tmp_path, contents):
     (tmp_path / "thesis.txt").write_text("years of work")
     before = contents(tmp_path)
     for flags in ((), ("--overwrite",), ("--resume",)):
-        cli("train", "demo", *flags, "--out", tmp_path).refused(str(tmp_path), "--out")
+        cli("train", "digits", *flags, "--out", tmp_path).refused(str(tmp_path), "--out")
         assert contents(tmp_path) == before
-    cli("train", "demo", "--overwrite", "--out", tmp_path / "thesis.txt").refused("is a file")
+    cli("train", "digits", "--overwrite", "--out", tmp_path / "thesis.txt").refused("is a file")
     assert contents(tmp_path) == before
 
 
 def test_a_model_folder_is_no_run_to_overwrite(cli, runs, tmp_path, contents):
     avae.load(runs["digits-avae"]).save(tmp_path / "shared")
     before = contents(tmp_path)
-    cli("train", "demo", "--overwrite", "--out", tmp_path / "shared").refused("other than a run")
+    cli("train", "digits", "--overwrite", "--out", tmp_path / "shared").refused("other than a run")
     assert contents(tmp_path) == before
 
 
 def test_resume_and_overwrite_exclude_each_other(cli, runs, contents):
     before = contents(runs["digits-avae"])
-    asked = ("train", "demo", "--resume", "--overwrite", "--out", runs["digits-avae"])
+    asked = ("train", "digits", "--resume", "--overwrite", "--out", runs["digits-avae"])
     cli(*asked).refused("--resume", "--overwrite", "choose one")
     assert contents(runs["digits-avae"]) == before
 
@@ -84,7 +84,7 @@ def test_overwrite_replaces_the_run_and_nothing_else(cli, run):
     (run / "samples").mkdir()
     (run / "samples/mine.png").write_bytes(b"")
     flags = ("--steps", 1, "--batch-size", 16, "--width", 1, "--code-dim", 3, "--xi-dim", 0)
-    assert cli("train", "demo", *flags, "--overwrite", "--out", run).code == 0
+    assert cli("train", "digits", *flags, "--overwrite", "--out", run).code == 0
     assert (run / "samples/mine.png").exists()
     assert [path.name for path in (run / "state").iterdir()] == ["step-00000001.safetensors"]
     assert avae.load(run).config.code_dim == 3
@@ -104,7 +104,7 @@ def test_overwrite_replaces_the_run_and_nothing_else(cli, run):
 )
 def test_overwrite_deletes_nothing_when_the_new_run_cannot_start(flags, cli, run, contents):
     before = contents(run)
-    assert cli("train", "demo", *flags, "--overwrite", "--out", run).code == 2
+    assert cli("train", "digits", *flags, "--overwrite", "--out", run).code == 2
     assert contents(run) == before
 
 
@@ -114,30 +114,30 @@ def test_overwrite_spares_folders_whose_config_is_another_programs(cli, tmp_path
         (tmp_path / "app/config.json").write_text(config)
         (tmp_path / "app/sub/x.txt").write_text("mine")
         before = contents(tmp_path)
-        cli("train", "demo", "--overwrite", "--out", tmp_path / "app").refused("other than a run")
+        cli("train", "digits", "--overwrite", "--out", tmp_path / "app").refused("other than a run")
         assert contents(tmp_path) == before
 
 
 def test_weights_cannot_come_from_the_run_they_replace(cli, run, contents):
     before = contents(run)
     flags = ("--init-from", run, "--overwrite", "--out", run)
-    cli("train", "demo", *flags).refused("--init-from")
+    cli("train", "digits", *flags).refused("--init-from")
     assert contents(run) == before
 
 
 def test_a_resumed_run_needs_its_initial_weights_no_more(run, tiny, tmp_path):
     source, out = tmp_path / "source", tmp_path / "out"
     run.rename(source)
-    avae.train("demo", **tiny, init_from=str(source), out=str(out))
+    avae.train("digits", **tiny, init_from=str(source), out=str(out))
     source.rename(tmp_path / "gone")
-    avae.train("demo", out=str(out), steps=tiny["steps"] + 1, resume=True)
+    avae.train("digits", out=str(out), steps=tiny["steps"] + 1, resume=True)
     assert read_stats(out / "stats.jsonl")[-1]["step"] == tiny["steps"] + 1
 
 
 def test_two_processes_never_write_one_run(cli, run, tiny):
     with run_lock(run):
-        cli("train", "demo", "--resume", "--steps", 20, "--out", run).refused("another process")
-    assert cli("train", "demo", "--resume", "--steps", 9, "--out", run).code == 0
+        cli("train", "digits", "--resume", "--steps", 20, "--out", run).refused("another process")
+    assert cli("train", "digits", "--resume", "--steps", 9, "--out", run).code == 0
 
 
 @pytest.mark.parametrize(
@@ -146,12 +146,12 @@ def test_two_processes_never_write_one_run(cli, run, tiny):
 def test_settings_of_the_wrong_type_are_refused_before_anything_is_replaced(setting, run, tiny, contents):
     before = contents(run)
     with pytest.raises(avae.UserError, match=f"--{next(iter(setting))}"):
-        avae.train("demo", **tiny | setting, out=str(run), overwrite=True)
+        avae.train("digits", **tiny | setting, out=str(run), overwrite=True)
     assert contents(run) == before
 
 
 def test_paths_may_be_paths(tiny, tmp_path):
-    avae.train("demo", **tiny | {"steps": 1}, out=tmp_path / "run")
+    avae.train("digits", **tiny | {"steps": 1}, out=tmp_path / "run")
     assert (tmp_path / "run/config.json").is_file()
 
 
@@ -168,7 +168,7 @@ def test_a_non_finite_loss_names_the_last_good_checkpoint(cli, tiny, tmp_path, m
     monkeypatch.setattr(BatchStream, "batch", spoilt)
     run = tmp_path / "run"
     flags = as_flags(tiny)
-    said = cli("train", "demo", *flags, "--out", run)
+    said = cli("train", "digits", *flags, "--out", run)
     assert said.code == 2
     last = said.err.splitlines()[-1]
     assert last.startswith("avae: ")
@@ -182,7 +182,7 @@ def test_a_non_finite_loss_names_the_last_good_checkpoint(cli, tiny, tmp_path, m
     assert lines[-1]["step"] == 8
     assert lines[-1]["mse"] is None
     monkeypatch.undo()
-    assert cli("train", "demo", "--resume", "--out", run).code == 0
+    assert cli("train", "digits", "--resume", "--out", run).code == 0
 
 
 @pytest.mark.parametrize("every", [1, 3])
@@ -190,7 +190,7 @@ def test_a_non_finite_loss_names_the_last_good_checkpoint(cli, tiny, tmp_path, m
 def test_a_huge_learning_rate_never_leaves_a_model_with_nan(rate, every, cli, tiny, tmp_path):
     run = tmp_path / "run"
     settings = tiny | {"learning_rate": rate, "checkpoint_every": every, "log_every": 3}
-    said = cli("train", "demo", *as_flags(settings), "--out", run)
+    said = cli("train", "digits", *as_flags(settings), "--out", run)
     assert said.code in (0, 2)
     assert "Traceback" not in said.err
     if rate == "1e30":
@@ -201,13 +201,13 @@ def test_a_huge_learning_rate_never_leaves_a_model_with_nan(rate, every, cli, ti
 
 
 def test_bf16_trains_with_finite_terms(tiny, tmp_path):
-    model = avae.train("demo", **tiny | {"log_every": 1}, precision="bf16", out=str(tmp_path / "run"))
+    model = avae.train("digits", **tiny | {"log_every": 1}, precision="bf16", out=str(tmp_path / "run"))
     lines = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "run/stats.jsonl").open()]
     assert [line["step"] for line in lines] == list(range(1, 9))
     terms = {"reconstruction", "kl", "mse", "latent_consistency", "critic", "real", "fake", "gradient_norm"}
     assert all(terms <= line.keys() and None not in line.values() for line in lines)
     assert {p.dtype for p in model.framework.parameters()} == {torch.float32}
-    full = avae.train("demo", **tiny | {"log_every": 1}, out=str(tmp_path / "full"))
+    full = avae.train("digits", **tiny | {"log_every": 1}, out=str(tmp_path / "full"))
     assert not torch.equal(model.sample(2), full.sample(2)), "bf16 made no difference"
 
 
@@ -235,13 +235,13 @@ def full_disk(tmp_path):
 def test_a_full_disk_stops_the_run_and_spoils_nothing(cli, tiny, tmp_path, full_disk):
     flags = as_flags(tiny)
     reference, disk = tmp_path / "reference", full_disk(1000)
-    assert cli("train", "demo", *flags, "--out", reference).code == 0
+    assert cli("train", "digits", *flags, "--out", reference).code == 0
     room = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
     # Room for the first checkpoint, but not for the second.
     filler = room - (reference / "state/step-00000004.safetensors").stat().st_size - 160_000
     (disk / "filler").write_bytes(bytes(filler))
     run = disk / "run"
-    said = cli("train", "demo", *flags, "--out", run)
+    said = cli("train", "digits", *flags, "--out", run)
     assert said.code == 2, said
     assert said.err.splitlines()[-1].startswith("avae: no space left on the disk")
     assert "Traceback" not in said.err
@@ -250,7 +250,7 @@ def test_a_full_disk_stops_the_run_and_spoils_nothing(cli, tiny, tmp_path, full_
     avae.load(run)
     assert [path.name for path in run.rglob(".*")] == [".lock"]
     (disk / "filler").unlink()
-    assert cli("train", "demo", "--resume", "--out", run).code == 0
+    assert cli("train", "digits", "--resume", "--out", run).code == 0
     weights, expected = (load_tensors(p / "model/model.safetensors")[0] for p in (run, reference))
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 

@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 def resolved(**settings):
     base = {"size": 16, "channels": 1, "width": 2, "code_dim": 4, "xi_dim": 2, "batch_size": 8}
-    return with_defaults(Config(**{"recipe": "demo", "data": "", "out": "", "steps": 8} | base | settings))
+    return with_defaults(Config(**{"recipe": "digits", "data": "", "out": "", "steps": 8} | base | settings))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from avae.console import messages_on_stderr
 from avae.errors import UserError, did_you_mean
 
 VERBS = {
-    "demo": "train on bundled digits and write a report, in minutes",
+    "demo": "train on bundled emoji and write a report, in minutes",
     "train": "train a recipe: on your pictures (folder), or on a data set of the paper",
     "evaluate": "measure a run on its test pictures",
     "sample": "draw new pictures",

@@ -22,7 +22,7 @@ FAILED = 1
 
 @dataclass(frozen=True)
 class Demo:
-    """Train on bundled handwritten digits, evaluate, and write a report.
+    """Train on bundled emoji, evaluate, and write a report.
 
     Example: avae demo
     """

@@ -17,7 +17,7 @@ from avae.visualize.scatter import save_scatter
 class Sample:
     """Sample from the prior: one PNG per sample, and all of them on samples.png.
 
-    Example: avae sample runs/demo --count 100 --seed 1 --out new-digits
+    Example: avae sample runs/demo --count 100 --seed 1 --out new-emoji
     """
 
     run: Run

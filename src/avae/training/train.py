@@ -45,7 +45,7 @@ def train(
     """Train a recipe and return the model; the run folder is `out`.
 
     Args:
-        name: recipe: demo, toy, folder, cifar10, cifar100, svhn, celeba, bedroom or ffhq256.
+        name: recipe: demo, digits, toy, folder, cifar10, cifar100, svhn, celeba, bedroom or ffhq256.
         resume: continue from the last checkpoint in `out`, with its settings unless given here.
         overwrite: replace the run in `out`.
         networks: custom modules instead of the built ones, by name ("encoder", "decoder", "generator",
