@@ -1,6 +1,6 @@
 """Time the stages of an evaluation, and torch-fidelity on the same features in the same process.
 
-    python benchmarks/evaluation_time.py RUN --features FILE.py:attr [--count 10000] [--out result.json]
+    python benchmarks/evaluation_time.py RUN [--features cifar10-resnet] [--count 10000] [--out result.json]
 
 Images are samples of the run and the test images of its data. Both programs compute FID, KID,
 precision and recall from the two sets of images, as bytes, without a cache; the ratio compares this work. The
@@ -35,14 +35,13 @@ from avae.evaluation.reconstruction_metrics import image_metrics
 from avae.model import load
 from avae.training.run_folder import read_run
 
-FEATURES = f"{Path(__file__).parent / 'features' / 'cifar10_features.py'}:load"
-SMALLEST = ["run", "--features", FEATURES, "--count", "20", "--device", "cpu"]
+SMALLEST = ["run", "--features", "cifar10-resnet", "--count", "20", "--device", "cpu"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
-    parser.add_argument("--features", default="inception")
+    parser.add_argument("--features", default="auto")
     parser.add_argument("--inception-weights", type=Path)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--device", default="auto")

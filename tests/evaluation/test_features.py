@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from made_features import Projection, projection, random_weights, saved
+from torch.nn.functional import interpolate
 from torch.utils.data import Dataset
 from torch_fidelity import calculate_metrics
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -126,6 +127,51 @@ def test_unavailable_weights_are_named_with_the_place_to_put_them(tmp_path, monk
         open_features("inception", None, "cpu", tmp_path)
     for words in ("no network", "https://", str(tmp_path / "weights"), "--inception-weights FILE"):
         assert words in str(missing.value)
+
+
+def test_auto_is_inception_if_its_weights_are_available(inception, tmp_path, monkeypatch, messages):
+    def offline(weights, path):
+        raise OSError("no network")
+
+    monkeypatch.setattr("avae.evaluation.pretrained_weights.download", offline)
+    assert open_features("auto", inception, "cpu").name == "inception of random.pth"
+    assert messages() == []
+    assert open_features("auto", None, "cpu", tmp_path).name == "cifar10-resnet"
+    (note,) = messages()
+    for words in ("cifar10-resnet", "not FID", "no network", "--inception-weights FILE"):
+        assert words in note
+    with pytest.raises(UserError, match="no such file"):
+        open_features("auto", tmp_path / "missing.pth", "cpu")
+
+
+# The bundled ones
+
+
+def test_the_bundled_features_are_those_of_published_results():
+    """The checksum is that of results from before they were bundled, and so are the values, to rounding."""
+    extractor = open_features("cifar10-resnet", None, "cpu")
+    assert extractor.name == "cifar10-resnet"
+    assert extractor.checksum == "sha256:94b706a2ded3cc3150cc87c4c732261a63d114d6d5eeef2caafdfd515a9068a7"
+    levels = torch.randint(0, 256, (128, 3, 32, 32), generator=torch.Generator().manual_seed(0))[:2]
+    features = extract_features(extractor, [levels.float() / 127.5 - 1])
+    assert features.shape == (2, 192)
+    np.testing.assert_allclose(features[0, :5], [0.5935, 0.5331, 1.6970, 2.2202, 0.7309], atol=1e-4)
+
+
+def test_the_bundled_features_take_any_size_and_grey():
+    extractor = open_features("cifar10-resnet", None, "cpu")
+    generator = torch.Generator().manual_seed(0)
+    small = torch.rand(3, 1, 32, 32, generator=generator) * 2 - 1
+    expected = extract_features(extractor, [small])
+    assert np.array_equal(extract_features(extractor, [small.expand(-1, 3, -1, -1)]), expected)
+    smooth = interpolate(small, 4, mode="area")
+    fine, coarse = (interpolate(smooth, size, mode="bicubic").clamp(-1, 1) for size in (128, 32))
+    of_fine, of_coarse = (extract_features(extractor, [images]) for images in (fine, coarse))
+    np.testing.assert_allclose(of_fine, of_coarse, atol=0.1 * np.abs(of_coarse).max())
+    checkered = fine + 0.3 * (-1) ** torch.arange(128.0)  # finer than 32 px can show
+    np.testing.assert_allclose(
+        extract_features(extractor, [checkered.clamp(-1, 1)]), of_fine, atol=0.1 * np.abs(of_fine).max()
+    )
 
 
 # One's own

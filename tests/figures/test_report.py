@@ -102,6 +102,30 @@ def test_a_reason_is_listed_once_for_any_number_of_metrics():
     assert "0.5" in page
 
 
+def test_distances_in_different_features_have_rows_of_their_own_and_metrics_a_meaning():
+    def result(protocol, features, fid):
+        return {
+            "protocol": protocol,
+            "features": {"name": features, "checksum": "sha256:x"},
+            "metrics": {"fid": fid, "mse_decoder": 0.5},
+            "reasons": {},
+        }
+
+    results = [("standard", "cifar10-resnet", 41.5), ("paper", "inception-2015-12-05", 23.5)]
+    page = metrics_table({of[0]: result(*of) for of in results})
+    assert "<th>standard</th><th>paper</th><th>meaning</th>" in page
+    named, plain = (
+        re.search(rf"<tr><td>{name}</td>(.*)</tr>", page)[1] for name in (r"fid\[cifar10-resnet\]", "fid")
+    )
+    assert "41.5" in named
+    assert "23.5" not in named
+    assert "23.5" in plain
+    assert "41.5" not in plain
+    assert "distance of samples from training images" in plain
+    assert "or not in these features" in page
+    assert re.search("<td>mse_decoder</td>.*mean squared error of reconstructions", page)
+
+
 def test_results_are_named_by_protocol_and_a_second_of_one_by_its_file(tmp_path):
     (tmp_path / "evaluation").mkdir()
     for name, protocol in (("paper", "paper"), ("step-100", "standard")):

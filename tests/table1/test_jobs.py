@@ -178,14 +178,12 @@ def test_torchrun_is_refused(cli, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("row", "size", "measured", "flags", "due"),
     [
-        ("vae", 32, {"mse": 1.0}, [], False),
-        ("vae", 32, {"mse": 1.0}, ["--features", "file.py:load"], True),
-        ("vae", 32, {"mse": 1.0}, ["--inception-weights", "weights"], True),
-        ("vae", 32, {"fid": 1.0}, ["--features", "file.py:load"], False),
-        ("vae", 32, {"mse": 1.0}, ["--lpips-weights", "weights"], True),
-        ("vae", 32, {"lpips": 1.0}, ["--lpips-weights", "weights"], False),
+        ("vae", 32, {"mse": 1.0}, [], True),
+        ("vae", 32, {"fid": 1.0}, [], False),
+        ("vae", 32, {"fid": 1.0}, ["--lpips-weights", "weights"], True),
+        ("vae", 32, {"fid": 1.0, "lpips": 1.0}, ["--lpips-weights", "weights"], False),
         ("gan", 32, {"fid": 1.0}, ["--lpips-weights", "weights"], False),
-        ("vae", 16, {"mse": 1.0}, ["--lpips-weights", "weights"], False),
+        ("vae", 16, {"fid": 1.0}, ["--lpips-weights", "weights"], False),
     ],
 )
 def test_a_result_is_completed_when_what_it_lacked_is_given(

@@ -8,9 +8,11 @@ from typing import Any
 from avae.cli.evaluate import print_metrics, write_result_and_report
 from avae.cli.options import Device
 from avae.cli.parsing import parse
+from avae.console import progress_bar
 from avae.distributed.processes import world_size
 from avae.errors import UserError
 from avae.evaluate_model import evaluate
+from avae.evaluation.features import open_features
 from avae.load_data import load_dataset_for
 from avae.model import load
 from avae.recipes.registry import demo, with_overrides
@@ -18,6 +20,9 @@ from avae.training.run_folder import resume_config
 from avae.training.train import run as train
 
 FAILED = 1
+
+_SAMPLES = 2000
+"""Number of samples for distances: more than there are emoji."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,10 @@ def run(arguments: list[str]) -> int:
         return 128 + trained.signal
     model = load(options.out, device=options.device)
     data = load_dataset_for(model, config.data)
-    result = evaluate(model, data)
+    # The bundled features need no download, and are fast enough for a laptop.
+    features = open_features("cifar10-resnet", None, model.device)
+    with progress_bar("measuring") as progress:
+        result = evaluate(model, data, samples=_SAMPLES, extractor=features, progress=progress)
     print_metrics(result)
     write_result_and_report(model, data, result, options.out)
     return verdict(result)

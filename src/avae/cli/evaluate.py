@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from avae.cli.options import Device, Run
 from avae.cli.parsing import parse
@@ -17,6 +18,7 @@ from avae.engine.checkpoint import latest_checkpoint, step_of
 from avae.errors import UserError
 from avae.evaluate_model import NO_FEATURES, SAMPLES, evaluate, try_open_features, try_open_lpips
 from avae.evaluation.features import FeatureExtractor
+from avae.evaluation.metric_labels import metric_label
 from avae.evaluation.unavailable import Unavailable
 from avae.figures.report import write_report
 from avae.files import write_json
@@ -29,7 +31,8 @@ from avae.training.run_folder import read_run
 class Evaluate:
     """Measure a model on pictures it was not trained on, and write RUN/evaluation/PROTOCOL.json and a report.
 
-    Metrics whose weights are unavailable are left out; the result names the file to fetch.
+    LPIPS is left out if its weights are unavailable; the result names the file to fetch. Without Inception's
+    weights, distances are in bundled features and carry their name.
 
     Example: avae evaluate runs/photos
     """
@@ -47,9 +50,10 @@ class Evaluate:
     """Split whose items are reconstructed. Distances of distributions are always to training images."""
     samples: int = SAMPLES
     """Number of prior draws for FID; also the limit of items that are reconstructed, 10,000 at most."""
-    features: str = "inception"
-    """Features for distances of distributions: inception, or FILE.py:attr or package.module:attr for a
-    callable that returns a module from (N, 3, H, W) in [-1, 1] to (N, F)."""
+    features: str = "auto"
+    """Features for distances of distributions: inception, for FID; cifar10-resnet, the bundled ones; auto,
+    the first of these that is available; or FILE.py:attr or package.module:attr for a callable that returns
+    a module from (N, 3, H, W) in [-1, 1] to (N, F)."""
     inception_weights: Path | None = None
     """File of the 2015 Inception weights, as torch-fidelity publishes them; by default downloaded to the
     cache."""
@@ -130,14 +134,14 @@ def write_result_and_report(model: Model, data: Dataset, result: dict[str, Any],
 
 
 def print_metrics(result: dict[str, Any]) -> None:
-    """Print the metrics, and group unavailable ones by reason."""
+    """Print the metrics, with the features they are in, and group unavailable ones by reason."""
     table = Table("metric", "value", box=None)
     missing: dict[str, list[str]] = {}
     for name, value in result["metrics"].items():
         if value is None:
             missing.setdefault(result["reasons"][name], []).append(name)
         else:
-            table.add_row(name, f"{value:.4g}")
+            table.add_row(Text(metric_label(name, result["features"])), f"{value:.4g}")
     Console().print(table)
     for reason, names in missing.items():
         print(f"not measured: {', '.join(names)} ({reason})")

@@ -147,8 +147,9 @@ class Tradeoff(RunFigureOptions):
 
     samples: int = 10_000
     """Limit of test pictures, evenly spread over the split."""
-    features: str = "inception"
-    """Features for the Fréchet distance: inception, or custom ones as FILE.py:attr or package.module:attr."""
+    features: str = "auto"
+    """Features for the Fréchet distance: inception, cifar10-resnet (the bundled ones), auto (the first of
+    these that is available), or custom ones as FILE.py:attr or package.module:attr."""
     inception_weights: Path | None = None
     """File of the Inception weights; by default downloaded to the cache."""
 

@@ -50,8 +50,9 @@ class Table1:
     """Number of runs per cell; their seeds are 0, 1, ..."""
     protocol: Literal["paper", "standard"] = "paper"
     """Protocol of the evaluation, see docs/metrics.md."""
-    features: str | None = None
-    """Features for FID: inception, FILE.py:attr or package.module:attr, as avae evaluate."""
+    features: str = "auto"
+    """Features for FID: auto, inception, cifar10-resnet, FILE.py:attr or package.module:attr, as avae
+    evaluate."""
     inception_weights: Path | None = None
     """File of the Inception weights; by default downloaded to the cache."""
     lpips_weights: Path | None = None
@@ -162,6 +163,8 @@ def print_plan(jobs: "list[Job]", how: "EvaluationOptions") -> None:
 
 def run_jobs(options: Table1, jobs: "list[Job]", how: "EvaluationOptions") -> int:
     """Train and evaluate the remaining runs, and write the table after each; return the exit code."""
+    from avae.data.cache import cache_folder
+    from avae.evaluation.features import resolve_features
     from avae.evaluation.lpips import open_lpips
     from avae.load_data import load_dataset
     from avae.table1 import status
@@ -175,6 +178,10 @@ def run_jobs(options: Table1, jobs: "list[Job]", how: "EvaluationOptions") -> in
         data = load_dataset(column.source, ours[0].config)
         for job in ours:
             status.check_data(job, data.checksum)
+    if due:
+        # Chosen once, so that all runs are measured in the same features.
+        spec = resolve_features(how.features, how.inception_weights, cache_folder(how.cache))
+        how = dataclasses.replace(how, features=spec)
     features = open_requested_features(how) if due else None
     if due and options.lpips_weights:
         open_lpips(options.lpips_weights, "cpu")  # opened now, so that wrong weights fail before training
@@ -204,9 +211,8 @@ def open_requested_features(how: "EvaluationOptions") -> str | None:
     from avae.evaluation.features import open_features
     from avae.evaluation.pretrained_weights import MissingWeightsError
 
-    spec, weights = how.features or "inception", how.inception_weights
     try:
-        return open_features(spec, weights, "cpu", cache_folder(how.cache)).checksum
+        return open_features(how.features, how.inception_weights, "cpu", cache_folder(how.cache)).checksum
     except MissingWeightsError as missing:
         logger.info(f"note: there will be no FID: {missing}")
         return None

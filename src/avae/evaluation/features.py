@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import io
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,13 +18,18 @@ from torch import Tensor, nn
 from avae.console import SILENT, Progress
 from avae.data.cache import cache_folder
 from avae.errors import UserError
+from avae.evaluation.cifar10_resnet import NAME as CIFAR10_RESNET
+from avae.evaluation.cifar10_resnet import load_cifar10_resnet
 from avae.evaluation.pretrained_weights import (
     INCEPTION,
+    MissingWeightsError,
     ensure_weights,
     read_weights,
     sha256,
     state_dict_checksum,
 )
+
+logger = logging.getLogger(__name__)
 
 BATCH = 64
 """Images per call of the extractor, whatever the size of the incoming batches, so that it has no effect."""
@@ -55,7 +61,8 @@ def open_features(
     """Open the feature extractor that `--features` names.
 
     Args:
-        spec: "inception", the 2,048 features of FID (Heusel et al., 2017); or "FILE.py:attr" or
+        spec: "inception", the 2,048 features of FID (Heusel et al., 2017); "cifar10-resnet", the bundled
+            network's 192; "auto", the first of these that is available; or "FILE.py:attr" or
             "package.module:attr", a callable without arguments that returns a module from (N, 3, H, W) in
             [-1, 1] to (N, F). The named code is run: name only code you trust.
         inception_weights: file to use instead of the published weights.
@@ -63,11 +70,14 @@ def open_features(
         cache: folder of packed data sets and downloads; None is the user's default cache.
 
     Raises:
-        MissingWeightsError: the Inception weights are not available.
+        MissingWeightsError: the spec is "inception", and its weights are not available.
         UserError: the spec does not name a feature extractor.
     """
     module: nn.Module
-    if spec == "inception":
+    spec = resolve_features(spec, inception_weights, cache)
+    if spec == CIFAR10_RESNET:
+        name, module = CIFAR10_RESNET, load_cifar10_resnet()
+    elif spec == "inception":
         path = ensure_weights(INCEPTION, inception_weights, cache or cache_folder(None))
         published = sha256(path) == INCEPTION.sha256
         name = "inception-2015-12-05" if published else f"inception of {path.name}"
@@ -76,6 +86,28 @@ def open_features(
         name, module = _load_custom_extractor(spec)
     module = module.eval().requires_grad_(False).to(device)
     return FeatureExtractor(name, state_dict_checksum(module.state_dict()), module, torch.device(device))
+
+
+def resolve_features(spec: str, inception_weights: Path | None, cache: Path | None = None) -> str:
+    """Return what "auto" stands for: "inception", or "cifar10-resnet" if its weights are not available.
+
+    The weights are downloaded if they are not in the cache. A line of the log says that they are not
+    available. Any other spec is returned unchanged.
+
+    Raises:
+        UserError: the spec is "auto", and the named file of weights does not exist.
+    """
+    if spec != "auto":
+        return spec
+    try:
+        ensure_weights(INCEPTION, inception_weights, cache or cache_folder(None))
+    except MissingWeightsError as error:
+        logger.info(
+            f"note: distances are in the bundled features {CIFAR10_RESNET}, which compare with each other "
+            f"only and are not FID; for FID, {error}"
+        )
+        return CIFAR10_RESNET
+    return "inception"
 
 
 class Inception(nn.Module):
@@ -178,7 +210,8 @@ def _load_custom_extractor(spec: str) -> tuple[str, nn.Module]:
     location, colon, attribute = spec.rpartition(":")
     if not colon or not location or not attribute:
         raise UserError(
-            f"--features {spec}: choose inception, or name a callable as FILE.py:attr or package.module:attr"
+            f"--features {spec}: choose auto, inception or {CIFAR10_RESNET}, or name a callable as "
+            "FILE.py:attr or package.module:attr"
         )
     is_file = location.endswith(".py")
     try:

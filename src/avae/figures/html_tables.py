@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from avae.evaluation.metric_labels import metric_explanation, metric_label
+
 Result = Mapping[str, Any]
 
 
@@ -29,13 +31,23 @@ def read_results(run: Path, latest: Result) -> dict[str, Result]:
 def metrics_table(results: Mapping[str, Result]) -> str:
     """Return a table with a row for each metric and a column for each protocol, then how they were measured.
 
-    A metric without a value has a footnote with the reason.
+    The last column explains the metric. Distances in different features have rows of their own. A metric
+    without a value has a footnote with the reason.
     """
     fullest_first = sorted(results.values(), key=lambda result: -len(result["metrics"]))
-    names = list(dict.fromkeys(name for result in fullest_first for name in result["metrics"]))
+    names = {
+        metric_label(name, result.get("features")): name
+        for result in fullest_first
+        for name in result["metrics"]
+    }
     notes: dict[str, int] = {}
     rows = [
-        [html.escape(name), *(_cell(name, result, notes) for result in results.values())] for name in names
+        [
+            html.escape(label),
+            *(_cell(label, name, result, notes) for result in results.values()),
+            f'<td class="note">{html.escape(metric_explanation(name))}</td>',
+        ]
+        for label, name in names.items()
     ]
     facts = {key: [_as_text(result.get(key)) for result in results.values()] for key in _LABELS}
     about = [
@@ -45,7 +57,7 @@ def metrics_table(results: Mapping[str, Result]) -> str:
     ]
     return "\n".join(
         [
-            _table(list(results), rows),
+            _table([*results, "meaning"], rows),
             _footnotes(notes),
             "<h3>How they were measured</h3>",
             _table(list(results), about),
@@ -84,15 +96,17 @@ _LABELS = {
 """Fields of a result file that describe the measurement, and their labels in the report."""
 
 
-_NOT_MEASURED = "not measured under this protocol"
+_NOT_MEASURED = "not measured under this protocol, or not in these features"
 
 
-def _cell(name: str, result: Result, notes: dict[str, int]) -> str:
+def _cell(label: str, name: str, result: Result, notes: dict[str, int]) -> str:
     """Format a value, or the number of the footnote that explains why it is missing; add a new footnote."""
-    value = result["metrics"].get(name)
+    measured = label == metric_label(name, result.get("features"))
+    value = result["metrics"].get(name) if measured else None
     if isinstance(value, int | float):
         return f'<td class="number">{value:.4g}</td>'
-    number = notes.setdefault(str(result["reasons"].get(name, _NOT_MEASURED)), len(notes) + 1)
+    reason = result["reasons"].get(name, _NOT_MEASURED) if measured else _NOT_MEASURED
+    number = notes.setdefault(str(reason), len(notes) + 1)
     return f'<td class="number">&ndash;<sup>{number}</sup></td>'
 
 

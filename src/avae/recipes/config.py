@@ -287,8 +287,9 @@ class Config:
     """Steps between evaluations, as by avae evaluate, into evaluation/steps of the run folder; 0 for none."""
     evaluation_samples: Annotated[int, at_least(2), Fact.MAY_CHANGE] = 10_000
     """Number of prior draws for FID in these evaluations, and the most items to reconstruct."""
-    features: Annotated[str, Fact.MAY_CHANGE] = "inception"
-    """Features for FID and the like in these evaluations: inception, FILE.py:attr or package.module:attr."""
+    features: Annotated[str, Fact.MAY_CHANGE] = "auto"
+    """Features for FID and the like in these evaluations: inception, cifar10-resnet (the bundled ones), auto
+    (the first of these that is available), FILE.py:attr or package.module:attr."""
     keep_best: Annotated[str | None, Fact.MAY_CHANGE] = None
     """Metric that decides which model of these evaluations to keep in the folder best of the run, such as fid
     or mse_generator_calibrated."""

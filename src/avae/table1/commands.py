@@ -23,7 +23,7 @@ class EvaluationOptions:
     """
 
     protocol: str
-    features: str | None = None
+    features: str = "auto"
     inception_weights: Path | None = None
     lpips_weights: Path | None = None
     samples: int | None = None

@@ -48,11 +48,11 @@ def is_trained(job: Job) -> bool:
 
 
 def is_measured(job: Job, options: EvaluationOptions) -> bool:
-    """Return True if a run has a result of its last step, with all metrics that the options allow."""
+    """Return True if a run has a result of its last step, with FID and all else that the options allow."""
     result = read_result(job.run, options.protocol) if is_trained(job) else None
     if result is None or result["step"] != job.config.steps:
         return False
-    misses_fid = result.get("features") is None and (options.features or options.inception_weights)
+    misses_fid = result.get("features") is None
     misses_lpips = result.get("lpips") is None and options.lpips_weights and _has_lpips(job)
     return not misses_fid and not misses_lpips
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from avae.evaluation.metric_labels import metric_label
 from avae.recipes.config import shared_settings
 from avae.recipes.paper import PAPER_DATASETS, ROWS, Row, has_encoder
 from avae.table1.published import published
@@ -111,9 +112,8 @@ class Table:
         return ours == (published().steps, published().width)
 
     def metric(self, name: str) -> str:
-        """Return the printed name of a metric; "FID" alone stands for Inception features."""
-        features = (self.features or {}).get("name", "inception")
-        return name.upper() if name != "fid" or features.startswith("inception") else f"FID[{features}]"
+        """Return the printed name of a metric; "FID" alone stands for the published Inception features."""
+        return name.upper() + metric_label(name, self.features).removeprefix(name)
 
 
 def build_table(runs: Sequence[TableRun], protocol: str) -> Table:
