@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,16 @@ from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset, evenly_spaced
 from avae.errors import UserError
 from avae.evaluation.distances import KID_SUBSET_SIZE, kid_subset_size
-from avae.evaluation.evaluated_model import EvaluatedModel, Metric, Reconstruct
+from avae.evaluation.evaluated_model import NO_XI, EvaluatedModel, Metric, Reconstruct
 from avae.evaluation.feature_statistics import KEPT, FeatureSummary
 from avae.evaluation.features import FeatureExtractor, open_features
 from avae.evaluation.latent_metrics import code_metrics
 from avae.evaluation.lpips import SMALLEST, Lpips, open_lpips
 from avae.evaluation.point_metrics import REFERENCE, point_metrics
 from avae.evaluation.point_metrics import SAMPLES as SAMPLES_OF_POINTS
+from avae.evaluation.posterior_metrics import DRAWS as XI_DRAWS
+from avae.evaluation.posterior_metrics import ITEMS as REDRAWN_ITEMS
+from avae.evaluation.posterior_metrics import posterior_metrics
 from avae.evaluation.pretrained_weights import MissingWeightsError
 from avae.evaluation.protocol import PROTOCOLS, Protocol, ProtocolName, build_result
 from avae.evaluation.reconstruction_metrics import image_metrics
@@ -94,6 +97,7 @@ def evaluate(
         extractor = lpips = NO_IMAGES
     elif isinstance(extractor, FeatureExtractor):
         real = reference_summary(data, "train", extractor, cache or cache_folder(None), progress)
+    redrawn = 0 if isinstance(evaluated.redraw, Unavailable) else min(len(items), REDRAWN_ITEMS)
     codes = min(samples, MAX_ITEMS) if isinstance(evaluated.sigma, Tensor) else 0
     about = {
         "framework": model.config.framework,
@@ -104,6 +108,7 @@ def evaluate(
         "scale": "pixels in [-1, 1]" if data.is_image_data else "the points' own",
         "counts": {
             "reconstructed": len(items) * model.framework.has_encoder,
+            "redrawn": redrawn,
             "codes": codes,
             **(_counts(samples, real) if data.is_image_data else {}),
             **({} if data.is_image_data else {"reference": REFERENCE, "energy_distance": SAMPLES_OF_POINTS}),
@@ -113,7 +118,9 @@ def evaluate(
         "seed": seed,
     }
     kinds = sum(not isinstance(kind, Unavailable) for kind in evaluated.reconstruct.values())
-    progress.update(0, kinds * len(items) + codes + samples * (real is not None))
+    originals = len(items) * (real is not None and model.framework.has_encoder)
+    drawn = samples * (real is not None)
+    progress.update(0, kinds * len(items) + originals + redrawn * XI_DRAWS + codes + drawn)
     metrics = _metrics(evaluated, data, items, samples, extractor, lpips, real, progress)
     return build_result(settings, metrics, about)
 
@@ -167,6 +174,7 @@ def evaluated_model(model: Model, seed: int, protocol: Protocol = PROTOCOLS["sta
         code_scale=framework.code_scale().to(model.device),
         sigma=NO_POSTERIOR_SCALE if sigma is None else sigma,
         has_xi="xi" in framework.noise_shapes(1),
+        redraw=_redraw(model, framework, seed, protocol),
         device=model.device,
     )
 
@@ -222,6 +230,7 @@ def _metrics(
     else:
         yield from point_metrics(evaluated, data.train, items, data.test)
     yield from code_metrics(evaluated, items, min(samples, MAX_ITEMS), progress)
+    yield from posterior_metrics(evaluated, items, progress)
 
 
 def _reconstructions(
@@ -251,6 +260,26 @@ def _reconstruct(
     return _in_batches(
         lambda x, rows: framework.reconstruct(x, code, model.noise(rows, seed), realism), protocol
     )
+
+
+def _redraw(
+    model: Model, framework: Framework, seed: int, protocol: Protocol
+) -> Callable[[Tensor, range, int], Tensor] | Unavailable:
+    """Return the default reconstruction as a function of (items, rows, xi_seed); xi_seed 0 keeps its xi."""
+    if not framework.has_encoder:
+        return NO_ENCODER
+    if "xi" not in framework.noise_shapes(1):
+        return NO_XI
+    code: CodeMode = "sample" if protocol.sampled_codes_only else "mean"
+
+    def redraw(x: Tensor, rows: range, xi_seed: int) -> Tensor:
+        def reconstruct(x: Tensor, rows: range) -> Tensor:
+            noise = model.noise(rows, seed) | {"xi": model.noise(rows, seed + xi_seed)["xi"]}
+            return framework.reconstruct(x, code, noise)
+
+        return _in_batches(reconstruct, protocol)(x, rows)
+
+    return redraw
 
 
 def _in_batches(function: Reconstruct, protocol: Protocol) -> Reconstruct:

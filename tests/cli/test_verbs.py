@@ -18,6 +18,7 @@ from torch.testing import assert_close
 
 import avae
 from avae.data.dataset import as_images
+from avae.evaluation.metric_labels import metric_explanation
 
 FRAMEWORKS = ["vae", "gan", "vaegan", "bigan", "avae"]
 ENCODERS = ["vae", "vaegan", "bigan", "avae"]
@@ -309,9 +310,12 @@ KINDS = {
 }
 """Kinds of reconstructions, by framework."""
 
-IMAGE_METRICS = ("mse", "psnr", "ssim", "lpips", "rfid", "sharpness")
+IMAGE_METRICS = ("mse", "psnr", "ssim", "lpips", "rfid", "cfid", "sharpness")
 POINT_METRICS = ("mse", "manifold_distance")
 SAMPLE_METRICS = {"fid", "kid", "kid_std", "precision", "recall"}
+XI_METRICS = {"xi_use"} | {
+    f"{name}{ideal}" for name in ("posterior_gain", "mse_mean_of_draws") for ideal in ("", "_ideal")
+}
 
 
 def expected_metrics(data, framework):
@@ -321,9 +325,9 @@ def expected_metrics(data, framework):
     encoder = set().union(*of.values(), {"active_units", "aggregate_posterior_gap"})
     encoder |= {"manifold_distance"} if data == "toy" else set()
     scale = {f"latent_consistency{end}" for end in ("", "_reconstructed", "_posterior")}
-    features = SAMPLE_METRICS | of["rfid"] if data == "digits" else set()
+    features = SAMPLE_METRICS | of["rfid"] | of["cfid"] if data == "digits" else set()
     others = {"manifold_distance_floor", "energy_distance"} if data == "toy" else set()
-    names = encoder | scale | {"bits_per_dimension", "xi_use"} | features | others
+    names = encoder | scale | {"bits_per_dimension"} | XI_METRICS | features | others
     return names, encoder, scale, features, of.get("lpips", set())
 
 
@@ -355,7 +359,7 @@ def evaluated(once, cli, runs, small_toy):
     def evaluated(name):
         def evaluate(folder):
             shutil.copytree(runs[name], folder)
-            said = cli("evaluate", folder, "--samples", 40)
+            said = cli("evaluate", folder, "--samples", 50)
             assert said.code == 0, said
             (folder / "said.txt").write_text(said.out)
 
@@ -384,20 +388,14 @@ def test_evaluate_writes_figures_and_where_they_come_from(data, framework, evalu
     result = json.loads((run / "evaluation/standard.json").read_text(), parse_constant=pytest.fail)
     names, encoder, scale, features, lpips = expected_metrics(data, framework)
     assert result["metrics"].keys() == names
-    reasons = {} if framework == "avae" else {"xi_use": "the model has no xi"}
+    reasons = {} if framework == "avae" else dict.fromkeys(XI_METRICS, "the model has no xi")
     reasons |= dict.fromkeys(lpips, "images of 16 px are too small for AlexNet, which takes 31 px")
-    missing = {name: result["reasons"].pop(name) for name in features - encoder}
-    for reason in missing.values():
-        assert "no network in tests" in reason
-        assert "--inception-weights FILE" in reason
     if framework in ("gan", "bigan"):
         reasons |= dict.fromkeys(scale | {"bits_per_dimension"}, "the model has no posterior scale")
     if framework == "gan":
-        reasons |= dict.fromkeys(encoder | {"bits_per_dimension"}, "the model has no encoder")
-    else:
-        reasons |= dict.fromkeys(features & encoder, next(iter(missing.values()), ""))
+        without_encoder = encoder | XI_METRICS - {"xi_use"} | {"bits_per_dimension"}
+        reasons |= dict.fromkeys(without_encoder, "the model has no encoder")
     assert result["reasons"] == reasons
-    reasons |= missing
     assert {metric for metric, value in result["metrics"].items() if value is None} == reasons.keys()
     saved = json.loads((run / "config.json").read_text())
     assert result["protocol"] == "standard"
@@ -406,13 +404,14 @@ def test_evaluate_writes_figures_and_where_they_come_from(data, framework, evalu
     assert result["data"] == {key: saved["data"][key] for key in ("name", "checksum", "preparation")}
     assert result["trained_on"] == saved["data"]
     assert result["step"] == saved["config"]["steps"]
-    assert result["counts"]["reconstructed"] == (0 if framework == "gan" else 40)
+    assert result["counts"]["reconstructed"] == (0 if framework == "gan" else 50)
     assert {"features", "lpips", "batch_norm", "code", "seed", "versions"} <= result.keys()
-    if features:
-        assert said.count("no network in tests") == 1
+    assert (result["features"] or {}).get("name") == ("cifar10-resnet" if features else None)
     for metric, value in result["metrics"].items():
-        assert metric in said
+        in_features = metric in features and value is not None
+        assert (f"{metric}[cifar10-resnet]" if in_features else metric) in said
         assert value is None or np.isfinite(value)
+        assert metric_explanation(metric)
 
 
 REPORTS = {
@@ -447,7 +446,7 @@ def test_the_report_is_one_page_that_is_true_of_its_framework(data, framework, e
     prose = re.sub(r'"data:[^"]*"', "", prose)
     assert data == "toy" or says in prose
     assert not [words for words in never if words in prose]
-    assert framework == "gan" or "measured on 40 it was not trained on" in prose
+    assert framework == "gan" or "measured on 50 it was not trained on" in prose
     assert framework == "gan" or "never saw" in prose
 
 
@@ -470,7 +469,7 @@ def test_evaluate_in_features_of_ones_own(framework, protocol, cli, runs, featur
     run = tmp_path / "run"
     shutil.copytree(runs[f"digits-{framework}"], run)
     flags = ["--protocol", protocol, "--features", features, "--cache", tmp_path / "cache"]
-    said = cli("evaluate", run, "--samples", 40, *flags)
+    said = cli("evaluate", run, "--samples", 50, *flags)
     assert said.code == 0, said
     result = json.loads((run / f"evaluation/{protocol}.json").read_text(), parse_constant=pytest.fail)
     assert result["protocol"] == protocol
@@ -483,7 +482,7 @@ def test_evaluate_in_features_of_ones_own(framework, protocol, cli, runs, featur
     )
     assert len(list((tmp_path / "cache/statistics").iterdir())) == 1
     if framework == "avae":  # by the statistics of the data, which are the same for all
-        assert cli("evaluate", run, "--samples", 40, *flags).code == 0
+        assert cli("evaluate", run, "--samples", 50, *flags).code == 0
         again = json.loads((run / f"evaluation/{protocol}.json").read_text())
         assert again["metrics"] == result["metrics"]
 
@@ -554,7 +553,9 @@ def test_demo_makes_a_report_says_whether_it_works_and_can_be_resumed(cli, tmp_p
     monkeypatch.setattr(
         "avae.cli.demo.load", lambda path, device: (loaded.append(device), avae.load(path, device=device))[1]
     )
-    monkeypatch.setattr("avae.cli.demo.evaluate", lambda *of: avae.evaluate(*of, samples=40))
+    monkeypatch.setattr(
+        "avae.cli.demo.evaluate", lambda *of, **how: avae.evaluate(*of, **how | {"samples": 40})
+    )
     said = cli("demo", "--steps", 2, "--device", "cpu", "--out", tmp_path / "demo")
     assert loaded == ["cpu"]
     assert json.loads((tmp_path / "demo/config.json").read_text())["config"]["device"] == "cpu"

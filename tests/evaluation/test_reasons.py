@@ -38,7 +38,7 @@ def test_images_without_reconstructions():
     images = np.zeros((3, 4, 4, 1), np.uint8)
     model = _made_model(NO_SIGMA, blind=BLIND, exact=lambda x, rows: x)
     found = dict(image_metrics(model, images))
-    names = ("mse", "psnr", "ssim", "lpips", "rfid", "sharpness")
+    names = ("mse", "psnr", "ssim", "lpips", "rfid", "cfid", "sharpness")
     blind = {name for name, value in found.items() if value == BLIND}
     assert blind == {f"{name}_blind" for name in names}
     assert found["mse_exact"] == 0
@@ -53,7 +53,7 @@ def test_images_with_unavailable_networks():
     this, that = Unavailable("fetch this"), Unavailable("fetch that")
     found = dict(image_metrics(model, images, lpips=this, extractor=that))
     assert found["lpips_exact"] == this
-    assert found["rfid_exact"] == that
+    assert found["rfid_exact"] == found["cfid_exact"] == that
     assert found["ssim_exact"] == pytest.approx(1)
     samples = dict(sample_metrics(model, that, None, 10))
     assert samples == dict.fromkeys(("fid", "kid", "kid_std", "precision", "recall"), that)

@@ -88,6 +88,7 @@ def test_a_resumed_run_measures_as_one_that_was_not_interrupted(settings, tmp_pa
         ({"keep_best": "mse_generator", "framework": "gan"}, "the model has no encoder"),
         ({"keep_best": "latent_consistency", "framework": "bigan"}, "no posterior scale"),
         ({"keep_best": "fid", "features": "inception"}, "2015"),
+        ({"keep_best": "mse_mean_of_draws", "framework": "vae"}, "the model has no xi"),
         ({"features": "nowhere.py:load"}, "nowhere"),
     ],
 )
@@ -110,6 +111,20 @@ def test_a_damaged_evaluation_is_named_with_the_remedy(settings):
     (run / "evaluation" / "steps" / "00000002.json").write_text("{")
     with pytest.raises(UserError, match=r"00000002\.json is damaged .*--resume"):
         avae.train("digits", **settings | {"steps": 10}, keep_best="mse_decoder", resume=True)
+
+
+def test_the_best_is_not_chosen_among_distances_in_different_features(settings):
+    avae.train("demo", **settings | {"steps": 4}, keep_best="fid")
+    with pytest.raises(UserError, match="features:load, and step 6 in cifar10-resnet"):
+        avae.train("demo", **settings | {"features": "auto"}, keep_best="fid", resume=True)
+
+
+@pytest.mark.parametrize("metric", ["cfid_decoder", "mse_mean_of_draws"])
+def test_without_weights_the_best_is_chosen_in_the_bundled_features(settings, metric):
+    avae.train("demo", **settings | {"steps": 2, "features": "auto"}, keep_best=metric)
+    (result,) = measured(Path(settings["out"])).values()
+    assert result["features"]["name"] == "cifar10-resnet"
+    assert (Path(settings["out"]) / "best" / "best.json").exists() == (result["metrics"][metric] is not None)
 
 
 def test_a_kill_while_measuring_measures_again(settings, monkeypatch):

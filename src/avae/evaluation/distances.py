@@ -76,6 +76,40 @@ def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:
     return float(fid_statistics_to_metric(*moments, verbose=False)[KEY_METRIC_FID])
 
 
+def conditional_frechet_distance(a: FeatureMoments, b: FeatureMoments, code_dim: int) -> float:
+    """Return the conditional Fréchet distance of two sets of images of the same codes (CFID).
+
+    It is the mean, over codes z, of the Fréchet distance of p(features | z) of one set to that of the other,
+    in closed form if features and codes are jointly Gaussian (Soloveitchik et al., 2021, arXiv 2103.11521):
+    the features then have the mean m + B (z - m_z), with the slope B = C_yz C_zz^-1, and the covariance
+    C_yy - B C_zy whatever the code. So it is the Fréchet distance of these, plus tr(dB C_zz dB^T) with the
+    difference dB of the slopes.
+
+    Args:
+        a, b: moments of rows (features, code), (F + d), of the same codes in the same number.
+        code_dim: number d of dimensions of a code. With 0 it is the Fréchet distance itself.
+
+    Returns:
+        0 for equal moments; NaN if a value is not finite. With few images it is biased upwards.
+    """
+    if not all(np.isfinite(s.covariance).all() for s in (a, b)):
+        return float("nan")
+    split = len(a.mean) - code_dim
+    code_covariance = a.covariance[split:, split:]
+    # Dimensions that differ by less than the rounding of float32 codes count as one.
+    inverse = np.linalg.pinv(code_covariance, rcond=1e-12, hermitian=True)
+    slopes = [s.covariance[:split, split:] @ inverse for s in (a, b)]
+    given_code = [
+        FeatureMoments(
+            s.mean[:split], s.covariance[:split, :split] - slope @ s.covariance[split:, :split], s.count
+        )
+        for s, slope in zip((a, b), slopes, strict=True)
+    ]
+    difference = slopes[0] - slopes[1]
+    of_means = float(((difference @ code_covariance) * difference).sum())
+    return frechet_distance(*given_code) + of_means
+
+
 def kernel_distance(generated: Features, real: Features) -> tuple[float, float]:
     """Return KID (Binkowski et al., 2018), the unbiased squared MMD for the kernel (x y / F + 1)^3.
 

@@ -10,6 +10,8 @@ from avae.evaluation.unavailable import Unavailable
 
 Reconstruct = Callable[[Tensor, range], Tensor]
 
+NO_XI = Unavailable("the model has no xi")
+
 Metric = tuple[str, float | Unavailable]
 """Name and value of a metric."""
 
@@ -28,6 +30,7 @@ class EvaluatedModel:
         code_scale: (d,) s; an item drawn from z should have the mean code s z.
         sigma: (d,) posterior scale.
         has_xi: True if its samples depend on more than z.
+        redraw: (items, rows, xi_seed) -> the default reconstructions of items; xi alone depends on xi_seed.
         device: device of all tensors that it takes and returns.
     """
 
@@ -39,4 +42,5 @@ class EvaluatedModel:
     code_scale: Tensor
     sigma: Tensor | Unavailable
     has_xi: bool
+    redraw: Callable[[Tensor, range, int], Tensor] | Unavailable = NO_XI
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - a value

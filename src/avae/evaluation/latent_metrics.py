@@ -10,7 +10,7 @@ from torch import Tensor
 
 from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor
-from avae.evaluation.evaluated_model import EvaluatedModel, Metric
+from avae.evaluation.evaluated_model import NO_XI, EvaluatedModel, Metric
 from avae.evaluation.unavailable import Unavailable
 from avae.losses import ACTIVE, kl_to_prior, latent_loss, posterior_level
 from avae.rng import row_chunks
@@ -32,8 +32,7 @@ def code_metrics(
         yield "latent_consistency", latent_consistency(model, sigma, count, progress)
         yield "latent_consistency_reconstructed", reconstructed_consistency(model, sigma, items)
         yield "latent_consistency_posterior", float(posterior_level(sigma, model.code_scale))
-    no_xi = Unavailable("the model has no xi")
-    yield "xi_use", xi_use(model, min(count, XI_CODES)) if model.has_xi else no_xi
+    yield "xi_use", xi_use(model, min(count, XI_CODES)) if model.has_xi else NO_XI
     yield from _encoder_metrics(model, items)
 
 

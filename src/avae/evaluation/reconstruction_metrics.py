@@ -1,4 +1,4 @@
-"""Metrics of reconstructed images: MSE, PSNR, SSIM, LPIPS, rFID and sharpness."""
+"""Metrics of reconstructed images: MSE, PSNR, SSIM, LPIPS, rFID, CFID and sharpness."""
 
 import math
 from collections.abc import Iterator
@@ -10,15 +10,16 @@ from torch import Tensor
 
 from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor
+from avae.evaluation.conditional_distance import summarise_originals
 from avae.evaluation.distances import frechet_distance
 from avae.evaluation.evaluated_model import EvaluatedModel, Metric, Reconstruct
-from avae.evaluation.feature_statistics import FeatureSummary, summarise
+from avae.evaluation.feature_statistics import FeatureSummary, kept_rows, summarise
 from avae.evaluation.features import FeatureExtractor
 from avae.evaluation.lpips import SMALLEST, Lpips, lpips_distance
 from avae.evaluation.unavailable import Unavailable
 from avae.rng import row_chunks
 
-NAMES = ("mse", "psnr", "ssim", "lpips", "rfid", "sharpness")
+NAMES = ("mse", "psnr", "ssim", "lpips", "rfid", "cfid", "sharpness")
 
 NOT_REQUESTED = Unavailable("not asked for")
 
@@ -35,17 +36,19 @@ def image_metrics(
     real: FeatureSummary | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[Metric]:
-    """Yield MSE on [-1, 1], PSNR (dB), SSIM, LPIPS, rFID and sharpness for every kind of reconstruction.
+    """Yield MSE on [-1, 1], PSNR (dB), SSIM, LPIPS, rFID, CFID, sharpness for every kind of reconstruction.
 
-    Every image is reconstructed once for each kind.
+    Every image is reconstructed once for each kind. CFID is of up to 10,000 of them, evenly spaced.
 
     Args:
         images: uint8 (N, H, W, C); images that were not trained on.
         lpips: network of LPIPS.
-        extractor: feature extractor for rFID.
+        extractor: feature extractor for rFID and CFID.
         real: features of the real images that rFID compares with; None without an extractor.
-        progress: counts every image once for each kind of reconstruction; the caller sets its total.
+        progress: counts every image once for each kind of reconstruction, and once more for CFID; the caller
+            sets its total.
     """
+    originals = summarise_originals(model, images[kept_rows(len(images))], extractor, progress)
     for name, reconstruct in model.reconstruct.items():
         if isinstance(reconstruct, Unavailable):
             yield from ((f"{metric}_{name}", reconstruct) for metric in NAMES)
@@ -53,15 +56,17 @@ def image_metrics(
         sums = _ReconstructionSums(lpips)
         batches = _reconstructions(model, reconstruct, images, sums)
         rfid: float | Unavailable
+        cfid: float | Unavailable
         if isinstance(extractor, Unavailable):
             for x_hat in batches:
                 progress.advance(len(x_hat))
-            rfid = extractor
+            rfid = cfid = extractor
         else:
             assert real is not None
             summary = summarise(extractor, batches, len(images), progress)
             rfid = frechet_distance(summary.moments, real.moments)
-        values = sums.means() | {"rfid": rfid}
+            cfid = originals if isinstance(originals, Unavailable) else originals.distance(summary.features)
+        values = sums.means() | {"rfid": rfid, "cfid": cfid}
         yield from ((f"{metric}_{name}", values[metric]) for metric in NAMES)
 
 

@@ -1,7 +1,7 @@
 """Evaluate a model during training, as `avae evaluate` does, and keep the best one."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from avae.errors import UserError, did_you_mean
 from avae.evaluate_model import NO_IMAGES, evaluate, evaluated_model, try_open_features, try_open_lpips
 from avae.evaluation.features import FeatureExtractor
 from avae.evaluation.lpips import Lpips
+from avae.evaluation.metric_labels import IN_FEATURES
 from avae.evaluation.reconstruction_metrics import NAMES as RECONSTRUCTION_METRICS
 from avae.evaluation.unavailable import Unavailable
 from avae.files import write_json
@@ -25,6 +26,7 @@ LOWER_IS_BETTER = (
     "fid",
     "kid",
     "rfid",
+    "cfid",
     "latent_consistency",
     "manifold_distance",
     "energy_distance",
@@ -72,7 +74,10 @@ class PeriodicEvaluator:
     def _best(self, metric: str, last: int) -> int | None:
         """Return the step of the best evaluation up to step `last`, the first of equal ones."""
         found = [_read(path) for path in sorted((self.folder / "evaluation" / "steps").glob("*.json"))]
-        values = {result["step"]: _value(metric, result) for result in found if result["step"] <= last}
+        until_now = [result for result in found if result["step"] <= last]
+        if metric.startswith(IN_FEATURES):
+            _check_same_features(until_now)
+        values = {result["step"]: _value(metric, result) for result in until_now}
         known = {step: value for step, value in values.items() if value is not None}
         sign = -1 if metric.startswith(HIGHER_IS_BETTER) else 1
         return min(known, key=lambda step: sign * known[step], default=None)
@@ -100,8 +105,7 @@ def _check_metric(metric: str | None, networks: Mapping[str, FeatureExtractor | 
             "see docs/metrics.md, for instance fid or mse_generator_calibrated"
         )
     network = networks["lpips"] if metric.startswith("lpips") else networks["fid"]
-    needs_network = metric.startswith(("lpips", "fid", "kid", "rfid", "precision", "recall"))
-    if needs_network and isinstance(network, Unavailable):
+    if metric.startswith(("lpips", *IN_FEATURES)) and isinstance(network, Unavailable):
         raise UserError(f"--keep-best {metric}: {network.reason}")
 
 
@@ -112,12 +116,27 @@ def _check_kind(metric: str | None, model: Model) -> None:
     evaluated = evaluated_model(model, 0)
     name, _, kind = metric.partition("_")
     source: object = evaluated.sigma if metric.startswith("latent_consistency") else None
-    if name in RECONSTRUCTION_METRICS:
+    if metric == "mse_mean_of_draws":
+        source = evaluated.redraw
+    elif name in RECONSTRUCTION_METRICS:
         available = ", ".join(f"{name}_{kind}" for kind in evaluated.reconstruct)
         unknown = Unavailable(f"this model has no such metric; it has {available}")
         source = evaluated.reconstruct.get(kind, unknown)
     if isinstance(source, Unavailable):
         raise UserError(f"--keep-best {metric}: {source.reason}")
+
+
+def _check_same_features(results: Sequence[Mapping[str, Any]]) -> None:
+    """Raise UserError for results in different features, as of a run resumed where others are available."""
+    last = results[-1]
+    for result in results:
+        if result["features"] not in (None, last["features"]):
+            before, now = (one["features"]["name"] for one in (result, last))
+            raise UserError(
+                f"--features: step {result['step']} was measured in {before}, and step {last['step']} in "
+                f"{now}, whose distances do not compare: resume with the first ones, or delete the earlier "
+                "files in evaluation/steps"
+            )
 
 
 def _read(path: Path) -> dict[str, Any]:
