@@ -114,14 +114,14 @@ def test_a_damaged_evaluation_is_named_with_the_remedy(settings):
 
 
 def test_the_best_is_not_chosen_among_distances_in_different_features(settings):
-    avae.train("demo", **settings | {"steps": 4}, keep_best="fid")
+    avae.train("digits", **settings | {"steps": 4}, keep_best="fid")
     with pytest.raises(UserError, match="features:load, and step 6 in cifar10-resnet"):
-        avae.train("demo", **settings | {"features": "auto"}, keep_best="fid", resume=True)
+        avae.train("digits", **settings | {"features": "auto"}, keep_best="fid", resume=True)
 
 
 @pytest.mark.parametrize("metric", ["cfid_decoder", "mse_mean_of_draws"])
 def test_without_weights_the_best_is_chosen_in_the_bundled_features(settings, metric):
-    avae.train("demo", **settings | {"steps": 2, "features": "auto"}, keep_best=metric)
+    avae.train("digits", **settings | {"steps": 2, "features": "auto"}, keep_best=metric)
     (result,) = measured(Path(settings["out"])).values()
     assert result["features"]["name"] == "cifar10-resnet"
     assert (Path(settings["out"]) / "best" / "best.json").exists() == (result["metrics"][metric] is not None)
