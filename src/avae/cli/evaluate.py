@@ -72,6 +72,8 @@ def run(arguments: list[str]) -> int:
     options = parse(Evaluate, "avae evaluate", arguments)
     if options.samples < 1:
         raise UserError(f"--samples {options.samples}: measure 1 or more")
+    if not 0 <= options.seed < 2**63:
+        raise UserError(f"--seed {options.seed}: choose a whole number from 0 to 2**63 - 1")
     if options.out is not None and options.out.is_dir():
         raise UserError(f"--out {options.out} is a folder: name a .json to write")
     if rank() > 0:
