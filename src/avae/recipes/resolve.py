@@ -51,8 +51,8 @@ class ResolvedConfig(Config):
 def learning_rate_factor(config: ResolvedConfig, step: int) -> float:
     """Return the learning rate of a step as a share of the first.
 
-    It decays exponentially over the run. A warm start comes before this: there the rate is constant, and falls
-    to 0 over the last quarter, so that encoder and decoder are settled when the generator starts from them.
+    It decays exponentially over the run. A warm start comes first: in it the rate is constant, and falls to 0
+    over the last quarter, so that encoder and decoder are settled when the generator starts from them.
     """
     warm = config.warm_start_steps
     if step < warm:
