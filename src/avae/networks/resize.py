@@ -33,7 +33,8 @@ class Down(nn.Module):
         self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
         self.blocks = nn.ModuleList(_Convolution(a, b, normalise) for a, b in pairwise(widths))
         self.linear = nn.Linear(widths[-1] * _FIRST**2, outputs)
-        _initialise(self)
+        _initialise(self, normalise)
+        nn.init.normal_(self.linear.weight, 0, self.linear.in_features**-0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.linear(self._maps(x).flatten(1)).to(x.dtype)
@@ -74,7 +75,7 @@ class Up(nn.Module):
             )
         )
         self.out = nn.Conv2d(widths[-1], channels, 3, padding=1)
-        _initialise(self)
+        _initialise(self, normalise=True)
 
     def forward(self, *parts: Tensor) -> Tensor:
         code = torch.cat(parts, 1)
@@ -113,11 +114,18 @@ def _widths(size: int, width: int) -> tuple[int, ...]:
     return tuple(width * min(2**i, _MOST) for i in range(int(math.log2(size // _FIRST)) + 1))
 
 
-def _initialise(network: nn.Module) -> None:
-    """Draw weights that keep the variance of activations (He et al., 2015); biases start at 0."""
+def _initialise(network: nn.Module, normalise: bool) -> None:
+    """Draw initial weights; biases and the ends of residual blocks start at 0.
+
+    With batch norm, whose outputs do not depend on the scale of weights, all are N(0, 0.02), as in DCGAN:
+    small weights learn faster. Without it they keep the variance of activations (He et al., 2015).
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, _SLOPE)
+            if normalise:
+                nn.init.normal_(module.weight, 0, 0.02)
+            else:
+                nn.init.kaiming_normal_(module.weight, _SLOPE)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     for module in network.modules():
