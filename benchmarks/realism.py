@@ -76,9 +76,6 @@ VARIANTS = {
 """Flags of each variant, beside those of all runs."""
 
 COMMON = ["--size", "32", "--width", "16", "--precision", "bf16", "--compile", "off", "--device", "cpu"]
-SHORT, LONG = 20, 60
-"""Steps of the runs from which the CPU time of a step is taken."""
-
 COLUMNS = {
     "rfid_generator_calibrated": "rFD",
     "rfid_decoder": "rFD decoder",
@@ -89,18 +86,8 @@ COLUMNS = {
     "mse_decoder": "MSE decoder",
     "posterior_gain": "gain",
 }
-SMALLEST = [
-    "--data",
-    "digits",
-    "--out",
-    "study",
-    "--variants",
-    "folder",
-    "--seeds",
-    "1",
-    "--minutes",
-    "0.001",
-]
+SMALLEST = ["--data", "digits", "--out", "study", "--variants", "folder", "--seeds", "1"]
+SMALLEST += ["--minutes", "1e-5", "--timed", "1", "3", "--samples", "8"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -111,6 +98,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument(
+        "--timed", type=int, nargs=2, default=(20, 60), help="steps of the two short runs that are timed"
+    )
     args = parser.parse_args(argv)
     os.environ["OMP_NUM_THREADS"] = "1"
     rows = [measured(name, seed, args) for seed in range(args.seeds) for name in args.variants]
@@ -131,8 +121,9 @@ def measured(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     row = args.out / f"{name}-{seed}.json"
     if not row.exists():
         flags = [*COMMON, "--data", args.data, "--seed", str(seed), *VARIANTS[name]]
-        times = [train(flags, steps, args.out / "timed") for steps in (SHORT, LONG)]
-        steps = max(1, round(60 * args.minutes * (LONG - SHORT) / (times[1] - times[0])))
+        short, long = (train(flags, steps, args.out / "timed") for steps in args.timed)
+        per_step = max(long - short, 1e-3) / (args.timed[1] - args.timed[0])
+        steps = max(1, round(60 * args.minutes / per_step))
         seconds = train(flags, steps, run)
         avae("evaluate", str(run), "--features", "cifar10-resnet", "--samples", str(args.samples))
         metrics = json.loads((run / "evaluation" / "standard.json").read_text())["metrics"]

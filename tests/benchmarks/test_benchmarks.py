@@ -31,6 +31,7 @@ RESULTS = {
     "make_emoji": r"\d+ emoji, \d+ of them held out: ",
     "memory_format": rf"ratio +{RATE}\n",
     "pack_memory": rf"\n +20 +{RATE}",
+    "realism": rf"\| folder \| 0 \| 1 \| {RATE} \|",
     "step_time": rf'vaegan: {{"seconds": {{"ours": {RATE}, "plain": {RATE}.*"ratio": {{"plain": {RATE}',
     "toy": rf"\| manifold_distance_decoder +\| +{RATE} \|",
 }

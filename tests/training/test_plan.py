@@ -12,7 +12,7 @@ import avae
 from avae.errors import UserError
 from avae.recipes.registry import get_recipe
 from avae.training import plan as planning
-from avae.training.plan import ENOUGH_STEPS, plan
+from avae.training.plan import ENOUGH_STEPS, needs_plan, plan
 
 CPU = torch.device("cpu")
 
@@ -103,3 +103,17 @@ def test_the_dry_run_plans_too(pictures, cli, tmp_path, monkeypatch, steps_take)
     cli("train", "folder", "--data", pictures, "--minutes", 0, "--out", tmp_path / "run").refused(
         "--minutes 0"
     )
+
+
+def test_steps_and_minutes_are_not_both_asked_for(pictures, cli, tmp_path):
+    both = "--steps", 5, "--minutes", 3
+    cli("train", "folder", "--data", pictures, *both, "--out", tmp_path / "run").refused(
+        "--steps 5 --minutes 3"
+    )
+
+
+def test_steps_replace_the_minutes_of_a_recipe():
+    assert needs_plan(get_recipe("demo"))
+    assert not needs_plan(dataclasses.replace(get_recipe("demo"), steps=5))
+    assert not needs_plan(get_recipe("cifar10"))
+    assert needs_plan(dataclasses.replace(get_recipe("cifar10"), minutes=5.0))

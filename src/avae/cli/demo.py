@@ -35,7 +35,7 @@ class Demo:
     out: Path = Path(demo().out)
     """The run folder."""
     steps: int | None = demo().steps
-    """Optimizer steps."""
+    """Optimizer steps; by default as many as take 6 minutes here."""
     seed: int = 0
     """Seed for initial weights, order of data and noise."""
     device: Device = "auto"

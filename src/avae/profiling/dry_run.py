@@ -16,7 +16,7 @@ from avae.recipes.config import Config
 from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.resolve import ResolvedConfig, resolve, with_defaults
 from avae.training.checks import validate_run
-from avae.training.plan import plan
+from avae.training.plan import needs_plan, plan
 from avae.training.step_time import seconds_per_step
 
 
@@ -31,7 +31,7 @@ def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) ->
         UserError: as the run would.
     """
     config, device, saved = validate_run(config, resume, overwrite)
-    if config.needs_plan and not saved:
+    if not saved and needs_plan(config):
         config, _ = plan(config, device)
     resolved = resolve_without_data(config)
     console = Console(stderr=True, quiet=rank() > 0)

@@ -40,7 +40,7 @@ class Config:
     minutes: Annotated[float | None, POSITIVE, Fact.PER_RUN] = None
     """Minutes of training. A few steps are timed on this device, and the number of steps is chosen; so are
     size, width and precision where neither the recipe nor a flag sets them. For `folder` without --steps, by
-    default 20 on a processor and 60 on a GPU."""
+    default 20 on a processor and 60 on a GPU; for `demo` 6."""
     batch_size: Annotated[int, at_least(2), TableFlag("Images per step.")] = 64
     """Items per step, over all processes."""
     micro_batches: Annotated[int, at_least(1), Fact.MAY_CHANGE] = 1
@@ -297,11 +297,6 @@ class Config:
     """Response to training collapse (critic's loss at zero for long, generated items all alike, diverging
     logits or gradients, values not finite): stop; rollback to the last healthy checkpoint and continue at
     half the learning rate, at most three times; or ignore it, unless values are not finite."""
-
-    @property
-    def needs_plan(self) -> bool:
-        """True if the number of steps is to be chosen for the time that a user has."""
-        return self.minutes is not None or self.steps is None
 
     @property
     def warm_start_steps(self) -> int:

@@ -57,12 +57,13 @@ def demo() -> Config:
         recipe="demo",
         data="emoji",
         out="runs/demo",
-        steps=2000,
+        steps=None,
+        minutes=6.0,
+        size=32,
         width=16,
-        learning_rate=5e-4,
-        latent_weighting="annealed:0.3",
-        latent_codes="pictures",
+        precision=None,
         checkpoint_every=500,
+        **REALISTIC,
     )
 
 

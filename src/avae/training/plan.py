@@ -13,6 +13,7 @@ from avae.distributed.processes import world_size
 from avae.errors import UserError
 from avae.load_data import load_dataset
 from avae.recipes.config import Config, Precision
+from avae.recipes.registry import get_recipe
 from avae.recipes.resolve import ResolvedConfig, resolve
 from avae.training.step_time import seconds_per_step
 
@@ -34,6 +35,20 @@ SMALL = 32
 
 SHARE = 0.95
 """Share of the time for steps; the rest is for checkpoints, the prior and previews."""
+
+
+def needs_plan(config: Config) -> bool:
+    """Return True if the number of steps is open, or other minutes are asked for than those of the recipe.
+
+    Raises:
+        UserError: minutes and steps are both asked for.
+    """
+    default = get_recipe(config.recipe)
+    if config.minutes in (None, default.minutes):
+        return config.steps is None
+    if config.steps not in (None, default.steps):
+        raise UserError(f"--steps {config.steps} --minutes {config.minutes:g}: choose one of them")
+    return True
 
 
 def plan(config: Config, device: torch.device) -> tuple[Config, Dataset]:

@@ -24,7 +24,7 @@ from avae.recipes.registry import get_recipe, with_overrides
 from avae.recipes.resolve import resolve
 from avae.safetensors_io import strip_prefix
 from avae.training.checks import check_batch_split, validate_run
-from avae.training.plan import plan
+from avae.training.plan import needs_plan, plan
 from avae.training.run_folder import check_same_data, keep_warm_start, resume_config, run_lock
 from avae.training.trainer import Trainer
 
@@ -102,7 +102,7 @@ def run(
         return TrainingResult(step_of(reached), None)
     if given is not None:
         config = dataclasses.replace(config, data=pack_given(given, config))
-    if config.needs_plan and not saved:
+    if not saved and needs_plan(config):
         config, data = plan(config, device)
     else:
         data = load_dataset(config.data, config)
