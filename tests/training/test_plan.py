@@ -61,7 +61,9 @@ def test_what_is_given_stays(pictures, steps_take):
 
 def test_minutes_by_default(pictures, steps_take):
     steps_take(lambda config: 1.0)
-    assert planned(pictures).minutes == 20
+    assert (planned(pictures).minutes, planned(pictures).compile) == (20, "off")
+    assert planned(pictures, minutes=120.0).compile == "auto"
+    assert planned(pictures, compile="on").compile == "on"
     assert planned(pictures).steps <= 20 * 60
 
 

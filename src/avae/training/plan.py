@@ -33,6 +33,10 @@ FEW_STEPS = 3_000
 SMALL = 32
 """Pixels across from which on size is not halved."""
 
+MINUTES_TO_COMPILE = 120
+"""Minutes from which on the step is compiled, unless a flag says otherwise: compiling takes minutes, and the
+plan times eager steps."""
+
 SHARE = 0.95
 """Share of the time for steps; the rest is for checkpoints, the prior and previews."""
 
@@ -72,6 +76,8 @@ def plan(config: Config, device: torch.device) -> tuple[Config, Dataset]:
     begun = time.monotonic()
     minutes = config.minutes or MINUTES[device.type]
     config = dataclasses.replace(config, minutes=minutes)
+    if config.compile == "auto" and minutes < MINUTES_TO_COMPILE:
+        config = dataclasses.replace(config, compile="off")
     while True:
         data = load_dataset(config.data, config)
         left = SHARE * 60 * minutes - (time.monotonic() - begun)
