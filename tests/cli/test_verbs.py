@@ -546,32 +546,3 @@ def test_evaluate_a_shared_model_on_other_pictures(cli, runs, pictures, tmp_path
     assert said.code == 0
     assert "trained on digits" in said.out
     assert json.loads((tmp_path / "figures.json").read_text())["data"]["name"] == pictures.name
-
-
-def test_demo_makes_a_report_says_whether_it_works_and_can_be_resumed(cli, tmp_path, monkeypatch):
-    loaded = []
-    monkeypatch.setattr(
-        "avae.cli.demo.load", lambda path, device: (loaded.append(device), avae.load(path, device=device))[1]
-    )
-    monkeypatch.setattr(
-        "avae.cli.demo.evaluate", lambda *of, **how: avae.evaluate(*of, **how | {"samples": 40})
-    )
-    said = cli("demo", "--steps", 2, "--device", "cpu", "--out", tmp_path / "demo")
-    assert loaded == ["cpu"]
-    assert json.loads((tmp_path / "demo/config.json").read_text())["config"]["device"] == "cpu"
-    metrics = json.loads((tmp_path / "demo/evaluation/standard.json").read_text())["metrics"]
-    works = metrics["sharpness_generator_calibrated"] > metrics["sharpness_decoder"]
-    assert said.code == (0 if works else 1)
-    assert ("it works" if works else "FAILED") in said.out
-    assert (tmp_path / "demo/report.html").exists()
-    again = cli("demo", "--resume", "--out", tmp_path / "demo")
-    assert loaded == ["cpu", "cpu"]
-    assert again.code == said.code
-    assert "is finished" in again.err
-
-
-def test_the_demo_goes_on_with_an_avae_only(cli, runs, contents):
-    """What it says in the end is about decoder and generator."""
-    before = contents(runs["digits-vae"])
-    cli("demo", "--resume", "--out", runs["digits-vae"]).refused("vae", "avae train demo --resume")
-    assert contents(runs["digits-vae"]) == before

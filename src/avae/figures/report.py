@@ -40,6 +40,7 @@ _PAGE = Template("""<!doctype html>
 </style>
 <h1>$title</h1>
 <p>$about</p>
+$verdict
 $images
 $map
 <h2>Metrics</h2>
@@ -62,7 +63,7 @@ def write_report(model: Model, data: Dataset, result: dict[str, Any], run: Path)
 
     Args:
         data: data set of the run.
-        result: latest result of `evaluate`.
+        result: latest result of `evaluate`; a verdict of `avae demo` in it is shown at the top.
         run: run folder.
     """
     config = model.config
@@ -75,6 +76,7 @@ def write_report(model: Model, data: Dataset, result: dict[str, Any], run: Path)
             f"Trained on {model.data['train']} items{measured}. "
             f"Code of {config.code_dim} dimensions, width {config.width}."
         ),
+        verdict=f"<p><strong>{html.escape(result['demo']['text'])}</strong></p>" if "demo" in result else "",
         images="\n".join(
             _image_section(name, png, _caption(name, model)) for name, png in previews(model, data).items()
         ),
