@@ -4,8 +4,8 @@ import pytest
 import torch
 from made import XI, items_and_noise, make
 
-from avae.frameworks.avae import MIN_CODE_SCALE, MIN_NATS
 from avae.frameworks.latent_weighting import ConstantWeight, GradientCap, SoftmaxWeight
+from avae.losses import MIN_CODE_SCALE, MIN_NATS
 
 
 def test_the_cap_is_rho_times_the_critics_norm_at_each_image():

@@ -70,6 +70,7 @@ def test_shapes_and_ranges(name):
     vectors = [framework.code_scale(), framework.sigma()] if framework.sigma() is not None else []
     assert all(vector.shape == (D,) for vector in vectors or [framework.code_scale()])
     assert not framework.has_encoder or framework.encode(x).shape == (5, D)
+    assert not framework.has_encoder or framework.drawing_codes(x, noise).shape == (5, D)
 
 
 @every
@@ -86,6 +87,7 @@ def test_without_an_encoder_there_are_neither_codes_nor_reconstructions(name):
     x, noise = items_and_noise(framework, name)
     for call in (
         lambda: framework.encode(x),
+        lambda: framework.drawing_codes(x, noise),
         lambda: framework.reconstruct(x, "mean", noise),
         lambda: framework.reconstruct(x, "sample", noise),
     ):

@@ -22,7 +22,6 @@ from avae.frameworks.vae import VAE
 from avae.frameworks.warm_start import start_from_decoder
 from avae.losses import (
     MIN_CODE_SCALE,
-    MIN_NATS,
     PAPER_LOSS,
     AdversarialLoss,
     code_scale_b,
@@ -188,14 +187,14 @@ class AVAE(VAE, Adversarial):
         z = self.posterior_sample(x, noise)
         return self._blend(z, z, noise, realism)
 
+    def drawing_codes(self, x: Tensor, noise: Noise) -> Tensor:
+        return self._calibrated(self.encode(x), noise)
+
     def sample(self, noise: Noise) -> Tensor:
         return self.generate(noise["z"], noise)
 
     def code_scale(self) -> Tensor:
         return self.scale_of_sigma(self.sigma())
-
-    def informative_dimensions(self) -> Tensor:
-        return -self.sigma().log() >= MIN_NATS
 
     def _generate_as_in_training(self, x: Tensor, noise: Noise) -> Tensor:
         z, _ = self.codes.select(self._calibrated(self.encode(x), noise), noise)

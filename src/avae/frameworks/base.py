@@ -107,9 +107,16 @@ class Framework(nn.Module, ABC):
     def reconstruct(self, x: Tensor, code: CodeMode, noise: Noise, realism: float | None = None) -> Tensor:
         """Return items from codes of x: posterior means, as in `decode`, or posterior samples, unchanged."""
 
+    def drawing_codes(self, x: Tensor, noise: Noise) -> Tensor:
+        """Return codes of x (N, d) of the kind that the default network was trained to draw from.
+
+        A learned prior is fitted to them; by default they are the posterior means.
+        """
+        return self.encode(x)
+
     @abstractmethod
     def sample(self, noise: Noise) -> Tensor:
-        """Return items (N, ...) from prior codes."""
+        """Return items (N, ...) from prior codes, noise["z"]."""
 
     @abstractmethod
     def code_scale(self) -> Tensor:

@@ -17,7 +17,7 @@ from avae.frameworks.base import (
 )
 from avae.frameworks.coefficients import Coefficient, current_value
 from avae.frameworks.contracts import DECODER, GAUSSIAN_ENCODER, NetworkContract
-from avae.losses import ACTIVE, gaussian_nll, kl_to_prior, vae_loss
+from avae.losses import ACTIVE, MIN_NATS, gaussian_nll, kl_to_prior, vae_loss
 
 
 class VAE(Framework):
@@ -96,12 +96,18 @@ class VAE(Framework):
         z = self.encode(x) if code == "mean" else self.posterior_sample(x, noise)
         return self.decode(z, noise, realism)
 
+    def drawing_codes(self, x: Tensor, noise: Noise) -> Tensor:
+        return self.posterior_sample(x, noise)
+
     def sample(self, noise: Noise) -> Tensor:
         x: Tensor = self.decoder(noise["z"])
         return x
 
     def code_scale(self) -> Tensor:
         return torch.ones_like(self.sigma())
+
+    def informative_dimensions(self) -> Tensor:
+        return -self.sigma().log() >= MIN_NATS
 
     def sigma(self) -> Tensor:
         sigma: Tensor = self.encoder.log_sigma.exp()  # type: ignore[operator]
