@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,16 +21,19 @@ from avae.errors import UserError
 from avae.files import write_json
 from avae.frameworks.base import CodeMode, Framework, Noise
 from avae.losses import MIN_CODE_SCALE
+from avae.priors.prior import Prior, build_prior, standard_prior
 from avae.recipes.build import build_framework
 from avae.recipes.config import Config, fields_with, validate
 from avae.recipes.facts import Fact
 from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.resolve import ResolvedConfig, with_defaults
 from avae.rng import normal_rows, row_chunks
-from avae.safetensors_io import load_tensors, save_tensors
+from avae.safetensors_io import load_tensors, save_tensors, strip_prefix
 
 Picture = str | Path | Image.Image
 Images = Picture | NDArray[Any] | Tensor | Sequence[Picture] | Sequence[NDArray[Any]] | Sequence[Tensor]
+
+PriorChoice = Literal["standard", "learned"]
 
 _BATCH = 256
 """Items per call of the framework; results do not depend on it."""
@@ -49,6 +52,7 @@ class Model:
         config: config of the training run; its architecture is saved with the weights.
         data: name and checksum of the training data.
         device: device to compute on.
+        prior: prior that samples are drawn from; None for N(0, I).
     """
 
     def __init__(
@@ -57,11 +61,17 @@ class Model:
         config: ResolvedConfig,
         data: Mapping[str, Any],
         device: torch.device | str = "cpu",
+        prior: Prior | None = None,
     ) -> None:
         self.framework = framework.eval().to(device)
         self.config = config
         self.data = dict(data)
         self.device = torch.device(device)
+        self.set_prior(prior or standard_prior(config.code_dim))
+
+    def set_prior(self, prior: Prior) -> None:
+        """Draw samples from this prior."""
+        self.prior = prior.eval().to(self.device)
 
     @property
     def is_image_model(self) -> bool:
@@ -121,12 +131,42 @@ class Model:
             lambda x, rows: self.framework.reconstruct(x, code, self.noise(rows, seed), realism),
         )
 
-    def sample(self, count: int, *, seed: int = 0) -> Tensor:
-        """Draw `count` items from the prior. The first n items are the same for every count >= n."""
+    def drawing_codes(self, items: Tensor, rows: range, seed: int = 0) -> Tensor:
+        """Return codes (N, d) of a batch of items, as the default network was trained to draw from.
+
+        Args:
+            items: (N, *item_shape) on the model's device.
+            rows, seed: what the noise of the codes is a function of.
+        """
+        return self.framework.drawing_codes(items, self.noise(rows, seed))
+
+    def sample(self, count: int, *, seed: int = 0, prior: PriorChoice | None = None) -> Tensor:
+        """Draw `count` items from the prior. The first n items are the same for every count >= n.
+
+        Args:
+            seed: seed of codes and xi.
+            prior: "standard" for N(0, I), "learned" for the prior fitted to the codes of training items;
+                None for the learned one if the model has one.
+        """
         if count < 1:
             raise UserError(f"count={count}: ask for 1 sample or more")
-        no_input = torch.empty(count, 0)
-        return self._batched(no_input, lambda _, rows: self.framework.sample(self.noise(rows, seed)))
+        chosen = self.choose_prior(prior)
+
+        def draw(_: Tensor, rows: range) -> Tensor:
+            noise = self.noise(rows, seed)
+            return self.framework.sample(noise | {"z": chosen.codes(noise)})
+
+        return self._batched(torch.empty(count, 0), draw)
+
+    def choose_prior(self, choice: PriorChoice | None = None) -> Prior:
+        """Return the prior that `sample` draws from; raise UserError if the model lacks it."""
+        if choice not in ("standard", "learned", None):
+            raise UserError(f"prior={choice!r}: choose 'standard' or 'learned'")
+        if choice == "standard":
+            return standard_prior(self.config.code_dim).to(self.device)
+        if choice == "learned" and not self.prior.is_learned:
+            raise UserError("this model has no learned prior: fit one with avae prior RUN")
+        return self.prior
 
     def interpolate(
         self, image_a: Images, image_b: Images, *, steps: int = 8, realism: float | None = None, seed: int = 0
@@ -158,7 +198,12 @@ class Model:
         """Write model.safetensors and config.json: weights and plain data, nothing executable."""
         folder = Path(folder)
         weights = nn.ModuleDict(self.framework.networks).state_dict()
-        save_tensors(folder / _WEIGHTS, weights, {"avae": version("avae")})
+        metadata = {"avae": version("avae")}
+        if self.prior.is_learned:
+            # Beside its tensors, not in config.json, so that one atomic write replaces a prior.
+            metadata["prior"] = json.dumps(self.prior.description)
+            weights |= {f"{_PRIOR}{name}": tensor for name, tensor in self.prior.state_dict().items()}
+        save_tensors(folder / _WEIGHTS, weights, metadata)
         description = {
             "avae": version("avae"),
             "recipe": self.config.recipe,
@@ -201,9 +246,10 @@ class Model:
         """Return the noise of these rows on the model's device. Each row is a function of (seed, row)."""
         if not 0 <= seed < 2**63:
             raise UserError(f"seed={seed}: choose a whole number from 0 to 2**63 - 1")
+        shapes = self.framework.noise_shapes(len(rows)) | self.prior.noise_shapes(len(rows))
         return {
             name: torch.from_numpy(normal_rows(rows, shape[1], seed, name)).to(self.device)
-            for name, shape in self.framework.noise_shapes(len(rows)).items()
+            for name, shape in shapes.items()
         }
 
     def _stack(self, images: Sequence[Any]) -> NDArray[Any] | Tensor:
@@ -306,10 +352,10 @@ def load(path: str | Path, *, device: str = "auto", networks: Mapping[str, nn.Mo
     Raises:
         UserError: the folder holds no model, or its files are damaged or do not fit each other.
     """
-    folder = _model_folder(Path(path))
+    folder = model_folder(path)
     config, data = _read_config(folder / "config.json")
     framework = build_framework(config, networks)
-    weights = load_weights(folder)
+    weights, prior = _read_weights(folder / _WEIGHTS, config.code_dim)
     try:
         nn.ModuleDict(framework.networks).load_state_dict(weights)
     except RuntimeError:
@@ -317,22 +363,57 @@ def load(path: str | Path, *, device: str = "auto", networks: Mapping[str, nn.Mo
             f"{folder / _WEIGHTS} does not fit its config.json: "
             "for a model with custom networks, pass networks="
         ) from None
-    return Model(framework, config, data, pick_device(device))
+    return Model(framework, config, data, pick_device(device), prior)
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
     """Read the weights of a run or model folder, by their names in the framework."""
-    weights = _model_folder(Path(path)) / _WEIGHTS
+    tensors, _ = _read_tensors(model_folder(path) / _WEIGHTS)
+    return _without_prior(tensors)
+
+
+def model_folder(path: str | Path) -> Path:
+    """Return the model folder of a run or model folder; raise UserError if it holds no model."""
+    path = Path(path)
+    for folder in (path / "model", path):
+        if (folder / _WEIGHTS).is_file() and (folder / "config.json").is_file():
+            return folder
+    if (path / "config.json").is_file():
+        raise UserError(f"{path} has no model yet, as the run has made no checkpoint: train with --resume")
+    raise UserError(f"{path} is no run or model folder: it has no model.safetensors and config.json")
+
+
+_WEIGHTS = "model.safetensors"
+_PRIOR = "prior."
+_RECOVERY_HINT = "fetch it again, or delete the newest file in its run's state folder and train with --resume"
+_INTEGER_FIELDS = ("channels", "width", "code_dim", "xi_dim")
+_PLACEHOLDER_CONFIG = Config(recipe="", data="", out="", steps=1)
+
+
+def _read_weights(path: Path, code_dim: int) -> tuple[dict[str, Tensor], Prior]:
+    """Read the weights and the prior that `Model.save` wrote; without a prior, it is N(0, I)."""
+    tensors, metadata = _read_tensors(path)
+    if "prior" not in metadata:
+        return tensors, standard_prior(code_dim)
     try:
-        return load_tensors(weights)[0]
+        prior = build_prior(json.loads(metadata["prior"]), code_dim)
+        prior.load_state_dict(strip_prefix(tensors, _PRIOR))
+    except (ValueError, KeyError, TypeError, RuntimeError):
+        raise UserError(
+            f"{path}: its prior is damaged, or of another version of avae; {_RECOVERY_HINT}"
+        ) from None
+    return _without_prior(tensors), prior
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        return load_tensors(path)
     except UserError as error:
         raise UserError(f"{error}; {_RECOVERY_HINT}") from None
 
 
-_WEIGHTS = "model.safetensors"
-_RECOVERY_HINT = "fetch it again, or delete the newest file in its run's state folder and train with --resume"
-_INTEGER_FIELDS = ("channels", "width", "code_dim", "xi_dim")
-_PLACEHOLDER_CONFIG = Config(recipe="", data="", out="", steps=1)
+def _without_prior(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(_PRIOR)}
 
 
 def _read_config(path: Path) -> tuple[ResolvedConfig, dict[str, Any]]:
@@ -362,15 +443,6 @@ def _read_config(path: Path) -> tuple[ResolvedConfig, dict[str, Any]]:
 def _require(value: object, kind: type, name: str) -> None:
     if type(value) is not kind:
         raise TypeError(f"{name} is {value!r}")
-
-
-def _model_folder(path: Path) -> Path:
-    for folder in (path / "model", path):
-        if (folder / _WEIGHTS).is_file() and (folder / "config.json").is_file():
-            return folder
-    if (path / "config.json").is_file():
-        raise UserError(f"{path} has no model yet, as the run has made no checkpoint: train with --resume")
-    raise UserError(f"{path} is no run or model folder: it has no model.safetensors and config.json")
 
 
 def _check_realism(realism: float | None) -> None:

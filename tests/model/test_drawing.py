@@ -138,3 +138,26 @@ def test_a_bigans_codes_have_no_spread(name, runs):
 def test_wrong_arguments_are_refused(call, says, model, images):
     with pytest.raises(avae.UserError, match=says):
         call(model, images)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_drawing_codes_are_those_that_reconstructions_are_drawn_from(name, runs):
+    """AVAE was trained on calibrated codes, VAE and VAE/GAN on samples of the posterior, BiGAN on codes."""
+    model = avae.load(runs[name], device="cpu")
+    items = items_for(model, 9)
+    with torch.inference_mode():
+        noise = model.noise(range(9), 2)
+        drawn = model.framework.sample(noise | {"z": model.drawing_codes(items, range(9), 2)})
+    kind = "mean" if name.endswith("-avae") else "sample"
+    assert_close(drawn, model.reconstruct(items, code=kind, seed=2))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("digits")])
+def test_samples_are_drawn_from_the_learned_prior_of_a_trained_model(name, runs):
+    model = avae.load(runs[name], device="cpu")
+    assert model.prior.kind == ("standard" if name.endswith("-gan") else "gmm")
+    noise = model.noise(range(5), 3)
+    with torch.inference_mode():
+        standard = model.framework.sample(noise)
+    assert torch.equal(model.sample(5, seed=3, prior="standard"), standard)
+    assert torch.equal(model.sample(5, seed=3), standard) == name.endswith("-gan")

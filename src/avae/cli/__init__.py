@@ -20,6 +20,7 @@ VERBS = {
     "train": "train a recipe: on your pictures (folder), or on a data set of the paper",
     "evaluate": "measure a run on its test pictures",
     "sample": "draw new pictures",
+    "prior": "fit a prior to the codes of training pictures, to draw new ones from",
     "reconstruct": "encode pictures and draw them again",
     "encode": "turn pictures into codes (.npz)",
     "decode": "turn codes into pictures",

@@ -145,5 +145,6 @@ def print_metrics(result: dict[str, Any]) -> None:
         else:
             table.add_row(Text(metric_label(name, result["features"])), f"{value:.4g}")
     Console().print(table)
+    print(f"prior of samples: {result['prior']}")
     for reason, names in missing.items():
         print(f"not measured: {', '.join(names)} ({reason})")

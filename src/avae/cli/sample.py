@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from avae.cli.io import numbered_names, write_items
 from avae.cli.options import Device, Overwrite, Run
@@ -15,7 +16,7 @@ from avae.visualize.scatter import save_scatter
 
 @dataclass(frozen=True)
 class Sample:
-    """Sample from the prior: one PNG per sample, and all of them on samples.png.
+    """Sample from the model's prior: one PNG per sample, and all of them on samples.png.
 
     Example: avae sample runs/demo --count 100 --seed 1 --out new-emoji
     """
@@ -27,6 +28,9 @@ class Sample:
     """Number of samples."""
     seed: int = 0
     """Seed for the samples; a larger --count keeps the first ones."""
+    prior: Literal["standard", "learned"] | None = None
+    """standard: codes from N(0, I); learned: from the prior fitted to the codes of training pictures. By
+    default the learned one, if the model has one."""
     device: Device = "auto"
     overwrite: Overwrite = False
 
@@ -37,11 +41,12 @@ def run(arguments: list[str]) -> int:
     model = load(options.run, device=options.device)
     out = options.out or options.run / "samples"
     require_unused(out, options.overwrite)
-    items = model.sample(options.count, seed=options.seed)
+    items = model.sample(options.count, seed=options.seed, prior=options.prior)
     write_items(model, numbered_names(len(items)), items, out)
     if model.is_image_model:
         save_png(sheet(as_images(items)), out / "samples.png")
     else:
         save_scatter({"samples": {"samples": items.numpy()}}, out / "samples.png")
-    print(f"{len(items)} samples in {out}; look at {out / 'samples.png'}")
+    prior = model.choose_prior(options.prior)
+    print(f"{len(items)} samples from the prior {prior.kind} in {out}; look at {out / 'samples.png'}")
     return 0

@@ -11,6 +11,7 @@ import tyro
 from tyro.conf import arg
 
 from avae.errors import UserError, did_you_mean
+from avae.priors.registry import PriorKind
 from avae.recipes.facts import DECAY, POSITIVE, SHARE, Check, Fact, Needs, TableFlag, at_least
 from avae.recipes.frameworks import FRAMEWORKS, FrameworkName, listed, titles_with, titles_without
 from avae.recipes.networks import NETWORK_FAMILIES, NetworkName, families_for
@@ -151,6 +152,15 @@ class Config:
             f"{LATENT_LOSS_ONLY}"
         ),
     ] = "plain"
+    prior: Annotated[
+        PriorKind,
+        Needs("encoder"),
+        Fact.MAY_CHANGE,
+        arg(
+            help="Prior to draw samples from, fitted after the last step to the codes of the training items; "
+            f"standard for N(0, I), not fitted. {titles_with('encoder')} only."
+        ),
+    ] = "gmm"
     beta: Annotated[
         float,
         at_least(0),

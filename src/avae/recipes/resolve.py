@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from avae.data.dataset import Dataset
 from avae.errors import UserError
+from avae.priors.registry import STANDARD
 from avae.recipes.config import Config, Precision, check_fields
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
@@ -110,6 +111,7 @@ def unresolved(config: ResolvedConfig) -> Config:
 def from_dict(values: dict[str, Any]) -> ResolvedConfig:
     """Rebuild a config from config.json; raise UserError for an unknown field, KeyError for a missing one."""
     check_fields(values, "config.json has an unknown field")
+    values = {"prior": STANDARD} | values  # runs made before 2026-11-26 have no prior
     return ResolvedConfig(**{field.name: values[field.name] for field in dataclasses.fields(Config)})
 
 

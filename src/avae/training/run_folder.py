@@ -28,6 +28,7 @@ RUN_FILES = (
     "stats.jsonl",
     "rejected.jsonl",
     "report.html",
+    "prior.png",
     "config.json",
 )
 """Files and folders of a run. config.json is deleted last, so an interrupted deletion can be repeated."""

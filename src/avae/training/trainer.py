@@ -24,11 +24,13 @@ from avae.engine.optimizers import AdamSettings, OptimizerState, make_ema, make_
 from avae.engine.step import training_step
 from avae.errors import UserError
 from avae.files import write_atomically
+from avae.fit_prior import fit_prior, likelihood_report
 from avae.frameworks.adversarial import Adversarial
 from avae.frameworks.base import Framework
 from avae.frameworks.batch_norm import recalibrate_batch_norm
 from avae.frameworks.regularizers import Regularizer
 from avae.model import Model
+from avae.priors.registry import STANDARD
 from avae.recipes.build import build_framework, build_regularizers
 from avae.recipes.resolve import ResolvedConfig, learning_rate_factor
 from avae.training.batches import BatchStream
@@ -196,7 +198,7 @@ class Trainer:
     def evaluate(self, step: int) -> None:
         """Evaluate the model in rank 0; the other processes wait."""
         if rank() == 0 and self.evaluator is not None:
-            self.evaluator.measure(step, self.model())
+            self.evaluator.measure(step, self._with_prior(self.model()))
         barrier()
 
     def _write(self, step: int, healthy: bool) -> str | None:
@@ -205,6 +207,8 @@ class Trainer:
         name = self.checkpoints.non_finite(model.framework.state_dict())
         if name:
             return f"{name} is not finite at step {step}"
+        if step == self.config.steps:
+            model = self._with_prior(model)
         model.save(self.folder / "model")
         for kind, image in previews(model, self.data).items():
             write_atomically(self.folder / "images" / f"step-{step:08d}-{kind}.png", image)
@@ -223,6 +227,19 @@ class Trainer:
             lambda: (self.batches.batch(step, rows, shapes, "recalibrate") for step in range(steps)),
         )
         return self._as_model(framework)
+
+    def _with_prior(self, model: Model) -> Model:
+        """Give a model the prior that the config asks for; log a note if none can be fitted."""
+        if self.config.prior == STANDARD or not model.framework.has_encoder:
+            return model
+        try:
+            fitted = fit_prior(model, self.data, self.config.prior, self.config.seed)
+        except UserError as error:
+            logger.info(f"note: samples are drawn from N(0, I): {error}")
+            return model
+        logger.info(f"prior of samples: {likelihood_report(fitted)}")
+        model.set_prior(fitted.prior)
+        return model
 
     def _as_model(self, framework: Framework | None = None) -> Model:
         framework = framework or copy.deepcopy(self.framework)

@@ -1,0 +1,119 @@
+"""avae prior RUN [flags]"""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from avae.cli.options import Device, Run
+from avae.cli.parsing import parse
+from avae.console import progress_bar
+from avae.data.dataset import as_images
+from avae.errors import UserError
+from avae.evaluation.point_metrics import energy_distance
+from avae.files import require_unused
+from avae.fit_prior import fit_prior, likelihood_report, require_codes
+from avae.load_data import load_dataset_for
+from avae.model import Model, load, model_folder
+from avae.priors.fit import FittedPrior
+from avae.priors.registry import LearnedKind
+from avae.training.run_folder import read_run, run_lock
+from avae.visualize.grid import grid, save_png
+from avae.visualize.scatter import save_scatter
+
+COLUMNS, ROWS = 12, 4
+"""Number of images of each prior in the picture of samples."""
+
+POINTS = 3000
+"""Number of points of each prior in it."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Fit a prior to the codes of training pictures, and save it with the model: avae sample draws from it.
+
+    Every training fits one at its end (avae train --prior). Training the run for longer fits that one again.
+
+    Example: avae prior runs/photos --kind flow --overwrite
+    """
+
+    run: Run
+    kind: Annotated[
+        LearnedKind,
+        tyro.conf.arg(
+            help="gaussian: one Gaussian; gmm: a mixture of them; flow: a normalizing flow; two-stage: a "
+            "second VAE, on the codes."
+        ),
+    ] = "gmm"
+    data: str | None = None
+    """The data set, as --data of avae train; by default the one the run was trained on."""
+    cache: str | None = None
+    """Folder of packed data sets; by default the one of the training run, or ~/.cache/avae."""
+    out: Path | None = None
+    """A model folder to write to, with the weights of RUN; by default the model in RUN gets the prior."""
+    seed: int = 0
+    """Seed for the fit, and for the samples in the picture."""
+    device: Device = "auto"
+    overwrite: bool = False
+    """Replace the learned prior of the model in RUN, or an existing --out."""
+
+
+def run(arguments: list[str]) -> int:
+    """Fit a prior."""
+    options = parse(Prior, "avae prior", arguments)
+    saved = read_run(options.run)
+    in_place = options.out is None
+    with run_lock(options.run) if saved and in_place else nullcontext():
+        model = load(options.run, device=options.device)
+        require_codes(model)
+        if options.out is not None:
+            require_unused(options.out, options.overwrite)
+        elif model.prior.is_learned and not options.overwrite:
+            raise UserError(
+                f"{options.run} has a learned prior, {model.prior.kind}: replace it with --overwrite, "
+                "or pass --out"
+            )
+        source = options.data or (saved.config.data if saved else None)
+        if source is None:
+            raise UserError(f"{options.run} does not say where its data are: pass --data")
+        data = load_dataset_for(model, source, options.cache or (saved.config.cache if saved else None))
+        with progress_bar("encoding") as progress:
+            fitted = fit_prior(model, data, options.kind, options.seed, progress)
+        print(likelihood_report(fitted))
+        model.set_prior(fitted.prior)
+        print(distance_report(model, fitted, options.seed))
+        folder = options.out or model_folder(options.run)
+        model.save(folder)
+    picture = (options.out or options.run) / "prior.png"
+    save_comparison(model, options.seed, picture)
+    print(f"model:   {folder}\nsamples: {picture}; above from N(0, I), below from the new prior")
+    if model.data["checksum"] != data.checksum:
+        print(f"note: trained on {model.data['name']} {model.data['checksum'][:19]}, fitted to other data")
+    return 0
+
+
+def distance_report(model: Model, fitted: FittedPrior, seed: int) -> str:
+    """Return one line: the energy distances of held-out codes to draws of a prior and of N(0, I)."""
+    count = len(fitted.held_out)
+    noise = model.noise(range(count), seed)
+    learned, standard = (
+        energy_distance(codes.cpu(), fitted.held_out) for codes in (model.prior.codes(noise), noise["z"])
+    )
+    return f"energy distance of {count} draws to these codes {learned:.4g}, of N(0, I) {standard:.4g}"
+
+
+def save_comparison(model: Model, seed: int, path: Path) -> None:
+    """Draw samples from N(0, I) and, below them (points: beside them), from the model's prior."""
+    count = ROWS * COLUMNS if model.is_image_model else POINTS
+    drawn = {
+        "N(0, I)": model.sample(count, seed=seed, prior="standard"),
+        model.prior.kind: model.sample(count, seed=seed, prior="learned"),
+    }
+    if not model.is_image_model:
+        save_scatter({label: {"samples": points.numpy()} for label, points in drawn.items()}, path)
+        return
+    rows = [row for images in drawn.values() for row in np.split(as_images(images), ROWS)]
+    save_png(grid(rows, [name for label in drawn for name in (label, *[""] * (ROWS - 1))]), path)

@@ -1,0 +1,72 @@
+"""Fit a prior to the codes of a model's training items."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avae.console import SILENT, Progress
+from avae.data.dataset import Dataset, as_tensor
+from avae.errors import UserError
+from avae.model import Model
+from avae.priors.fit import FittedPrior, fit_to_codes
+from avae.priors.prior import standard_normal_log_density
+from avae.rng import row_chunks
+
+MAX_CODES = 50_000
+"""Maximum number of training items whose codes a prior is fitted to, evenly spaced."""
+
+
+def fit_prior(
+    model: Model, data: Dataset, kind: str, seed: int = 0, progress: Progress = SILENT
+) -> FittedPrior:
+    """Fit a prior to the codes of the training items. The model stays as it is: see `Model.set_prior`.
+
+    Args:
+        kind: a learned kind of `avae.priors.registry`.
+        seed: seed of the codes' noise and of the fit.
+        progress: counts the encoded items.
+
+    Raises:
+        UserError: the model has no encoder, or no prior can be fitted (see `fit_to_codes`).
+    """
+    require_codes(model)
+    with torch.inference_mode():
+        codes = training_codes(model, data, seed, progress)
+        informative = model.framework.informative_dimensions()
+    return fit_to_codes(kind, codes.clone(), informative.clone(), seed)
+
+
+def require_codes(model: Model) -> None:
+    """Raise UserError for a model without an encoder, which has no codes of items."""
+    if not model.framework.has_encoder:
+        raise UserError(
+            f"a {type(model.framework).__name__} has no encoder, so there are no codes to fit a prior to: "
+            "its samples are drawn from N(0, I)"
+        )
+
+
+def training_codes(model: Model, data: Dataset, seed: int, progress: Progress) -> Tensor:
+    """Return the codes (N, d) of up to 50,000 training items, on the CPU; see `Model.drawing_codes`."""
+    count = min(len(data.train), MAX_CODES)
+    items = np.linspace(0, len(data.train) - 1, count).round().astype(int)
+    progress.update(0, count)
+    parts = []
+    for rows in row_chunks(count):
+        x = as_tensor(data.train[items[rows.start : rows.stop]], model.device)
+        parts.append(model.drawing_codes(x, rows, seed).float().cpu())
+        progress.advance(len(rows))
+    return torch.cat(parts)
+
+
+def likelihood_report(fitted: FittedPrior) -> str:
+    """Return one line: the prior, and the log-likelihood of held-out codes under it and under N(0, I)."""
+    codes = fitted.held_out
+    learned = fitted.prior.log_likelihood(codes)
+    if learned is None:
+        return f"{fitted.prior.kind}, which has no likelihood in closed form"
+    standard = standard_normal_log_density(codes)
+    found, before = (float(log_p.mean()) / codes.shape[1] for log_p in (learned, standard))
+    return (
+        f"{fitted.prior.kind}; log-likelihood of {len(codes)} held-out codes {found:.4f} nats a dimension, "
+        f"under N(0, I) {before:.4f}"
+    )

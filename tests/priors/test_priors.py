@@ -1,0 +1,216 @@
+"""Priors fitted to codes whose distribution is known, and on disk."""
+
+import logging
+import math
+import warnings
+from typing import get_args
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+import avae
+from avae.errors import UserError
+from avae.evaluation.point_metrics import energy_distance
+from avae.priors import early_stopping, flow, gmm, two_stage
+from avae.priors.fit import MIN_CODES, fit_to_codes
+from avae.priors.gmm import Mixture
+from avae.priors.prior import standard_normal_log_density, standard_prior
+from avae.priors.registry import STANDARD, LearnedKind
+
+KINDS = get_args(LearnedKind)
+CLOSED = [kind for kind in KINDS if kind != "two-stage"]
+"""Kinds with a likelihood in closed form."""
+
+every = pytest.mark.parametrize("kind", KINDS)
+INFORMATIVE = torch.tensor([True, False, True])
+
+
+@pytest.fixture(autouse=True)
+def short_descent(monkeypatch):
+    """Descend for a few steps, with small networks."""
+    monkeypatch.setattr(early_stopping, "STEPS", 20)
+    monkeypatch.setattr(early_stopping, "CHECK_EVERY", 10)
+    monkeypatch.setattr(flow, "WIDTH", 32)
+    monkeypatch.setattr(two_stage, "WIDTH", 32)
+
+
+@pytest.fixture
+def longer_descent(monkeypatch, short_descent):
+    """Descend for as long as it takes to fit `made_codes`."""
+    monkeypatch.setattr(early_stopping, "STEPS", 400)
+    monkeypatch.setattr(early_stopping, "CHECK_EVERY", 100)
+    monkeypatch.setattr(early_stopping, "LEARNING_RATE", 5e-3)
+    monkeypatch.setattr(two_stage, "MEMORY", 0.98)
+
+
+@pytest.fixture(autouse=True)
+def all_components(monkeypatch, few_components):
+    monkeypatch.setattr(gmm, "COMPONENTS", (1, 2, 4, 8))
+
+
+def made_codes(count: int, seed: int = 0) -> torch.Tensor:
+    """(N, 3): two narrow, tilted clouds in dimensions 0 and 2, and N(0, 1) in dimension 1."""
+    g = torch.Generator().manual_seed(seed)
+    side = torch.randint(0, 2, (count, 1), generator=g) * 2.0 - 1
+    noise = torch.randn(count, 3, generator=g)
+    first = 1.5 * side[:, 0] + 0.3 * noise[:, 0]
+    return torch.stack([first, noise[:, 1], 0.5 * first - side[:, 0] + 0.2 * noise[:, 2]], 1)
+
+
+def made_log_density(codes: torch.Tensor) -> torch.Tensor:
+    """log p of `made_codes`."""
+    by_side = []
+    for side in (-1, 1):
+        first, last = codes[:, 0] - 1.5 * side, codes[:, 2] - 0.5 * codes[:, 0] + side
+        scaled = torch.stack([first / 0.3, codes[:, 1], last / 0.2], 1)
+        by_side.append(standard_normal_log_density(scaled) - math.log(2 * 0.3 * 0.2))
+    return torch.stack(by_side).logsumexp(0)
+
+
+def noise_for(prior, count: int, seed: int = 1) -> dict[str, torch.Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    shapes = {"z": (count, 3)} | prior.noise_shapes(count)
+    return {name: torch.randn(shape, generator=g) for name, shape in shapes.items()}
+
+
+@every
+def test_a_fitted_prior_is_nearer_to_the_codes_than_the_standard_one(kind, longer_descent):
+    prior = fit_to_codes(kind, made_codes(2000), INFORMATIVE).prior
+    fresh, noise = made_codes(1500, seed=2), noise_for(prior, 1500)
+    learned, standard = (energy_distance(codes, fresh) for codes in (prior.codes(noise), noise["z"]))
+    assert learned < {"gmm": 0.05, "flow": 0.2}.get(kind, 0.5) * standard
+    assert torch.equal(prior.codes(noise)[:, 1], noise["z"][:, 1]), "an uninformative dimension is N(0, 1)"
+
+
+def test_a_mixture_finds_a_mixture():
+    prior = fit_to_codes("gmm", made_codes(4000), INFORMATIVE).prior
+    fresh = made_codes(4000, seed=2)
+    assert_close(prior.log_likelihood(fresh).mean(), made_log_density(fresh).mean(), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("kind", CLOSED)
+def test_the_likelihood_of_a_prior_integrates_to_one(kind):
+    codes = made_codes(1000)[:, [0, 2]]
+    prior = fit_to_codes(kind, codes, torch.tensor([True, True])).prior.double()
+    axis = torch.linspace(-6, 6, 601, dtype=torch.float64)
+    grid = torch.cartesian_prod(axis, axis)
+    total = prior.log_likelihood(grid).exp().sum() * (axis[1] - axis[0]) ** 2
+    assert float(total) == pytest.approx(1, abs=2e-3)
+
+
+def test_of_two_stages_no_likelihood_is_claimed():
+    fitted = fit_to_codes("two-stage", made_codes(100), INFORMATIVE)
+    assert fitted.prior.log_likelihood(fitted.held_out) is None
+
+
+@every
+def test_a_code_is_a_function_of_its_own_noise(kind):
+    prior = fit_to_codes(kind, made_codes(300), INFORMATIVE).prior
+    noise = noise_for(prior, 12)
+    whole = prior.codes(noise)
+    for rows in (slice(0, 1), slice(1, 6), slice(6, 12)):
+        part = prior.codes({name: tensor[rows] for name, tensor in noise.items()})
+        assert_close(part, whole[rows], atol=1e-5, rtol=1e-5)
+
+
+@every
+def test_the_same_codes_and_seed_give_the_same_bits(kind):
+    codes = made_codes(200)
+    first, second, other = (fit_to_codes(kind, codes, INFORMATIVE, seed).prior for seed in (3, 3, 4))
+    assert all(torch.equal(a, second.state_dict()[name]) for name, a in first.state_dict().items())
+    noise = noise_for(first, 5)
+    assert not torch.equal(first.codes(noise), other.codes(noise))
+
+
+@every
+def test_a_prior_is_saved_with_its_model(kind, runs, tmp_path):
+    model = avae.load(runs["digits-vae"], device="cpu")
+    informative = torch.tensor([True, False, True, True])
+    codes = torch.cat([made_codes(200), made_codes(200, seed=5)[:, :1]], 1)
+    model.set_prior(fit_to_codes(kind, codes, informative).prior)
+    model.save(tmp_path)
+    before = torch.get_rng_state()
+    again = avae.load(tmp_path, device="cpu")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert again.prior.kind == kind
+    state, expected = again.prior.state_dict(), model.prior.state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
+    assert torch.equal(again.sample(5), model.sample(5))
+    assert not torch.equal(again.sample(5), again.sample(5, prior="standard"))
+    with torch.inference_mode():
+        expected = model.framework.sample(model.noise(range(5), 0))
+    assert torch.equal(again.sample(5, prior="standard"), expected)
+
+
+def test_the_standard_prior_adds_nothing_to_a_model(runs, tmp_path):
+    model = avae.load(runs["digits-gan"], device="cpu")
+    model.save(tmp_path)
+    again = avae.load(tmp_path, device="cpu")
+    assert again.prior.kind == STANDARD
+    assert torch.equal(again.sample(3), again.sample(3, prior="standard"))
+    with pytest.raises(UserError, match="no learned prior: fit one with avae prior RUN"):
+        again.sample(3, prior="learned")
+    with pytest.raises(UserError, match="prior='gmm'"):
+        again.sample(3, prior="gmm")
+    noise = {"z": torch.randn(4, 2)}
+    assert standard_prior(2).codes(noise) is noise["z"]
+    assert_close(standard_prior(2).log_likelihood(noise["z"]), standard_normal_log_density(noise["z"]))
+
+
+@pytest.mark.parametrize(
+    ("codes", "informative", "says"),
+    [
+        (made_codes(MIN_CODES - 1), INFORMATIVE, f"{MIN_CODES - 1} codes are too few"),
+        (made_codes(50) / 0, INFORMATIVE, "NaN or infinite"),
+        (made_codes(50), ~INFORMATIVE & INFORMATIVE, "no dimension"),
+    ],
+)
+def test_codes_that_no_prior_fits_are_refused(codes, informative, says):
+    with pytest.raises(UserError, match=says):
+        fit_to_codes("gmm", codes, informative)
+
+
+@every
+@pytest.mark.parametrize("codes", [made_codes(MIN_CODES), torch.ones(100, 3), made_codes(5).repeat(20, 1)])
+def test_poor_codes_are_fitted_all_the_same(kind, codes):
+    """Few of them, all alike, or the same again and again."""
+    prior = fit_to_codes(kind, codes, torch.ones(3, dtype=torch.bool)).prior
+    drawn = prior.codes(noise_for(prior, 50))
+    assert (drawn - codes.mean(0)).abs().max() < 10
+
+
+# Convergence of a mixture
+
+
+def slow_vectors() -> torch.Tensor:
+    """Vectors on which EM takes some dozen iterations: two clouds that overlap."""
+    g = torch.Generator().manual_seed(0)
+    return torch.randn(600, 2, generator=g, dtype=torch.float64) + (torch.arange(600) % 2)[:, None] * 1.5
+
+
+def test_a_mixture_that_has_not_converged_continues(monkeypatch):
+    monkeypatch.setattr(gmm, "COMPONENTS", (2,))
+    monkeypatch.setattr(gmm, "TOLERANCE", 1e-6)
+    u = slow_vectors()
+    at_once = Mixture.fit(u, u[:50], 0)
+    monkeypatch.setattr(gmm, "ITERATIONS", 3)
+    monkeypatch.setattr(gmm, "ROUNDS", 300)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        in_rounds = Mixture.fit(u, u[:50], 0)
+    assert_close(in_rounds.means, at_once.means, atol=1e-6, rtol=0)
+
+
+def test_a_mixture_that_does_not_converge_is_left_out_and_named(monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "avae")
+    monkeypatch.setattr(gmm, "TOLERANCE", 1e-9)
+    monkeypatch.setattr(gmm, "ITERATIONS", 2)
+    monkeypatch.setattr(gmm, "ROUNDS", 2)
+    u = slow_vectors()
+    assert Mixture.fit(u, u[:50], 0).components == 1
+    assert "a mixture of 2 Gaussians had not converged after 4 iterations, so it is left out" in caplog.text
+    monkeypatch.setattr(gmm, "COMPONENTS", (2,))
+    with pytest.raises(UserError, match="no mixture of Gaussians converged"):
+        Mixture.fit(u, u[:50], 0)
