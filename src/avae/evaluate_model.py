@@ -3,6 +3,7 @@
 import copy
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +16,28 @@ from avae.console import SILENT, Progress, messages_on_stderr
 from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset, evenly_spaced
 from avae.errors import UserError
-from avae.evaluation.distances import KID_SUBSET_SIZE, kid_subset_size
+from avae.evaluation.distances import KID_SUBSET_SIZE, frechet_distance, kid_subset_size
 from avae.evaluation.evaluated_model import NO_XI, EvaluatedModel, Metric, Reconstruct
 from avae.evaluation.feature_statistics import KEPT, FeatureSummary
 from avae.evaluation.features import FeatureExtractor, open_features
 from avae.evaluation.latent_metrics import code_metrics
 from avae.evaluation.lpips import SMALLEST, Lpips, open_lpips
-from avae.evaluation.point_metrics import REFERENCE, point_metrics
+from avae.evaluation.point_metrics import REFERENCE, drawn_energy_distance, point_metrics
 from avae.evaluation.point_metrics import SAMPLES as SAMPLES_OF_POINTS
 from avae.evaluation.posterior_metrics import DRAWS as XI_DRAWS
 from avae.evaluation.posterior_metrics import ITEMS as REDRAWN_ITEMS
 from avae.evaluation.posterior_metrics import posterior_metrics
 from avae.evaluation.pretrained_weights import MissingWeightsError
+from avae.evaluation.prior_metrics import Codes, prior_metrics
 from avae.evaluation.protocol import PROTOCOLS, Protocol, ProtocolName, build_result
 from avae.evaluation.reconstruction_metrics import image_metrics
 from avae.evaluation.reference_statistics import Split, reference_summary
-from avae.evaluation.sample_metrics import sample_metrics
+from avae.evaluation.sample_metrics import sample_metrics, summarise_drawn
 from avae.evaluation.unavailable import Unavailable
 from avae.frameworks.base import CodeMode, Framework
 from avae.load_data import load_dataset_for
 from avae.model import Model
+from avae.priors.prior import Prior
 from avae.rng import rng
 
 SAMPLES = 50_000
@@ -113,15 +116,17 @@ def evaluate(
             **(_counts(samples, real) if data.is_image_data else {}),
             **({} if data.is_image_data else {"reference": REFERENCE, "energy_distance": SAMPLES_OF_POINTS}),
         },
+        "prior": _prior(model, settings).kind,
         "features": _name_and_checksum(extractor),
         "lpips": _name_and_checksum(lpips),
         "seed": seed,
     }
     kinds = sum(not isinstance(kind, Unavailable) for kind in evaluated.reconstruct.values())
     originals = len(items) * (real is not None and model.framework.has_encoder)
-    drawn = samples * (real is not None)
+    further = (evaluated.learned_prior is not None) + model.framework.has_encoder
+    drawn = samples * (1 + settings.learned_prior * further) * (real is not None)
     progress.update(0, kinds * len(items) + originals + redrawn * XI_DRAWS + codes + drawn)
-    metrics = _metrics(evaluated, data, items, samples, extractor, lpips, real, progress)
+    metrics = _metrics(evaluated, settings, data, items, samples, extractor, lpips, real, progress)
     return build_result(settings, metrics, about)
 
 
@@ -165,12 +170,22 @@ def evaluated_model(model: Model, seed: int, protocol: Protocol = PROTOCOLS["sta
     def encode(x: Tensor) -> Tensor:
         return _in_batches(lambda x, rows: framework.encode(x), protocol)(x, range(len(x)))
 
+    def drawing_codes(x: Tensor, rows: range) -> Tensor:
+        return framework.drawing_codes(x, model.noise(rows, seed))
+
+    prior = _prior(model, protocol)
+
+    def learned_prior(rows: range) -> Tensor:
+        return prior.codes(model.noise(rows, seed))
+
     return EvaluatedModel(
         reconstruct=reconstruct,
         default=next(iter(reconstruct)),
         encode=encode if framework.has_encoder else NO_ENCODER,
         draw=draw,
         prior=lambda rows: model.noise(rows, seed)["z"],
+        learned_prior=learned_prior if prior.is_learned else None,
+        drawing_codes=drawing_codes if framework.has_encoder else NO_ENCODER,
         code_scale=framework.code_scale().to(model.device),
         sigma=NO_POSTERIOR_SCALE if sigma is None else sigma,
         has_xi="xi" in framework.noise_shapes(1),
@@ -214,6 +229,7 @@ def _name_and_checksum(network: FeatureExtractor | Lpips | Unavailable) -> dict[
 
 def _metrics(
     evaluated: EvaluatedModel,
+    protocol: Protocol,
     data: Dataset,
     items: NDArray[Any],
     samples: int,
@@ -223,14 +239,50 @@ def _metrics(
     progress: Progress,
 ) -> Iterator[Metric]:
     if data.is_image_data:
-        yield from sample_metrics(evaluated, extractor, real, samples, progress)
+        of_samples = dict(sample_metrics(evaluated, extractor, real, samples, progress))
+        yield from of_samples.items()
+        if protocol.learned_prior:
+            distance = _fid_from(evaluated, extractor, real, samples, progress)
+            yield from prior_metrics(evaluated, data.train, samples, "fid", of_samples["fid"], distance)
         yield from image_metrics(
             evaluated, items, lpips=lpips, extractor=extractor, real=real, progress=progress
         )
     else:
-        yield from point_metrics(evaluated, data.train, items, data.test)
+        of_points = dict(point_metrics(evaluated, data.train, items, data.test))
+        yield from of_points.items()
+        if protocol.learned_prior:
+            value, distance = (
+                of_points["energy_distance"],
+                partial(drawn_energy_distance, evaluated, data.test),
+            )
+            yield from prior_metrics(
+                evaluated, data.train, SAMPLES_OF_POINTS, "energy_distance", value, distance
+            )
     yield from code_metrics(evaluated, items, min(samples, MAX_ITEMS), progress)
     yield from posterior_metrics(evaluated, items, progress)
+
+
+def _fid_from(
+    evaluated: EvaluatedModel,
+    extractor: FeatureExtractor | Unavailable,
+    real: FeatureSummary | None,
+    samples: int,
+    progress: Progress,
+) -> Callable[[Codes], float]:
+    """Return the function from codes to the FID of images drawn from them."""
+
+    def fid(codes: Codes) -> float:
+        assert isinstance(extractor, FeatureExtractor)
+        assert real is not None
+        drawn = summarise_drawn(evaluated, codes, extractor, samples, progress)
+        return frechet_distance(drawn.moments, real.moments)
+
+    return fid
+
+
+def _prior(model: Model, protocol: Protocol) -> Prior:
+    """Return the prior that samples are drawn from."""
+    return model.choose_prior(None if protocol.learned_prior else "standard")
 
 
 def _reconstructions(

@@ -56,7 +56,8 @@ for arguments in ("", "--help", "-h", "--version", "train", "train --help", "tra
 
 
 @pytest.mark.parametrize(
-    "verb", ["demo", "train toy", "evaluate", "sample", "reconstruct", "encode", "decode", "interpolate"]
+    "verb",
+    ["demo", "train toy", "evaluate", "sample", "prior", "reconstruct", "encode", "decode", "interpolate"],
 )
 def test_every_verb_has_help_with_an_example(verb, cli):
     said = cli(*verb.split(), "--help")
@@ -316,6 +317,8 @@ SAMPLE_METRICS = {"fid", "kid", "kid_std", "precision", "recall"}
 XI_METRICS = {"xi_use"} | {
     f"{name}{ideal}" for name in ("posterior_gain", "mse_mean_of_draws") for ideal in ("", "_ideal")
 }
+PRIOR_METRICS = {"standard_prior", "training_codes"}
+"""Ends of the names of distances for other codes than the model's prior."""
 
 
 def expected_metrics(data, framework):
@@ -323,10 +326,12 @@ def expected_metrics(data, framework):
     kinds = POINT_METRICS if data == "toy" else IMAGE_METRICS
     of = {metric: {f"{metric}_{kind}" for kind in KINDS[framework]} for metric in kinds}
     encoder = set().union(*of.values(), {"active_units", "aggregate_posterior_gap"})
-    encoder |= {"manifold_distance"} if data == "toy" else set()
+    encoder |= {"manifold_distance", "energy_distance_training_codes"} if data == "toy" else set()
     scale = {f"latent_consistency{end}" for end in ("", "_reconstructed", "_posterior")}
-    features = SAMPLE_METRICS | of["rfid"] | of["cfid"] if data == "digits" else set()
-    others = {"manifold_distance_floor", "energy_distance"} if data == "toy" else set()
+    fids = {f"fid_{end}" for end in PRIOR_METRICS}
+    features = SAMPLE_METRICS | fids | of["rfid"] | of["cfid"] if data == "digits" else set()
+    points = {"manifold_distance_floor", "energy_distance", "energy_distance_standard_prior"}
+    others = points if data == "toy" else set()
     names = encoder | scale | {"bits_per_dimension"} | XI_METRICS | features | others
     return names, encoder, scale, features, of.get("lpips", set())
 
@@ -473,6 +478,8 @@ def test_evaluate_in_features_of_ones_own(framework, protocol, cli, runs, featur
     assert said.code == 0, said
     result = json.loads((run / f"evaluation/{protocol}.json").read_text(), parse_constant=pytest.fail)
     assert result["protocol"] == protocol
+    assert result["prior"] == ("standard" if framework == "gan" or protocol == "paper" else "gmm")
+    check_distances_by_prior(result, framework)
     assert result["features"]["name"] == "own_features:load"
     assert str(tmp_path) not in json.dumps(result["features"])
     assert all(result["metrics"][name] is not None for name in SAMPLE_METRICS)
@@ -485,6 +492,17 @@ def test_evaluate_in_features_of_ones_own(framework, protocol, cli, runs, featur
         assert cli("evaluate", run, "--samples", 50, *flags).code == 0
         again = json.loads((run / f"evaluation/{protocol}.json").read_text())
         assert again["metrics"] == result["metrics"]
+
+
+def check_distances_by_prior(result, framework):
+    """N(0, I) and codes of training pictures are measured under `standard` only, and N(0, I) only once."""
+    metrics = result["metrics"]
+    names = {f"fid_{end}" for end in PRIOR_METRICS}
+    assert names & metrics.keys() == (names if result["protocol"] == "standard" else set())
+    if result["protocol"] == "paper":
+        return
+    assert (metrics["fid_standard_prior"] == metrics["fid"]) == (framework == "gan")
+    assert (metrics["fid_training_codes"] is None) == (framework == "gan")
 
 
 def test_evaluate_is_the_work_of_one_process(cli, runs, features, tmp_path, contents, monkeypatch):

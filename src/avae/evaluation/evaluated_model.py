@@ -11,6 +11,7 @@ from avae.evaluation.unavailable import Unavailable
 Reconstruct = Callable[[Tensor, range], Tensor]
 
 NO_XI = Unavailable("the model has no xi")
+NO_CODES = Unavailable("the model has no codes of items")
 
 Metric = tuple[str, float | Unavailable]
 """Name and value of a metric."""
@@ -25,8 +26,11 @@ class EvaluatedModel:
             "generator_calibrated", ...).
         default: name of the model's default reconstruction.
         encode: items -> mean codes (N, d).
-        draw: (z, rows, xi_seed) -> items drawn from prior codes z (N, d).
-        prior: rows -> prior codes (N, d).
+        drawing_codes: (items, rows) -> codes (N, d) of the kind that `draw` was trained to draw from.
+        draw: (z, rows, xi_seed) -> items drawn from codes z (N, d).
+        prior: rows -> codes (N, d) from N(0, I).
+        learned_prior: rows -> codes (N, d) from the prior fitted to codes of training items; None if samples
+            are drawn from N(0, I).
         code_scale: (d,) s; an item drawn from z should have the mean code s z.
         sigma: (d,) posterior scale.
         has_xi: True if its samples depend on more than z.
@@ -43,4 +47,6 @@ class EvaluatedModel:
     sigma: Tensor | Unavailable
     has_xi: bool
     redraw: Callable[[Tensor, range, int], Tensor] | Unavailable = NO_XI
+    drawing_codes: Callable[[Tensor, range], Tensor] | Unavailable = NO_CODES
+    learned_prior: Callable[[range], Tensor] | None = None
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - a value

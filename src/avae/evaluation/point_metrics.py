@@ -1,7 +1,7 @@
 """Metrics of points, for the toy example (section 5.1)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +29,7 @@ def point_metrics(model: EvaluatedModel, train: Points, test: Points, others: Po
     Args:
         train: (N, F); the first 50,000 represent the data manifold.
         test: (M, F); the points to reconstruct.
-        others: (K, F); the first 20,000 are compared with samples.
+        others: (K, F); the first 20,000 are compared with samples of the model's prior.
     """
     from scipy.spatial import KDTree  # slow to import
 
@@ -51,19 +51,19 @@ def point_metrics(model: EvaluatedModel, train: Points, test: Points, others: Po
         if name == model.default:
             yield "manifold_distance", distance
         yield f"mse_{name}", float((drawn - items).square().mean())
-    samples = torch.cat(
-        [model.draw(model.prior(r), r, 0).cpu() for r in row_chunks(SAMPLES, merge_rest=True)]
-    )
-    yield (
-        "energy_distance",
-        energy_distance(samples, torch.from_numpy(np.ascontiguousarray(others[:SAMPLES]))),
-    )
+    yield "energy_distance", drawn_energy_distance(model, others, model.learned_prior or model.prior)
 
 
 def manifold_distance(tree: "KDTree", points: Points) -> float:
     """Return the median distance of points to their 5th nearest neighbour in a tree."""
     distances, _ = tree.query(points, k=[_NEIGHBOUR])
     return float(np.median(distances))
+
+
+def drawn_energy_distance(model: EvaluatedModel, others: Points, codes: Callable[[range], Tensor]) -> float:
+    """Return the energy distance of `others` (K, F) to 20,000 points drawn from codes, a function of rows."""
+    drawn = torch.cat([model.draw(codes(r), r, 0).cpu() for r in row_chunks(SAMPLES, merge_rest=True)])
+    return energy_distance(drawn, torch.from_numpy(np.ascontiguousarray(others[:SAMPLES])))
 
 
 def energy_distance(x: Tensor, y: Tensor) -> float:

@@ -28,6 +28,8 @@ class Protocol:
         batch: number of images over which batch norm takes its statistics; None for fixed statistics.
         sampled_codes_only: True if reconstructions are made from posterior samples only, where the model has
             a posterior.
+        learned_prior: True if samples are drawn from the model's learned prior, if it has one; False for
+            N(0, I).
     """
 
     name: ProtocolName
@@ -35,6 +37,7 @@ class Protocol:
     code: str
     batch: int | None
     sampled_codes_only: bool
+    learned_prior: bool
 
     @property
     def description(self) -> dict[str, str]:
@@ -49,6 +52,7 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         code="posterior mean, calibrated; '_sampled' figures: a posterior sample",
         batch=None,
         sampled_codes_only=False,
+        learned_prior=True,
     ),
     "paper": Protocol(
         name="paper",
@@ -56,6 +60,7 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         code="a posterior sample; the code itself where there is no posterior scale",
         batch=64,
         sampled_codes_only=True,
+        learned_prior=False,
     ),
 }
 """The protocols of DESIGN section 7; `paper` follows the authors' released code, see docs/metrics."""

@@ -1,6 +1,8 @@
 """Metrics of samples: distances of their distribution to that of real images."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+from torch import Tensor
 
 from avae.console import SILENT, Progress
 from avae.evaluation.distances import NEIGHBOURHOOD, frechet_distance, kernel_distance, precision_recall
@@ -32,8 +34,7 @@ def sample_metrics(
         yield from ((name, extractor) for name in NAMES)
         return
     assert real is not None
-    batches = (model.draw(model.prior(rows), rows, 0) for rows in row_chunks(count, merge_rest=True))
-    samples = summarise(extractor, batches, count, progress)
+    samples = summarise_drawn(model, model.learned_prior or model.prior, extractor, count, progress)
     yield "fid", frechet_distance(samples.moments, real.moments)
     smaller = min(len(samples.features), len(real.features))
     if smaller <= NEIGHBOURHOOD:
@@ -43,3 +44,15 @@ def sample_metrics(
     kid, kid_std = kernel_distance(samples.features, real.features)
     precision, recall = precision_recall(samples.features, real.features)
     yield from zip(NAMES[1:], (kid, kid_std, precision, recall), strict=True)
+
+
+def summarise_drawn(
+    model: EvaluatedModel,
+    codes: Callable[[range], Tensor],
+    extractor: FeatureExtractor,
+    count: int,
+    progress: Progress = SILENT,
+) -> FeatureSummary:
+    """Summarise the features of `count` images drawn from codes, which are a function of row numbers."""
+    batches = (model.draw(codes(rows), rows, 0) for rows in row_chunks(count, merge_rest=True))
+    return summarise(extractor, batches, count, progress)
