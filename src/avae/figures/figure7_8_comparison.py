@@ -24,7 +24,7 @@ RECONSTRUCTIONS = (
 )
 
 SAMPLES = (
-    "Samples of each run, from codes drawn from the prior; none is selected. All use one seed, but a code "
+    "Samples of each run, from codes drawn from its prior; none is selected. All use one seed, but a code "
     "means something else in each run. After Fig. 8 of the paper."
 )
 

@@ -82,6 +82,7 @@ def data_uri(png: bytes) -> str:
 _LABELS = {
     "batch_norm": "batch norm",
     "code": "codes",
+    "prior": "prior of samples",
     "split": "split",
     "counts": "counts",
     "scale": "scale",

@@ -60,6 +60,7 @@ class LoadedRun:
             "seed": self.saved.config.seed if self.saved else None,
             "width": config.width,
             "code dimensions": config.code_dim,
+            "prior of samples": self.model.prior.kind,
             "data": self.model.data["name"],
             "data checksum": self.checksum,
         }

@@ -104,12 +104,19 @@ def _image_section(kind: str, png: bytes, caption: str) -> str:
 
 def _caption(kind: str, model: Model) -> str:
     if kind == "samples":
-        return "New pictures, drawn from codes of the prior."
+        return f"New pictures, drawn from codes of the prior: {prior_text(model)}."
     if kind == "reconstructions":
         return f"The first row shows pictures that the model never saw. {model.framework.caption}"
     if not model.framework.has_encoder:
         return "The data and samples."
     return "The data, reconstructions of points that the model never saw, and samples."
+
+
+def prior_text(model: Model) -> str:
+    """Return the prior of a model's samples, for readers."""
+    if model.prior.is_learned:
+        return f"one fitted to the codes of training items ({model.prior.kind})"
+    return "N(0, I)"
 
 
 def _map(model: Model, data: Dataset) -> str:

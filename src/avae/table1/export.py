@@ -58,7 +58,10 @@ def _head(table: Table) -> str:
     # Settings that are off (None, False, 0) are only in table.json.
     settings = ", ".join(f"`{name}` {value}" for name, value in table.settings.items() if value)
     theirs = published()
-    kinds = ", ".join(f"{label(row)} `{kind}`" for row, kind in table.reconstructions.items())
+    kinds, priors = (
+        ", ".join(f"{label(row)} `{kind}`" for row, kind in by_row.items())
+        for by_row in (table.reconstructions, table.priors)
+    )
     lines = [
         "# Table 1",
         "",
@@ -66,6 +69,7 @@ def _head(table: Table) -> str:
         "seeds (number of seeds), bold where it is below every other row by more than 2 standard errors.",
         "",
         f"- protocol: {table.protocol}; MSE and LPIPS are of: {kinds or 'nothing yet'}",
+        *([f"- prior of the samples of FID: {priors}"] if priors else []),
         *([f"- measured: {_as_text(table.measured)}"] if table.measured else []),
         f"- FID features: {_as_text(table.features)}",
         *([f"- LPIPS: {_as_text(table.lpips)}"] if table.lpips else []),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avae.errors import UserError
+from avae.priors.registry import STANDARD
 from avae.recipes.config import applies, fields_with, flag, shared_settings
 from avae.recipes.facts import Fact
 from avae.recipes.paper import PAPER_DATASETS, ROWS, Row, table1_config
@@ -47,6 +48,11 @@ class TableRun:
     def recipe(self) -> str:
         """Recipe of the run; "folder" for data that are not the paper's."""
         return self.saved.config.recipe if self.saved else self.column
+
+    @property
+    def prior(self) -> str | None:
+        """Prior that its samples were drawn from; None before evaluation. Old results lack it."""
+        return None if self.result is None else str(self.result.get("prior", STANDARD))
 
     def value(self, metric: str) -> float | str | None:
         """Return a metric ("mse", "lpips" or "fid"), or why it is missing; None before evaluation."""
@@ -126,6 +132,9 @@ def check_comparable(runs: Iterable[TableRun]) -> None:
         _check_same(runs, setting, _setting(setting))
     for key in ("protocol", "split", "features", "lpips", "seed"):
         _check_same(runs, key, _result_field(key))
+    for row in dict.fromkeys(run.row for run in runs):
+        same_row = [run for run in runs if run.row == row]
+        _check_same(same_row, "prior of samples", lambda run: [run.prior] if run.prior else [])
     for column in dict.fromkeys(run.column for run in runs):
         same_column = [run for run in runs if run.column == column]
         _check_same(same_column, "recipe", _setting("recipe"))

@@ -84,6 +84,7 @@ class Table:
         versions: all combinations of software versions used for evaluation.
         features, lpips: name and checksum of the features of FID, and of LPIPS; None if not measured.
         reconstructions: kind of reconstruction that MSE and LPIPS are of, by row.
+        priors: prior that samples were drawn from, by row.
         settings: settings that all runs share.
         rows: rows that have a run.
         columns: one column for each data set.
@@ -98,6 +99,7 @@ class Table:
     features: dict[str, str] | None
     lpips: dict[str, str] | None
     reconstructions: dict[Row, str]
+    priors: dict[Row, str]
     settings: dict[str, Any]
     rows: list[Row]
     columns: list[Column]
@@ -129,6 +131,7 @@ def build_table(runs: Sequence[TableRun], protocol: str) -> Table:
         reconstructions={
             run.row: run.result["reconstruction"] for run in runs if run.result and has_encoder(run.row)
         },
+        priors={run.row: run.prior for run in runs if run.prior},
         settings={name: getattr(saved, name) for name in shared_settings()} if saved else {},
         rows=rows,
         columns=[
