@@ -251,12 +251,9 @@ def _metrics(
         of_points = dict(point_metrics(evaluated, data.train, items, data.test))
         yield from of_points.items()
         if protocol.learned_prior:
-            value, distance = (
-                of_points["energy_distance"],
-                partial(drawn_energy_distance, evaluated, data.test),
-            )
+            name, distance = "energy_distance", partial(drawn_energy_distance, evaluated, data.test)
             yield from prior_metrics(
-                evaluated, data.train, SAMPLES_OF_POINTS, "energy_distance", value, distance
+                evaluated, data.train, SAMPLES_OF_POINTS, name, of_points[name], distance
             )
     yield from code_metrics(evaluated, items, min(samples, MAX_ITEMS), progress)
     yield from posterior_metrics(evaluated, items, progress)

@@ -326,7 +326,8 @@ def expected_metrics(data, framework):
     kinds = POINT_METRICS if data == "toy" else IMAGE_METRICS
     of = {metric: {f"{metric}_{kind}" for kind in KINDS[framework]} for metric in kinds}
     encoder = set().union(*of.values(), {"active_units", "aggregate_posterior_gap"})
-    encoder |= {"manifold_distance", "energy_distance_training_codes"} if data == "toy" else set()
+    encoder |= {"manifold_distance"} if data == "toy" else set()
+    encoder |= {"energy_distance_training_codes" if data == "toy" else "fid_training_codes"}
     scale = {f"latent_consistency{end}" for end in ("", "_reconstructed", "_posterior")}
     fids = {f"fid_{end}" for end in PRIOR_METRICS}
     features = SAMPLE_METRICS | fids | of["rfid"] | of["cfid"] if data == "digits" else set()

@@ -237,6 +237,16 @@ def test_results_measured_in_two_ways_are_refused(change, words, small, cli):
     assert (small / "table.md").read_bytes() == before
 
 
+def test_a_row_has_samples_of_one_prior_and_the_table_names_it(small, cli):
+    """Rows may differ: a GAN has no codes to fit a prior to. A result without a prior is of N(0, I)."""
+    write_result(small / "cifar10/vae/seed-0", figures(1, 1, 1), prior="gmm")
+    cli("table1", "--table-only", "--out", small).refused("prior of samples", "gmm and standard")
+    for run in ("cifar10/vae/seed-1", "mine/vae/seed-0"):
+        write_result(small / run, figures(1, 1, 1), prior="gmm")
+    assert written(small)["priors"] == {"vae": "gmm", "vaegan": "standard", "gan": "standard"}
+    assert "prior of the samples of FID: VAE `gmm`, " in (small / "table.md").read_text()
+
+
 def test_protocols_are_never_mixed(small, cli):
     result = small / "cifar10/vae/seed-0/evaluation/paper.json"
     shutil.copy(result, result.with_name("standard.json"))

@@ -52,9 +52,11 @@ def test_the_best_model_is_that_of_its_step(settings, monkeypatch, tmp_path):
     short = avae.train(
         "digits", **settings | {"out": str(tmp_path / "short"), "steps": 4, "evaluate_every": 0}
     )
-    best = avae.load(Path(settings["out"]) / "best", device="cpu").framework.state_dict()
-    expected = short.framework.state_dict()
-    assert all(torch.equal(best[name], expected[name]) for name in expected)
+    best = avae.load(Path(settings["out"]) / "best", device="cpu")
+    for found, expected in ((best.framework, short.framework), (best.prior, short.prior)):
+        state = found.state_dict()
+        assert all(torch.equal(state[name], value) for name, value in expected.state_dict().items())
+    assert best.prior.is_learned
 
 
 def test_measuring_changes_nothing_of_the_training(settings, tmp_path):

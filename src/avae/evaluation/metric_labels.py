@@ -11,6 +11,8 @@ FID_FEATURES = "inception-2015-12-05"
 
 EXPLANATIONS = {
     "fid": "distance of samples from training images; lower is better",
+    "fid_standard_prior": "the same for samples from N(0, I), whatever the model's prior",
+    "fid_training_codes": "the same for images drawn from codes of training images: fid with a perfect prior",
     "kid": "another distance of samples from training images, unbiased for few samples; near 0 is best",
     "kid_std": "standard deviation of kid over subsets",
     "precision": "share of samples that are near a training image",
@@ -34,13 +36,15 @@ EXPLANATIONS = {
     "xi_use": "variance over xi at one code; 0 means that xi is ignored",
     "active_units": "dimensions of the code that carry information",
     "bits_per_dimension": "information in a dimension of the code",
-    "aggregate_posterior_gap": "distance of the codes of items from the prior, in nats; near 0 is best",
+    "aggregate_posterior_gap": "distance of the codes of items from N(0, I), in nats; near 0 is best",
     "posterior_gain": "dB of error that the mean of 8 draws of xi gains over one; less than the ideal: xi "
     "says too little, or draws are off their mean",
     "posterior_gain_ideal": "the gain of a generator that draws from the true p(x given z)",
     "manifold_distance": "distance of reconstructions from true points; lower is better",
     "manifold_distance_floor": "the same for true points",
     "energy_distance": "distance of samples from true points; near 0 is best",
+    "energy_distance_standard_prior": "the same for samples from N(0, I)",
+    "energy_distance_training_codes": "the same for points drawn from codes of training points",
 }
 """What a metric says, by the beginning of its name; the rest of a name is the kind of reconstruction."""
 
