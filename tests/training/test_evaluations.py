@@ -44,11 +44,13 @@ def test_the_best_of_the_evaluations_is_kept(settings, metric, choose):
     assert best == {"step": choose(values, key=values.__getitem__), metric: choose(values.values())}
 
 
-def test_the_best_model_is_that_of_its_step(settings, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("framework", "metric"), [("avae", "mse_decoder"), ("bigan", "mse_generator")])
+def test_the_best_model_is_that_of_its_step(framework, metric, settings, monkeypatch, tmp_path):
+    """With its prior, where 4 steps put some information into the code."""
     monkeypatch.setattr(PeriodicEvaluator, "_best", lambda self, metric, last: 4)
     # Or the course would depend on its length.
-    settings |= {"learning_rate_decay": 1.0, "sigma_lr_multiplier": 1.0}
-    avae.train("digits", **settings, keep_best="mse_decoder")
+    settings |= {"learning_rate_decay": 1.0, "sigma_lr_multiplier": 1.0, "framework": framework}
+    avae.train("digits", **settings, keep_best=metric)
     short = avae.train(
         "digits", **settings | {"out": str(tmp_path / "short"), "steps": 4, "evaluate_every": 0}
     )
@@ -56,7 +58,7 @@ def test_the_best_model_is_that_of_its_step(settings, monkeypatch, tmp_path):
     for found, expected in ((best.framework, short.framework), (best.prior, short.prior)):
         state = found.state_dict()
         assert all(torch.equal(state[name], value) for name, value in expected.state_dict().items())
-    assert best.prior.is_learned
+    assert best.prior.is_learned == short.prior.is_learned == (framework == "bigan")
 
 
 def test_measuring_changes_nothing_of_the_training(settings, tmp_path):
