@@ -118,20 +118,26 @@ def avae_of_images(latent: str, xi: int, weighting: str, codes: str) -> Framewor
 def avae_of_pairs(items: str) -> Framework:
     """An AVAE with everything that the paper does not have."""
     points = items == "points"
-    body = MLP(2, 4, 8) if points else resize.Down(16, 1, 2, 4, normalise=False)
-    return AVAE(
+    body: torch.nn.Module = MLP(2, 4, 8) if points else resize.Down(16, 1, 2, 4, normalise=False)
+    framework = AVAE(
         GaussianEncoder(MLP(2, D, 8) if points else resize.Down(16, 1, 2, D, normalise=True), D),
         MLP(D, 2, 8) if points else resize.Up(16, 1, 2, D),
         MLP(D + XI, 2, 8) if points else resize.Up(16, 1, 2, D + XI),
         JointCritic(body, 4, D, 8),
         D,
         XI,
-        weighting=GradientCap(0.5) if points else NoLatentLoss(),
+        weighting=NoLatentLoss(),
         codes=PairedCodes(),
         adversarial_loss=NON_SATURATING_LOSS,
         critic_sees_code=True,
         spread=0.2,
     )
+    for block in framework.modules():
+        if isinstance(
+            block, resize.Residual
+        ):  # it starts as the identity, of which the inside learns nothing
+            torch.nn.init.normal_(block.last.weight, 0, 0.1)
+    return framework
 
 
 def augmented(framework: Framework) -> Framework:

@@ -45,24 +45,43 @@ def _avae(f, name, x, noise):
     xi, s = [noise["xi"]] if "xi" in noise else [], E.log_sigma.detach().exp()
     scale = (1 - s**2).clamp(min=0).sqrt() if name.split("-")[2] == "b" else torch.ones_like(s)
     z, asked = noise["z"].clone(), torch.ones(len(x))
+    codes = torch.where(s < 0.995, E(x)[0].detach() / scale.where(s < 0.995, 1), z)
+    pairs = name.endswith("pairs")
+    if pairs:
+        z = codes[[0, 0, 2, 2, 4, 4][: len(x)]]
     if name.endswith("pictures"):
         asked = 2.0 * (noise["choice"][:, 0] > 0)
-        says = s < 0.995
-        z[asked > 0] = torch.where(says, E(x)[0].detach() / scale.where(says, 1), z)[asked > 0]
+        z[asked > 0] = codes[asked > 0]
     fake = G(z, *xi)
     real, drawn = _views(f, noise)
-    l_c = (softplus(C(real(x))) + softplus(-C(drawn(fake.detach())))).mean()
+    with_code, with_z = ([codes], [z]) if pairs else ([], [])
+    l_c = (softplus(C(real(x), *with_code)) + softplus(-C(drawn(fake.detach()), *with_z))).mean()
     image = fake.detach().requires_grad_()
-    (g_m,) = torch.autograd.grad(C(drawn(image)).mean(), image)
+    l_m = C(drawn(image), *with_z)
+    (g_m,) = torch.autograd.grad((softplus(l_m) if pairs else l_m).mean(), image)
     l_z = 0.5 * (asked[:, None] * ((E(image)[0] - scale * z) / s) ** 2).sum() / len(x)
     (g_z,) = torch.autograd.grad(l_z, image)
     if "balanced" in name:
         for i in range(len(x)):
             g_z[i] *= min(1.0, float(0.5 * g_m[i].norm() / g_z[i].norm().clamp(min=1e-30)))
+    elif pairs:
+        g_z *= 0
     else:
         g_z *= 0.1 if "equation" in name else 64 / (s**-2).sum()
+    if pairs:
+        g_m = g_m + 0.2 * _energy_gradient(x, image, len(x) // 2)
     through_g = _grads((fake * (g_m + g_z)).sum(), "generator", G)
     return _vae(f, name, x, noise) | _grads(l_c, "critic", C) | through_g
+
+
+def _energy_gradient(x, image, pairs):
+    """The mean over pairs of (|a - x| + |b - x| - |a - b|) / 2."""
+    total = 0
+    for i in range(pairs):
+        of, a, b = x[2 * i], image[2 * i], image[2 * i + 1]
+        total = total + ((a - of).norm() + (b - of).norm() - (a - b).norm()) / 2
+    (gradient,) = torch.autograd.grad(total / pairs, image)
+    return gradient
 
 
 def _gan(f, name, x, noise):

@@ -69,7 +69,7 @@ class Up(nn.Module):
                 nn.Sequential(
                     _Convolution(a, b, normalise=True),
                     nn.Upsample(scale_factor=2, mode="bilinear"),
-                    _Residual(b),
+                    Residual(b),
                 )
                 for a, b in pairwise(widths)
             )
@@ -95,7 +95,7 @@ class _Convolution(nn.Module):
         return leaky_relu(self.norm(self.conv(x)), _SLOPE)
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """x + f(x) of two convolutions; f starts at 0."""
 
     def __init__(self, channels: int) -> None:
@@ -129,7 +129,7 @@ def _initialise(network: nn.Module, normalise: bool) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     for module in network.modules():
-        if isinstance(module, _Residual):
+        if isinstance(module, Residual):
             nn.init.zeros_(module.last.weight)
 
 
