@@ -159,11 +159,11 @@ class AVAE(VAE, Adversarial):
         return {"generator": l_g, "critic": l_c}, terms | adversarial_terms(l_c, l_real, l_fake, x, fake)
 
     def real_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
-        codes = self._seen(self._calibrated(self.encode(x), noise)) if self.critic_sees_code else ()
+        codes = self._seen(self.drawing_codes(x, noise)) if self.critic_sees_code else ()
         return self.augment_real(x, noise), *codes
 
     def fake_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
-        z, _ = self.codes.select(self._calibrated(self.encode(x), noise), noise)
+        z, _ = self.codes.select(self.drawing_codes(x, noise), noise)
         return self.augment_fake(self.generate(z, noise), noise), *self._seen(z)
 
     def _seen(self, z: Tensor) -> tuple[Tensor, ...]:
@@ -197,7 +197,7 @@ class AVAE(VAE, Adversarial):
         return self.scale_of_sigma(self.sigma())
 
     def _generate_as_in_training(self, x: Tensor, noise: Noise) -> Tensor:
-        z, _ = self.codes.select(self._calibrated(self.encode(x), noise), noise)
+        z, _ = self.codes.select(self.drawing_codes(x, noise), noise)
         return self.generate(z, noise)
 
     def _calibrated(self, mu: Tensor, noise: Noise) -> Tensor:

@@ -40,6 +40,9 @@ plan times eager steps."""
 SHARE = 0.95
 """Share of the time for steps; the rest is for checkpoints, the prior and previews."""
 
+PLANNED = ("steps", "size", "width", "precision")
+"""Fields that the plan sets if they are open; it always sets steps."""
+
 
 def needs_plan(config: Config) -> bool:
     """Return True if the number of steps is open, or other minutes are asked for than those of the recipe.
@@ -94,21 +97,14 @@ def plan(config: Config, device: torch.device) -> tuple[Config, Dataset]:
     return dataclasses.replace(config, **{name: getattr(planned, name) for name in PLANNED}), data
 
 
-PLANNED = ("steps", "size", "width", "precision")
-"""Fields that the plan sets if they are open; it always sets steps."""
-
-
 def _widest(config: Config, data: Dataset, device: torch.device, seconds: float) -> ResolvedConfig:
     """Return the config of the widest network that takes `ENOUGH_STEPS`, or of the narrowest one."""
     widths = WIDTHS if config.width is None else (config.width,)
     precisions: tuple[Precision, ...] = ("fp32", "bf16") if config.precision is None else (config.precision,)
     best: ResolvedConfig | None = None
     for width in widths:
-        options = [
-            (seconds_per_step(candidate, device), candidate)
-            for precision in precisions
-            for candidate in [_resolved(config, data, width, precision)]
-        ]
+        candidates = [_resolved(config, data, width, precision) for precision in precisions]
+        options = [(seconds_per_step(candidate, device), candidate) for candidate in candidates]
         timed = [(each, candidate) for each, candidate in options if each is not None]
         if not timed:
             break  # out of memory
