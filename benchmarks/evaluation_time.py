@@ -33,7 +33,7 @@ from avae.evaluation.features import FeatureExtractor, extract_features, open_fe
 from avae.evaluation.latent_metrics import code_metrics
 from avae.evaluation.reconstruction_metrics import image_metrics
 from avae.model import load
-from avae.training.run_folder import read_run
+from avae.recipes.saved_run import read_run
 
 SMALLEST = ["run", "--features", "cifar10-resnet", "--count", "20", "--device", "cpu"]
 

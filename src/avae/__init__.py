@@ -15,6 +15,7 @@ line. Open model.py first, then training/train.py.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from avae.errors import UserError
     from avae.evaluate_model import evaluate
     from avae.model import Model, load
@@ -33,8 +34,17 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use, so that `import avae` does not import PyTorch."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("avae")
     if name not in _MODULES:
         raise AttributeError(f"module 'avae' has no attribute '{name}'")
     from importlib import import_module
 
     return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names too, before they are imported: editors complete them."""
+    return sorted({*globals(), *__all__, "__version__"})

@@ -1,7 +1,7 @@
 """The exception for errors that a user can fix, and suggestions for misspelt words."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class UserError(Exception):
@@ -11,7 +11,12 @@ class UserError(Exception):
     """
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ", perhaps you meant ..." if `word` is similar to a known one, else an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1)
+def did_you_mean(word: str, known: Iterable[str], synonyms: Mapping[str, str] | None = None) -> str:
+    """Return ", perhaps you meant ..." if `word` is similar to a known one, else an empty string.
+
+    Args:
+        synonyms: the known word for words that mean the same, but are not similar.
+    """
+    meant = (synonyms or {}).get(word)
+    near = [meant] if meant else difflib.get_close_matches(word, list(known), n=1)
     return f", perhaps you meant '{near[0]}'" if near else ""

@@ -25,8 +25,10 @@ from avae.priors.prior import Prior, build_prior, standard_prior
 from avae.recipes.build import build_framework
 from avae.recipes.config import Config, fields_with, validate
 from avae.recipes.facts import Fact
+from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.resolve import ResolvedConfig, with_defaults
+from avae.recipes.saved_run import read_run
 from avae.rng import normal_rows, row_chunks
 from avae.safetensors_io import load_tensors, save_tensors, strip_prefix
 
@@ -49,7 +51,7 @@ class Model:
 
     Args:
         framework: trained framework with final batch-norm statistics; it is set to evaluation mode.
-        config: config of the training run; its architecture is saved with the weights.
+        config: config of the training run; all of it but paths is saved with the weights.
         data: name and checksum of the training data.
         device: device to compute on.
         prior: prior that samples are drawn from; None for N(0, I).
@@ -68,6 +70,17 @@ class Model:
         self.data = dict(data)
         self.device = torch.device(device)
         self.set_prior(prior or standard_prior(config.code_dim))
+
+    def __repr__(self) -> str:
+        config = self.config
+        if self.is_image_model:
+            items = f"{self.item_shape[-1]} px {'grey' if config.channels == 1 else 'colour'} images"
+        else:
+            items = f"points of {config.channels} features"
+        return (
+            f"<avae.Model: {FRAMEWORKS[config.framework].title} of {items}, code_dim {config.code_dim}, "
+            f"{config.steps:,} steps on {self.data['name']}, prior {self.prior.kind}, on {self.device}>"
+        )
 
     def set_prior(self, prior: Prior) -> None:
         """Draw samples from this prior."""
@@ -204,12 +217,10 @@ class Model:
             metadata["prior"] = json.dumps(self.prior.description)
             weights |= {f"{_PRIOR}{name}": tensor for name, tensor in self.prior.state_dict().items()}
         save_tensors(folder / _WEIGHTS, weights, metadata)
-        description = {
-            "avae": version("avae"),
-            "recipe": self.config.recipe,
-            "architecture": {name: getattr(self.config, name) for name in fields_with(Fact.ARCHITECTURE)},
-            "data": self.data,
-        }
+        config = dataclasses.asdict(self.config)
+        for name in fields_with(Fact.PATH):
+            del config[name]
+        description = {"avae": version("avae"), "config": config, "data": self.data}
         write_json(folder / "config.json", description)
 
     def to_items(self, images: Images) -> Tensor:
@@ -354,6 +365,10 @@ def load(path: str | Path, *, device: str = "auto", networks: Mapping[str, nn.Mo
     """
     folder = model_folder(path)
     config, data = _read_config(folder / "config.json")
+    run = read_run(Path(path))
+    if run:  # the model's config has no paths
+        built = {name: getattr(config, name) for name in fields_with(Fact.ARCHITECTURE)}
+        config = dataclasses.replace(run.config, **built)
     framework = build_framework(config, networks)
     weights, prior = _read_weights(folder / _WEIGHTS, config.code_dim)
     try:
@@ -417,12 +432,14 @@ def _without_prior(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read_config(path: Path) -> tuple[ResolvedConfig, dict[str, Any]]:
-    """Read the config.json that `Model.save` wrote: the architecture, and name and checksum of the data."""
+    """Read the config.json that `Model.save` wrote: config, and name and checksum of the data."""
     try:
         description = json.loads(path.read_text())
-        config = dataclasses.replace(
-            _PLACEHOLDER_CONFIG, recipe=description["recipe"], **description["architecture"]
-        )
+        if "architecture" in description:  # a model of before 2026-11-27 has no other settings
+            values = {"recipe": description["recipe"], **description["architecture"]}
+        else:
+            values = description["config"]
+        config = dataclasses.replace(_PLACEHOLDER_CONFIG, **values)
         data = dict(description["data"])
         for name in ("name", "checksum"):
             _require(data[name], str, f"data's {name}")

@@ -18,7 +18,7 @@ from avae.data.images.read import load_images
 from avae.data.packed.format import is_packed, open_packed, read_labels, read_meta
 from avae.data.sources.digits import digits_data
 from avae.model import load
-from avae.training.run_folder import read_run
+from avae.recipes.saved_run import read_run
 from avae.visualize.grid import png, sheet
 from command_line import as_flags
 

@@ -17,7 +17,7 @@ from avae.data.from_python import pack_from_python
 from avae.data.images.preprocessing import PreprocessingOverrides
 from avae.data.packed.format import open_packed
 from avae.errors import UserError
-from avae.training.run_folder import read_run
+from avae.recipes.saved_run import read_run
 from picture_files import noise
 
 COLOUR = np.stack([noise(16, 16, 3, seed=seed) for seed in range(20)])

@@ -1,5 +1,6 @@
 """A model on disk: whole, or refused."""
 
+import dataclasses
 import json
 import shutil
 
@@ -8,6 +9,9 @@ import torch
 from made_items import NAMES, items_for
 
 import avae
+from avae.recipes.config import fields_with
+from avae.recipes.facts import Fact
+from avae.recipes.saved_run import read_run
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -33,6 +37,30 @@ def test_a_run_folder_and_its_model_folder_load_the_same(runs, model):
     assert model.config.recipe == "digits"
 
 
+def test_a_loaded_model_has_the_config_of_its_run(runs, model, tmp_path):
+    run = runs["digits-avae"]
+    assert model.config == read_run(run).config
+    model.save(tmp_path / "shared")
+    for folder in (run / "model", tmp_path / "shared"):
+        config = avae.load(folder, device="cpu").config
+        assert dataclasses.replace(config, data=model.config.data, out=model.config.out) == model.config
+        assert str(run) not in (folder / "config.json").read_text()
+        assert config.out == ""
+    assert repr(model) == (
+        "<avae.Model: AVAE of 16 px grey images, code_dim 4, 8 steps on digits, prior gmm, on cpu>"
+    )
+
+
+def test_a_model_of_before_has_its_architecture_alone(model, tmp_path):
+    model.save(tmp_path)
+    described = json.loads((tmp_path / "config.json").read_text())
+    config = described.pop("config")
+    described["recipe"] = config["recipe"]
+    described["architecture"] = {name: config[name] for name in fields_with(Fact.ARCHITECTURE)}
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    assert torch.equal(avae.load(tmp_path, device="cpu").sample(2), model.sample(2))
+
+
 @pytest.mark.parametrize("harm", ["missing", "cut", "empty", "bit", "not json", "no keys", "unknown"])
 def test_damaged_models_are_refused(harm, runs, tmp_path):
     folder = tmp_path / "model"
@@ -54,7 +82,7 @@ def test_damaged_models_are_refused(harm, runs, tmp_path):
     elif harm == "no keys":
         config.write_text("{}")
     else:
-        described["architecture"]["depth"] = 3
+        described["config"]["depth"] = 3
         config.write_text(json.dumps(described))
     with pytest.raises(avae.UserError, match=str(tmp_path)):
         avae.load(folder)
@@ -63,15 +91,15 @@ def test_damaged_models_are_refused(harm, runs, tmp_path):
 @pytest.mark.parametrize(
     ("part", "name", "value"),
     [
-        ("architecture", "framework", "gans"),
-        ("architecture", "size", None),
-        ("architecture", "size", "16"),
-        ("architecture", "size", [16]),
-        ("architecture", "channels", None),
-        ("architecture", "channels", 1.0),
-        ("architecture", "width", 2.5),
-        ("architecture", "code_dim", None),
-        ("architecture", "xi_dim", "2"),
+        ("config", "framework", "gans"),
+        ("config", "size", None),
+        ("config", "size", "16"),
+        ("config", "size", [16]),
+        ("config", "channels", None),
+        ("config", "channels", 1.0),
+        ("config", "width", 2.5),
+        ("config", "code_dim", None),
+        ("config", "xi_dim", "2"),
         ("data", "name", None),
         ("data", "checksum", 3),
     ],
@@ -96,7 +124,7 @@ def test_weights_of_another_framework_are_refused(runs, tmp_path):
     shutil.copytree(runs["digits-avae"] / "model", folder)
     described = json.loads((folder / "config.json").read_text())
     for framework in ("vae", "gan", "vaegan", "bigan"):
-        described["architecture"]["framework"] = framework
+        described["config"]["framework"] = framework
         (folder / "config.json").write_text(json.dumps(described))
         with pytest.raises(avae.UserError, match=r"model\.safetensors does not fit its config\.json"):
             avae.load(folder)
@@ -107,7 +135,7 @@ def test_points_without_features_are_refused(channels, runs, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(runs["toy-avae"] / "model", folder)
     described = json.loads((folder / "config.json").read_text())
-    described["architecture"]["channels"] = channels
+    described["config"]["channels"] = channels
     (folder / "config.json").write_text(json.dumps(described))
     with pytest.raises(avae.UserError, match=r"config\.json is damaged"):
         avae.load(folder)

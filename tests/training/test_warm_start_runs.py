@@ -9,8 +9,8 @@ import avae
 from avae.engine.metrics_log import read_stats
 from avae.recipes.registry import get_recipe
 from avae.recipes.resolve import learning_rate_factor, with_defaults
+from avae.recipes.saved_run import read_run
 from avae.safetensors_io import load_tensors, strip_prefix
-from avae.training.run_folder import read_run
 
 STEPS = {"steps": 8, "warm_start": 0.5, "checkpoint_every": 2, "log_every": 1}
 

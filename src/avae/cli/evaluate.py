@@ -24,7 +24,7 @@ from avae.figures.report import write_report
 from avae.files import write_json
 from avae.load_data import load_dataset_for
 from avae.model import Model, load
-from avae.training.run_folder import read_run
+from avae.recipes.saved_run import read_run
 
 
 @dataclass(frozen=True)

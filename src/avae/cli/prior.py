@@ -20,7 +20,8 @@ from avae.load_data import load_dataset_for
 from avae.model import Model, load, model_folder
 from avae.priors.fit import FittedPrior
 from avae.priors.registry import LearnedKind
-from avae.training.run_folder import read_run, run_lock
+from avae.recipes.saved_run import read_run
+from avae.training.run_folder import run_lock
 from avae.visualize.grid import grid, save_png
 from avae.visualize.scatter import save_scatter
 

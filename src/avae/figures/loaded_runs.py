@@ -11,7 +11,7 @@ from avae.engine.checkpoint import latest_checkpoint, step_of
 from avae.errors import UserError
 from avae.model import Model, load
 from avae.recipes.frameworks import FRAMEWORKS
-from avae.training.run_folder import SavedRun, read_run
+from avae.recipes.saved_run import SavedRun, read_run
 
 
 @dataclass(frozen=True)

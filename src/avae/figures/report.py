@@ -17,8 +17,8 @@ from avae.model import Model
 from avae.recipes.config import fields_with
 from avae.recipes.facts import Fact
 from avae.recipes.frameworks import FRAMEWORKS
+from avae.recipes.saved_run import read_run
 from avae.training.previews import previews
-from avae.training.run_folder import read_run
 
 _MAX_MAPS = 8
 """Number of test images with a map."""

@@ -30,11 +30,11 @@ class Config:
 
     recipe: Annotated[str, tyro.conf.Suppress, Fact.PER_RUN]
     """Recipe that the defaults come from."""
-    data: Annotated[str, Fact.MAY_CHANGE]
+    data: Annotated[str, Fact.MAY_CHANGE, Fact.PATH]
     """A folder of pictures, a .zip or .tar(.gz) of them, a packed set, a data set by name (toy, digits,
     emoji, cifar10, cifar100, svhn, svhn-extra, celeba, bedroom, ffhq; see docs/data.md), or NAME:PATH for one
     of these stored elsewhere; required by `folder`."""
-    out: Annotated[str, Fact.MAY_CHANGE]
+    out: Annotated[str, Fact.MAY_CHANGE, Fact.PATH]
     """The run folder."""
     steps: Annotated[int | None, at_least(1), Fact.MAY_GROW, TableFlag("Optimizer steps of every run.")]
     """Optimizer steps; for `folder`, by default as many as --minutes allow."""
@@ -78,6 +78,7 @@ class Config:
     cache: Annotated[
         str | None,
         Fact.MAY_CHANGE,
+        Fact.PATH,
         TableFlag("Folder of packed data sets and downloads; by default ~/.cache/avae."),
     ] = None
     """Folder of packed data sets and downloads; by default ~/.cache/avae."""
@@ -272,7 +273,7 @@ class Config:
             f"{NOT_WITHOUT_CRITIC}"
         ),
     ] = False
-    init_from: str | None = None
+    init_from: Annotated[str | None, Fact.PATH] = None
     """Run or model folder to load initial weights from, for networks of the same name and kind."""
     precision: Annotated[Precision | None, TableFlag("Precision of the networks.")] = "fp32"
     """Precision of the networks. With bf16, losses stay in fp32; fp64 is for checks."""
@@ -297,7 +298,7 @@ class Config:
     """Steps between evaluations, as by avae evaluate, into evaluation/steps of the run folder; 0 for none."""
     evaluation_samples: Annotated[int, at_least(2), Fact.MAY_CHANGE] = 10_000
     """Number of prior draws for FID in these evaluations, and the most items to reconstruct."""
-    features: Annotated[str, Fact.MAY_CHANGE] = "auto"
+    features: Annotated[str, Fact.MAY_CHANGE, Fact.PATH] = "auto"
     """Features for FID and the like in these evaluations: inception, cifar10-resnet (the bundled ones), auto
     (the first of these that is available), FILE.py:attr or package.module:attr."""
     keep_best: Annotated[str | None, Fact.MAY_CHANGE] = None
@@ -417,12 +418,46 @@ def parse_weighting(text: str) -> tuple[str, float]:
     return name, value
 
 
+SYNONYMS = {
+    "lr": "learning_rate",
+    "epochs": "steps",
+    "iterations": "steps",
+    "time": "minutes",
+    "bs": "batch_size",
+    "dim": "code_dim",
+    "latent_dim": "code_dim",
+    "latent_size": "code_dim",
+    "z_dim": "code_dim",
+    "zdim": "code_dim",
+    "noise_dim": "xi_dim",
+    "image_size": "size",
+    "img_size": "size",
+    "resolution": "size",
+    "dataset": "data",
+    "output": "out",
+    "output_dir": "out",
+    "save_dir": "out",
+    "kl_weight": "beta",
+    "ema": "ema_half_life",
+    "ema_decay": "ema_half_life",
+    "model": "framework",
+    "amp": "precision",
+    "dtype": "precision",
+    "random_state": "seed",
+    "random_seed": "seed",
+    "hflip": "flip",
+    "save_every": "checkpoint_every",
+    "eval_every": "evaluate_every",
+}
+"""Names that other programs have for a field."""
+
+
 def check_fields(names: Iterable[str], complaint: str) -> None:
     """Raise UserError, with the complaint and a suggestion, for a name that is not a field of Config."""
     known = {field.name for field in dataclasses.fields(Config)}
     for name in names:
         if name not in known:
-            raise UserError(f"{complaint} '{name}'{did_you_mean(name, known)}")
+            raise UserError(f"{complaint} '{name}'{did_you_mean(name, known, SYNONYMS)}")
 
 
 def flag(name: str) -> str:

@@ -28,6 +28,8 @@ class Fact(Enum):
     """The data determine it by default; each column of a table has its own value."""
     ARCHITECTURE = auto()
     """A saved model needs it, to rebuild its networks and to preprocess images for them."""
+    PATH = auto()
+    """It may name a file or folder of the machine that trains, so a model folder, which travels, omits it."""
 
 
 @dataclass(frozen=True)

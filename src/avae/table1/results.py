@@ -12,8 +12,8 @@ from avae.priors.registry import STANDARD
 from avae.recipes.config import applies, fields_with, flag, shared_settings
 from avae.recipes.facts import Fact
 from avae.recipes.paper import PAPER_DATASETS, ROWS, Row, table1_config
+from avae.recipes.saved_run import SavedRun, read_run
 from avae.table1.status import Failure, checkpoint_step, failure_of, read_result
-from avae.training.run_folder import SavedRun, read_run
 
 
 @dataclass(frozen=True)

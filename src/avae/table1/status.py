@@ -19,9 +19,9 @@ from avae.recipes.config import Config, facts, fields_with, flag
 from avae.recipes.facts import Fact
 from avae.recipes.paper import has_encoder
 from avae.recipes.resolve import ResolvedConfig, with_defaults
+from avae.recipes.saved_run import read_run
 from avae.table1.commands import EvaluationOptions
 from avae.table1.jobs import Job
-from avae.training.run_folder import read_run
 
 FAILED = "failed.json"
 """File in the folder of a failed run."""

@@ -16,7 +16,8 @@ from avae.errors import UserError
 from avae.frameworks.base import Framework
 from avae.recipes.config import Config, validate
 from avae.recipes.resolve import ResolvedConfig
-from avae.training.run_folder import SavedRun, read_run, require_new_run, require_same_config
+from avae.recipes.saved_run import SavedRun, read_run
+from avae.training.run_folder import require_new_run, require_same_config
 
 logger = logging.getLogger(__name__)
 

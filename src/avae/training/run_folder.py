@@ -5,7 +5,6 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from avae.errors import UserError
 from avae.files import write_atomically, write_json
 from avae.recipes.config import Config, facts, flag
 from avae.recipes.facts import Fact
-from avae.recipes.resolve import ResolvedConfig, from_dict, unresolved
+from avae.recipes.resolve import ResolvedConfig, unresolved
+from avae.recipes.saved_run import SavedRun, read_run
 
 RUN_FILES = (
     "model",
@@ -32,30 +32,6 @@ RUN_FILES = (
     "config.json",
 )
 """Files and folders of a run. config.json is deleted last, so an interrupted deletion can be repeated."""
-
-
-@dataclass(frozen=True)
-class SavedRun:
-    """The content of a run's config.json."""
-
-    config: ResolvedConfig
-    data: dict[str, Any]
-
-
-def read_run(folder: Path) -> SavedRun | None:
-    """Read a run folder's config.json; return None if it is missing or a model's.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    path = folder / "config.json"
-    if not path.is_file() or (folder / "model.safetensors").is_file():
-        return None
-    try:
-        content = json.loads(path.read_text())
-        return SavedRun(from_dict(content["config"]), content["data"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}): restore it, or train with --overwrite") from None
 
 
 def write_run(folder: Path, config: ResolvedConfig, data: Dataset) -> None:

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from torch import nn
 
@@ -22,6 +22,7 @@ from avae.model import Model, load, load_weights
 from avae.recipes.config import Config
 from avae.recipes.registry import get_recipe, with_overrides
 from avae.recipes.resolve import resolve
+from avae.recipes.settings import Settings
 from avae.safetensors_io import strip_prefix
 from avae.training.checks import check_batch_split, validate_run
 from avae.training.plan import needs_plan, plan
@@ -40,7 +41,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     networks: Mapping[str, nn.Module] | None = None,
-    **settings: Any,
+    **settings: Unpack[Settings],
 ) -> Model:
     """Train a recipe and return the model; the run folder is `out`.
 
@@ -50,19 +51,24 @@ def train(
         overwrite: replace the run in `out`.
         networks: custom modules instead of the built ones, by name ("encoder", "decoder", "generator",
             "critic"); docs/networks.md describes what each framework requires.
-        settings: fields of `avae.recipes.config.Config`, such as data, out, steps, width; data may also be
-            an array or a torch Dataset, see `avae.data.from_python.pack_from_python`.
+        settings: fields of `avae.recipes.config.Config`, such as data, out, steps, width; `Settings` has
+            their types. data may also be an array or a torch Dataset, see
+            `avae.data.from_python.pack_from_python`.
 
     Raises:
         UserError: a setting, the data or the run folder cannot be used; the message gives the reason.
         KeyboardInterrupt, SystemExit: after Ctrl-C, or SIGTERM, once the state is saved.
     """
     config = get_recipe(name)
+    given: Any = None
+    values: dict[str, Any] = {
+        key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in settings.items()
+    }
+    if not isinstance(values.get("data", ""), str):
+        given, values["data"] = values["data"], DATA_FROM_PYTHON
     if resume:
-        config = resume_config(dataclasses.replace(config, out=settings.get("out", config.out)))
-    data = settings.get("data", "")
-    given = None if isinstance(data, str | os.PathLike) else data
-    config = with_overrides(config, settings if given is None else settings | {"data": DATA_FROM_PYTHON})
+        config = resume_config(dataclasses.replace(config, out=values.get("out", config.out)))
+    config = with_overrides(config, values)
     with messages_on_stderr(unless_configured=True):
         result = run(config, resume=resume, overwrite=overwrite, networks=networks, given=given)
     if result.signal == signal.SIGINT:

@@ -33,11 +33,12 @@ from avae.model import Model
 from avae.priors.registry import STANDARD
 from avae.recipes.build import build_framework, build_regularizers
 from avae.recipes.resolve import ResolvedConfig, learning_rate_factor
+from avae.recipes.saved_run import SavedRun
 from avae.training.batches import BatchStream
 from avae.training.periodic_evaluation import PeriodicEvaluator
 from avae.training.phases import make_phases
 from avae.training.previews import previews
-from avae.training.run_folder import SavedRun, dataset_info, delete_run_files, require_new_run, write_run
+from avae.training.run_folder import dataset_info, delete_run_files, require_new_run, write_run
 
 logger = logging.getLogger(__name__)
 
