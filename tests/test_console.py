@@ -1,5 +1,6 @@
 """Messages and bars: on stderr, by one process, and never one through the other."""
 
+import io
 import logging
 import os
 import pty
@@ -8,7 +9,7 @@ import sys
 
 import pytest
 
-from avae.console import Progress, messages_on_stderr
+from avae.console import Progress, lasting_output, messages_on_stderr
 
 logger = logging.getLogger("avae.somewhere")
 
@@ -101,3 +102,25 @@ def test_a_new_total_begins_a_new_stage():
     progress.update(0, 4)
     progress.advance(4)
     assert shown == [(0, None), (2, 10), (5, 10), (0, 4), (4, 4)]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_names_that_the_output_cannot_show_are_escaped(encoding, monkeypatch):
+    name = "caf\u00e9 \u65e5 \udcff"  # the last one as in a name that is no UTF-8
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    with lasting_output():
+        print(name)
+    assert written.getvalue() == name.encode(encoding, "backslashreplace") + b"\n"
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_output_that_nobody_reads_is_dropped(name, monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        monkeypatch.setattr(sys, name, closed)
+        with lasting_output():
+            for _ in range(2):
+                print("a line" * 10_000, file=getattr(sys, name), flush=True)
+        monkeypatch.undo()

@@ -1,9 +1,11 @@
 """Write messages of the `avae` loggers and progress bars to stderr."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TextIO, cast
 
 
 class Progress:
@@ -72,6 +74,55 @@ def messages_on_stderr(*, unless_configured: bool = False) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+@contextmanager
+def lasting_output() -> Iterator[None]:
+    """Drop what is printed, instead of failing, once nobody reads it, as after `| head -1`.
+
+    So a closed pipe or window neither ends a run nor keeps it from saving. Characters that the output's
+    encoding lacks are written as escapes.
+    """
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (cast(TextIO, _LastingStream(stream)) for stream in before)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        sys.stdout, sys.stderr = before
+
+
+class _LastingStream:
+    """A text stream that cannot fail: it goes to the null device once writing to it has failed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except UnicodeEncodeError:
+            encoding = self._stream.encoding
+            return self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        except OSError:
+            self._discard()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._discard()
+
+    def _discard(self) -> None:
+        """Redirect the file itself, so that text in its buffer can be flushed at the end, too."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self._stream.fileno())
+        os.close(null)
 
 
 class _StderrHandler(logging.Handler):

@@ -24,9 +24,14 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8, atomically; bytes of file names that are no UTF-8 become escapes."""
+    write_atomically(path, text.encode(errors="backslashreplace"))
+
+
 def write_json(path: Path, contents: Mapping[str, Any]) -> None:
     """Write plain data as indented JSON, atomically."""
-    write_atomically(path, f"{json.dumps(contents, indent=2)}\n".encode())
+    write_text(path, f"{json.dumps(contents, indent=2)}\n")
 
 
 def is_occupied(path: Path) -> bool:

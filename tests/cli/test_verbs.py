@@ -490,7 +490,7 @@ def test_evaluate_in_features_of_ones_own(framework, protocol, cli, runs, featur
     )
     assert len(list((tmp_path / "cache/statistics").iterdir())) == 1
     if framework == "avae":  # by the statistics of the data, which are the same for all
-        assert cli("evaluate", run, "--samples", 50, *flags).code == 0
+        assert cli("evaluate", run, "--samples", 50, "--overwrite", *flags).code == 0
         again = json.loads((run / f"evaluation/{protocol}.json").read_text())
         assert again["metrics"] == result["metrics"]
 
@@ -520,6 +520,24 @@ def test_evaluate_is_the_work_of_one_process(cli, runs, features, tmp_path, cont
     assert cli(*asked, "--out", tmp_path / "together.json").code == 0
     alone, together = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("alone", "together"))
     assert alone == together
+
+
+@pytest.mark.usefixtures("small_toy")
+def test_evaluate_replaces_no_result_unasked(cli, runs, tmp_path, monkeypatch):
+    run, other = tmp_path / "run", tmp_path / "other.json"
+    shutil.copytree(runs["toy-vae"], run)
+    assert cli("evaluate", run, "--samples", 50).code == 0
+    assert cli("evaluate", run, "--samples", 50, "--protocol", "paper").code == 0, "a file of its own"
+    assert cli("evaluate", run, "--samples", 20, "--out", other).code == 0
+    before = {path: path.read_bytes() for path in (*run.glob("evaluation/*"), other)}
+    assert len(before) == 3
+    with monkeypatch.context() as patch:
+        patch.setattr("avae.cli.evaluate.evaluate", lambda *_, **__: pytest.fail("measured in vain"))
+        for flags in (["--protocol", "standard"], ["--protocol", "paper"], ["--out", other]):
+            cli("evaluate", run, "--samples", 10, *flags).refused("already exists", "--overwrite", "--out")
+    assert before == {path: path.read_bytes() for path in before}
+    assert cli("evaluate", run, "--samples", 10, "--overwrite").code == 0
+    assert json.loads((run / "evaluation/standard.json").read_text())["counts"]["codes"] == 10
 
 
 def test_evaluate_reconstructs_the_split_asked_for(cli, runs, tmp_path):

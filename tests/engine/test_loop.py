@@ -11,6 +11,7 @@ from avae.engine.checkpoint import CheckpointManager
 from avae.engine.loop import LoopSpec, Schedule, train_loop
 from avae.engine.metrics_log import RunningMeans, read_stats
 from avae.engine.optimizers import make_ema
+from avae.engine.signals import StopRequest
 from avae.engine.step import Phase, gradients, training_step
 
 
@@ -43,6 +44,7 @@ def _spec(tmp_path, network, saved, log_every=2, learning_rate=lambda step: 0.5*
         on_collapse="stop",
         folder=tmp_path,
         title="one weight",
+        stop=StopRequest(),
     )
 
 
@@ -51,6 +53,20 @@ def test_each_step_uses_its_own_learning_rate_and_checkpoints_fall_due(tmp_path)
     outcome = train_loop(_spec(tmp_path, OneWeight(), saved), 0)
     assert outcome.step == 6
     assert saved == [(4, -(2 - 0.5**3)), (6, -(2 - 0.5**5))]
+
+
+def test_a_run_without_checkpoints_for_long_is_saved_by_the_clock(tmp_path, monkeypatch):
+    monkeypatch.setattr("avae.engine.loop.FIRST_SAVE", 0.0)
+    first, later, none = [], [], []
+    train_loop(_spec(tmp_path, OneWeight(), first), 0)
+    assert [step for step, _ in first] == [1, 4, 6]
+    monkeypatch.setattr("avae.engine.loop.NEXT_SAVE", 0.0)
+    train_loop(_spec(tmp_path, OneWeight(), later), 0)
+    assert [step for step, _ in later] == [1, 2, 3, 4, 5, 6]
+    monkeypatch.undo()
+    train_loop(_spec(tmp_path, OneWeight(), none), 0)
+    assert [step for step, _ in none] == [4, 6]
+    assert {weight for _, weight in (first[-1], later[-1], none[-1])} == {none[-1][1]}
 
 
 def test_starting_late_goes_on_with_the_later_rates(tmp_path):

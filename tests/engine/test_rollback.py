@@ -13,6 +13,7 @@ from avae.engine.collapse import CollapseError, CollapseRule
 from avae.engine.loop import LoopSpec, Schedule, train_loop
 from avae.engine.metrics_log import RunningMeans, read_stats
 from avae.engine.optimizers import AdamSettings, OptimizerState, make_ema, make_optimizers
+from avae.engine.signals import StopRequest
 from avae.engine.step import Phase, training_step
 from avae.safetensors_io import load_tensors
 from kill import Killed, die_before
@@ -64,13 +65,15 @@ class Game:
             on_collapse=on_collapse,
             folder=folder,
             title="one weight",
+            stop=StopRequest(),
         )
 
     def losses(self, x, noise):
         return {"net": -self.network.w * x.sum()}, {"critic": (9.4 - self.network.w).clamp(min=0)}
 
     def run(self):
-        return train_loop(self.spec, self.checkpoints.restore())
+        with self.spec.stop:
+            return train_loop(self.spec, self.checkpoints.restore())
 
     @property
     def stats(self):

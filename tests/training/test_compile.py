@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -47,6 +48,19 @@ def compiled_run(tmp_path_factory) -> Path:
         avae.train("digits", **SHAPE, compile="on", out=str(folder))
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
     return folder
+
+
+def test_a_signal_while_compiling_is_not_kept_waiting(tmp_path, monkeypatch):
+    """The step is done without compiling, and saved."""
+
+    def compile_for_long(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("still at it")
+
+    monkeypatch.setattr("avae.engine.compile.compile_gradients", compile_for_long)
+    with pytest.raises(SystemExit):
+        avae.train("digits", **SHAPE, compile="on", out=str(tmp_path / "run"))
+    assert [path.name for path in (tmp_path / "run/state").iterdir()] == ["step-00000001.safetensors"]
 
 
 def test_compiled_steps_follow_the_eager_course(compiled_run, tmp_path):

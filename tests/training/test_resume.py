@@ -106,6 +106,40 @@ def test_ctrl_c_in_python_saves_and_raises_keyboard_interrupt(tiny, tmp_path, mo
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("where", ["training.train.load_dataset", "training.plan.load_dataset"])
+def test_a_signal_before_the_first_step_ends_it_without_a_run(number, where, tiny, tmp_path, monkeypatch):
+    def load(*_):
+        os.kill(os.getpid(), number)
+        pytest.fail("still at it")
+
+    monkeypatch.setattr(f"avae.{where}", load)
+    settings = tiny if "train.load" in where else tiny | {"steps": None, "minutes": 1.0}
+    with pytest.raises(SystemExit) as ended:
+        avae.train("digits", **settings, out=str(tmp_path / "run"))
+    assert ended.value.code == 128 + number
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_hangup_saves(tiny, tmp_path, monkeypatch):
+    send_at(monkeypatch, signal.SIGHUP, step=1)
+    with pytest.raises(SystemExit) as ended:
+        avae.train("digits", **tiny, out=str(tmp_path / "run"))
+    assert ended.value.code == 128 + signal.SIGHUP
+    assert [path.name for path in (tmp_path / "run/state").iterdir()] == ["step-00000002.safetensors"]
+
+
+def test_output_that_nobody_reads_ends_no_run(tiny, tmp_path, monkeypatch):
+    """As `avae train ... 2>&1 | head -1`, and as a terminal that is gone."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", closed)
+        patch.setattr("avae.engine.progress.PLAIN_SECONDS", 0.0)
+        avae.train("digits", **tiny, out=str(tmp_path / "run"))
+    assert (tmp_path / f"run/state/step-{tiny['steps']:08d}.safetensors").exists()
+
+
 def test_signals_of_a_real_process_save_and_exit(tmp_path, monkeypatch):
     """Ctrl-C, then SIGTERM, sent to `avae train` at whatever it does; then to the end."""
     monkeypatch.undo()  # the process settles batch-norm statistics on all items

@@ -13,7 +13,7 @@ import torch
 import avae
 from avae.engine.metrics_log import read_stats
 from avae.errors import UserError
-from avae.files import write_atomically
+from avae.files import write_atomically, write_text
 from avae.safetensors_io import load_tensors
 from avae.training.batches import BatchStream
 from avae.training.run_folder import run_lock
@@ -292,3 +292,8 @@ def test_a_config_that_lacks_a_field_is_damaged(tiny, tmp_path):
     path.write_text(json.dumps(described))
     with pytest.raises(UserError, match=r"config\.json is damaged \('augment'\)"):
         avae.train("toy", out=str(tmp_path), resume=True)
+
+
+def test_text_with_a_name_that_is_no_utf8_can_be_written(tmp_path):
+    write_text(tmp_path / "a.md", "p\udce4ctures é")
+    assert (tmp_path / "a.md").read_text(encoding="utf-8") == "p\\udce4ctures é"

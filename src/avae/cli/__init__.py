@@ -12,7 +12,7 @@ import sys
 from importlib import import_module
 from importlib.metadata import version
 
-from avae.console import messages_on_stderr
+from avae.console import lasting_output, messages_on_stderr
 from avae.errors import UserError, did_you_mean
 
 VERBS = {
@@ -36,20 +36,23 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line; print one line and exit with code 2 on any error that the user can fix."""
+    with lasting_output():
+        sys.exit(_exit_code(sys.argv[1:]))
+
+
+def _exit_code(arguments: list[str]) -> int:
     try:
-        sys.exit(_dispatch(sys.argv[1:]))
+        return _dispatch(arguments)
     except UserError as error:
-        _fail(str(error))
+        return _fail(str(error))
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     except OSError as error:
-        _fail(_os_error_message(error))
+        return _fail(_os_error_message(error))
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
-        _fail("out of memory: choose a smaller --batch-size, --width or --size, or fewer pictures")
+        return _fail("out of memory: choose a smaller --batch-size, --width or --size, or fewer pictures")
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -101,6 +104,6 @@ def _out_of_memory(error: Exception) -> bool:
     return named or "DefaultCPUAllocator" in str(error) or "out of memory" in str(error)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> int:
     print(f"avae: {message}", file=sys.stderr)
-    sys.exit(USAGE_ERROR)
+    return USAGE_ERROR

@@ -21,10 +21,11 @@ from avae.evaluation.features import FeatureExtractor
 from avae.evaluation.metric_labels import metric_label
 from avae.evaluation.unavailable import Unavailable
 from avae.figures.report import write_report
-from avae.files import write_json
+from avae.files import require_unused, write_json
 from avae.load_data import load_dataset_for
 from avae.model import Model, load
 from avae.recipes.saved_run import read_run
+from avae.training.run_folder import result_path
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,9 @@ class Evaluate:
     seed: int = 0
     """Seed for all noise."""
     out: Path | None = None
-    """A .json to write instead of RUN/evaluation/PROTOCOL.json and RUN/report.html; an existing one is
-    replaced."""
+    """A .json to write instead of RUN/evaluation/PROTOCOL.json and RUN/report.html."""
+    overwrite: bool = False
+    """Replace an earlier result."""
     device: Device = "auto"
 
 
@@ -76,6 +78,8 @@ def run(arguments: list[str]) -> int:
         raise UserError(f"--seed {options.seed}: choose a whole number from 0 to 2**63 - 1")
     if options.out is not None and options.out.is_dir():
         raise UserError(f"--out {options.out} is a folder: name a .json to write")
+    target = options.out or result_path(options.run, options.protocol)
+    require_unused(target, options.overwrite, "pass --overwrite, or name another .json with --out")
     if rank() > 0:
         return 0  # one process measures: metrics do not depend on the number of processes
     model = load(options.run, device=options.device)
@@ -130,7 +134,7 @@ def write_result_and_report(model: Model, data: Dataset, result: dict[str, Any],
     """Write a result, with the last checkpoint's step, and a report to the run folder; print their paths."""
     last = latest_checkpoint(run / "state")
     result = {"step": step_of(last) if last else None, **result}
-    path = run / "evaluation" / f"{result['protocol']}.json"
+    path = result_path(run, result["protocol"])
     write_json(path, result)
     print(f"metrics: {path}\nreport:  {write_report(model, data, result, run)}")
 

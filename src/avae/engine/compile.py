@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from avae.distributed.processes import any_rank
 from avae.engine.conv_transpose import rewrite_narrow_transposed_convs
+from avae.engine.signals import Interrupted
 from avae.engine.step import GradientFn, GradientHook, GradientsAndTerms, Phase, gradients
 from avae.frameworks.base import Noise
 
@@ -27,23 +28,26 @@ logger = logging.getLogger(__name__)
 Mode = Literal["auto", "on", "off"]
 CompiledFn = Callable[[Tensor, Noise], GradientsAndTerms]
 State = dict[str, Tensor]
+Interruptible = Callable[[], AbstractContextManager[None]]
 
 MIN_STEPS_TO_COMPILE = 5000
 """Minimum number of steps of a run for "auto" to compile. Compilation pays for itself much sooner with AVAE,
 GAN and BiGAN, and at about this number with a VAE (see benchmarks/results/2026-11-24-step-time.md)."""
 
 
-def make_gradient_fn(mode: Mode, steps: int, custom: bool, cache: Path) -> GradientFn:
+def make_gradient_fn(
+    mode: Mode, steps: int, custom: bool, cache: Path, interruptible: Interruptible = nullcontext
+) -> GradientFn:
     """Return `gradients`, or its compiled form if `mode` is "on", or "auto" and compilation pays.
 
     Args:
         mode: as in the config.
         steps: number of steps of the whole run, so that resuming it does not change the choice.
         custom: True if networks are custom: they may run Python code that a trace cannot record.
-        cache: folder as for `CompiledGradients`.
+        cache, interruptible: as for `CompiledGradients`.
     """
     compiled = mode == "on" or (mode == "auto" and steps >= MIN_STEPS_TO_COMPILE and not custom)
-    return CompiledGradients(cache) if compiled else gradients
+    return CompiledGradients(cache, interruptible) if compiled else gradients
 
 
 class CompiledGradients:
@@ -54,10 +58,12 @@ class CompiledGradients:
 
     Args:
         cache: folder for the compilers' output, shared with other runs.
+        interruptible: context in which a signal to stop raises `Interrupted`. Compiling may take minutes, so
+            the step is then done without.
     """
 
-    def __init__(self, cache: Path) -> None:
-        self._cache = cache
+    def __init__(self, cache: Path, interruptible: Interruptible = nullcontext) -> None:
+        self._cache, self._interruptible = cache, interruptible
         # Imported here because it takes seconds, which runs that do not compile need not wait for.
         from torch._inductor.utils import clear_caches
 
@@ -102,11 +108,13 @@ class CompiledGradients:
     ) -> tuple[str, GradientsAndTerms | None]:
         """Compile at a first call and return its result, or None and the reason of a failure."""
         try:
-            with _inductor_cache(self._cache):
+            with _inductor_cache(self._cache), self._interruptible():
                 fast = compile_gradients(phase, x, noise)
                 result = fast(x, noise)
         except torch.OutOfMemoryError:
             raise
+        except Interrupted:
+            return "interrupted", None
         except Exception as error:  # compilers raise errors of many types, and none needs to end a run
             lines = str(error).strip().splitlines()
             return ": ".join([type(error).__name__, *(line[:160] for line in lines[:1])]), None

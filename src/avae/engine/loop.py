@@ -1,6 +1,7 @@
 """The training loop: steps, logging, evaluation, checkpoints, rollbacks."""
 
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,10 @@ from avae.engine.metrics_log import RunningMeans, StatsLog, non_finite
 from avae.engine.progress import ProgressDisplay
 from avae.engine.signals import StopRequest
 from avae.engine.step import Terms
+
+FIRST_SAVE, NEXT_SAVE = 60.0, 600.0
+"""Seconds after which a run is saved for the first time, and again, even if no checkpoint is due: the work
+that may be lost."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class LoopSpec:
         on_collapse: as in the config.
         folder: the run folder.
         title: title of the progress bar.
+        stop: signals, which it records.
     """
 
     step: Callable[[int], Terms]
@@ -59,6 +65,7 @@ class LoopSpec:
     on_collapse: OnCollapse
     folder: Path
     title: str
+    stop: StopRequest
 
 
 @dataclass(frozen=True)
@@ -77,20 +84,18 @@ def train_loop(spec: LoopSpec, start: int) -> TrainingResult:
     Raises:
         CollapseError: training has collapsed, and a rollback is not requested or no longer possible.
     """
-    with (
-        StopRequest() as stop,
-        ProgressDisplay(spec.title, spec.schedule.steps, spec.schedule.batch_size) as display,
-    ):
+    with ProgressDisplay(spec.title, spec.schedule.steps, spec.schedule.batch_size) as display:
         while True:
             try:
-                return run_steps(spec, start, stop, display)
+                return run_steps(spec, start, display)
             except CollapseError as collapse:
                 start = _roll_back(spec, collapse, display)
 
 
-def run_steps(spec: LoopSpec, start: int, stop: StopRequest, display: ProgressDisplay) -> TrainingResult:
+def run_steps(spec: LoopSpec, start: int, display: ProgressDisplay) -> TrainingResult:
     """Train from step `start` to the end, until a signal, or until a collapse, which it raises."""
-    schedule = spec.schedule
+    schedule, stop = spec.schedule, spec.stop
+    save_by = time.monotonic() + FIRST_SAVE
     stats = StatsLog(spec.folder / "stats.jsonl", start, spec.checkpoints.rollbacks)
     detector = CollapseDetector(stats.kept)
     display.begin(start)
@@ -99,14 +104,16 @@ def run_steps(spec: LoopSpec, start: int, stop: StopRequest, display: ProgressDi
         if done == start + 1:
             display.begin(done)  # exclude compilation in the first step from the speed
         stopping = any_rank(stop.signal is not None)
+        overdue = any_rank(time.monotonic() > save_by)
         planned = done == schedule.steps or done % schedule.checkpoint_every == 0
-        # A signal adds no log line and no rollback point, so a resumed run equals an uninterrupted one.
+        # A signal or the clock adds no log line and no rollback point: no run depends on them.
         if planned or done % schedule.log_every == 0:
             _log_and_check(done, spec, detector, stats, display)
         if schedule.evaluate_every and done % schedule.evaluate_every == 0:
             spec.evaluate(done)  # before the checkpoint, or a kill in between would skip it
-        if planned or stopping:
+        if planned or stopping or overdue:
             spec.save(done, planned and not detector.violations)
+            save_by = time.monotonic() + NEXT_SAVE
         display.advance(done)
         if stopping and done < schedule.steps:
             # Another process may have received the signal.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from avae.distributed.processes import rank
 from avae.errors import UserError
-from avae.files import write_atomically
+from avae.files import write_text
 
 
 class RunningMeans:
@@ -69,7 +69,7 @@ class StatsLog:
         self.kept = [line for line in read_stats(path) if line["step"] <= start]
         self.kept += [event for event in events if event not in self.kept]
         if rank() == 0:
-            write_atomically(path, "".join(f"{json.dumps(line)}\n" for line in self.kept).encode())
+            write_text(path, "".join(f"{json.dumps(line)}\n" for line in self.kept))
 
     def write(self, line: dict[str, Any]) -> None:
         """Append one line; values that are not finite become null."""

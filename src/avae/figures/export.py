@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from avae.errors import UserError
 from avae.figures.loaded_runs import LoadedRun
 from avae.figures.style import DPI
-from avae.files import require_unused, write_atomically
+from avae.files import require_unused, write_atomically, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +28,7 @@ def require_figure_unused(out: Path, stem: str, overwrite: bool, kinds: tuple[st
 def write_figure(figure: "Figure", caption: str, out: Path, stem: str) -> Path:
     """Write STEM.pdf, STEM.png and STEM.md to `out`. Return the path of the PNG."""
     write_atomically(out / f"{stem}.pdf", render(figure, "pdf"))
-    write_atomically(out / f"{stem}.md", caption.encode())
+    write_text(out / f"{stem}.md", caption)
     write_atomically(out / f"{stem}.png", render(figure, "png"))
     return out / f"{stem}.png"
 

@@ -12,7 +12,7 @@ from avae.figures.export import render
 from avae.figures.html_tables import data_uri, metrics_table, read_results, settings_table
 from avae.figures.loss_curves import curves_png
 from avae.figures.uncertainty_map import map_description, map_figure, map_unavailable_reason
-from avae.files import write_atomically
+from avae.files import write_text
 from avae.model import Model
 from avae.recipes.config import fields_with
 from avae.recipes.facts import Fact
@@ -91,7 +91,7 @@ def write_report(model: Model, data: Dataset, result: dict[str, Any], run: Path)
         ),
     )
     path = run / "report.html"
-    write_atomically(path, page.encode())
+    write_text(path, page)
     return path
 
 

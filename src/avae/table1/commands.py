@@ -44,7 +44,8 @@ def train_command(job: Job) -> list[str]:
 
 def evaluate_command(job: Job, options: EvaluationOptions) -> list[str]:
     """Return the arguments of `avae` that evaluate a run."""
-    return ["evaluate", job.config.out, *_flags({"data": job.config.data} | dataclasses.asdict(options))]
+    flags = _flags({"data": job.config.data} | dataclasses.asdict(options))
+    return ["evaluate", job.config.out, "--overwrite", *flags]
 
 
 def _flags(values: dict[str, object]) -> list[str]:

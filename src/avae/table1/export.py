@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock
 
 from avae.errors import UserError
-from avae.files import write_atomically, write_json
+from avae.files import write_json, write_text
 from avae.recipes.paper import has_encoder, label
 from avae.table1.published import published
 from avae.table1.results import read_runs
@@ -35,8 +35,8 @@ def write_table(out: Path, protocol: str) -> Table:
     with FileLock(out / ".table.lock"):
         table = build_table(read_runs(out, protocol), protocol)
         write_json(out / "table.json", as_json(table))
-        write_atomically(out / "table.csv", as_csv(table).encode())
-        write_atomically(out / "table.md", as_markdown(table).encode())
+        write_text(out / "table.csv", as_csv(table))
+        write_text(out / "table.md", as_markdown(table))
     return table
 
 

@@ -22,6 +22,7 @@ from avae.recipes.resolve import ResolvedConfig, with_defaults
 from avae.recipes.saved_run import read_run
 from avae.table1.commands import EvaluationOptions
 from avae.table1.jobs import Job
+from avae.training.run_folder import result_path
 
 FAILED = "failed.json"
 """File in the folder of a failed run."""
@@ -72,11 +73,6 @@ def logged_step(run: Path) -> int:
     """Return the last step in a run's log, 0 if there is none."""
     lines = read_stats(run / "stats.jsonl")
     return int(lines[-1]["step"]) if lines else 0
-
-
-def result_path(run: Path, protocol: str) -> Path:
-    """Return the path of a run's result, written by `avae evaluate`."""
-    return run / "evaluation" / f"{protocol}.json"
 
 
 def read_result(run: Path, protocol: str) -> dict[str, Any] | None:

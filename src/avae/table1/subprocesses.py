@@ -8,14 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avae.engine.signals import StopRequest
+from avae.engine.signals import SIGNALS, StopRequest
 
 POLL = 0.2
 """Seconds between checks of a subprocess."""
 
-INTERRUPTED = frozenset(
-    code for number in (signal.SIGINT, signal.SIGTERM) for code in (-number, 128 + number)
-)
+INTERRUPTED = frozenset(code for number in SIGNALS for code in (-number, 128 + number))
 """Exit codes of a command that was stopped by a signal."""
 
 
@@ -33,7 +31,7 @@ class ProcessResult:
 
     @property
     def interrupted(self) -> bool:
-        """True if the command was stopped by Ctrl-C or SIGTERM."""
+        """True if the command was stopped by a signal to stop."""
         return self.code in INTERRUPTED
 
     @property

@@ -12,8 +12,11 @@ from avae.table1 import commands, status, subprocesses
 from avae.table1.commands import AVAE, EvaluationOptions
 from avae.table1.jobs import Job
 from avae.table1.lease import RunLease, hold_lease, is_locked, lease_holder
+from avae.training.run_folder import result_path
 
 logger = logging.getLogger(__name__)
+
+STOPPING = "stopping once the run in training is saved; press Ctrl-C again to give up"
 
 PAUSE = 1.0
 """Seconds between checks of a training process that outlived its worker."""
@@ -53,7 +56,7 @@ def work(
     Raises:
         KeyboardInterrupt: at a second Ctrl-C; the first one saves the current run and stops the worker.
     """
-    with StopRequest() as stop:
+    with StopRequest(STOPPING) as stop:
         worker = _Worker(jobs, options, on_done, avae, stop)
         while worker.run_once() and stop.signal is None:
             pass
@@ -126,7 +129,7 @@ class _Worker:
 
     def _measure(self, job: Job, lease: RunLease) -> bool:
         result = self._run(commands.evaluate_command(job, self.options), job, lease, "measuring")
-        if result.code == 0 and status.result_path(job.run, self.options.protocol).is_file():
+        if result.code == 0 and result_path(job.run, self.options.protocol).is_file():
             return True
         if not result.interrupted:
             self._fail(job, f"trained, but not measured: {result.reason}")

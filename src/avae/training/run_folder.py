@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from avae.data.dataset import Dataset
 from avae.errors import UserError
-from avae.files import write_atomically, write_json
+from avae.files import write_json, write_text
 from avae.recipes.config import Config, facts, flag
 from avae.recipes.facts import Fact
 from avae.recipes.resolve import ResolvedConfig, unresolved
@@ -34,13 +34,18 @@ RUN_FILES = (
 """Files and folders of a run. config.json is deleted last, so an interrupted deletion can be repeated."""
 
 
+def result_path(run: Path, protocol: str) -> Path:
+    """Return the path of a run's result, written by `avae evaluate`."""
+    return run / "evaluation" / f"{protocol}.json"
+
+
 def write_run(folder: Path, config: ResolvedConfig, data: Dataset) -> None:
     """Write config.json, and rejected.jsonl if any pictures were rejected."""
     content = {"avae": version("avae"), "config": dataclasses.asdict(config), "data": dataset_info(data)}
     write_json(folder / "config.json", content)
     if data.rejected:
         lines = "".join(f"{json.dumps(dataclasses.asdict(rejected))}\n" for rejected in data.rejected)
-        write_atomically(folder / "rejected.jsonl", lines.encode())
+        write_text(folder / "rejected.jsonl", lines)
 
 
 def dataset_info(data: Dataset) -> dict[str, Any]:

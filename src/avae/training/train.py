@@ -5,16 +5,17 @@ import logging
 import os
 import signal
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Unpack
 
 from torch import nn
 
-from avae.console import messages_on_stderr
+from avae.console import lasting_output, messages_on_stderr
 from avae.distributed.processes import process_group, rank
 from avae.engine.checkpoint import latest_checkpoint, step_of
 from avae.engine.loop import TrainingResult, train_loop
+from avae.engine.signals import Interrupted, StopRequest
 from avae.errors import UserError
 from avae.frameworks.base import Framework
 from avae.load_data import load_dataset, pack_given
@@ -57,7 +58,7 @@ def train(
 
     Raises:
         UserError: a setting, the data or the run folder cannot be used; the message gives the reason.
-        KeyboardInterrupt, SystemExit: after Ctrl-C, or SIGTERM, once the state is saved.
+        KeyboardInterrupt, SystemExit: after Ctrl-C, or SIGTERM or SIGHUP, once the state is saved.
     """
     config = get_recipe(name)
     given: Any = None
@@ -98,30 +99,52 @@ def run(
     Raises:
         UserError: as `train`.
     """
-    config, device, saved = validate_run(config, resume, overwrite)
-    folder = Path(config.out)
-    if saved:
-        config = keep_warm_start(config, saved.config)
-    reached = latest_checkpoint(folder / "state") if saved else None
-    if reached and step_of(reached) == config.steps:
-        logger.info(f"{config.out} is finished: all {config.steps} steps are done")
-        return TrainingResult(step_of(reached), None)
-    if given is not None:
-        config = dataclasses.replace(config, data=pack_given(given, config))
-    if not saved and needs_plan(config):
-        config, data = plan(config, device)
-    else:
-        data = load_dataset(config.data, config)
-    resolved = resolve(config, data)
-    if saved:
-        check_same_data(config.data, data, saved)
-    trainer = Trainer(resolved, data, device, networks)
-    check_batch_split(resolved, trainer.framework)
-    if config.init_from and not reached:
-        _load_initial_weights(trainer.framework, config.init_from)
-    with process_group(device), run_lock(folder) if rank() == 0 else nullcontext():
-        start = trainer.prepare(saved, overwrite)
-        result = train_loop(trainer.loop(), start)
+    with lasting_output(), StopRequest() as stop:
+        try:
+            return _run(config, stop, resume, overwrite, networks, given)
+        except Interrupted:
+            logger.info("stopped before the first step: there is nothing to save")
+            return TrainingResult(0, stop.signal)
+
+
+def _run(
+    config: Config,
+    stop: StopRequest,
+    resume: bool,
+    overwrite: bool,
+    networks: Mapping[str, nn.Module] | None,
+    given: Any,
+) -> TrainingResult:
+    """Train as `run`; raise `Interrupted` at a signal before the first step."""
+    with stop.interruptible():
+        config, device, saved = validate_run(config, resume, overwrite)
+        folder = Path(config.out)
+        if saved:
+            config = keep_warm_start(config, saved.config)
+        reached = latest_checkpoint(folder / "state") if saved else None
+        if reached and step_of(reached) == config.steps:
+            logger.info(f"{config.out} is finished: all {config.steps} steps are done")
+            return TrainingResult(step_of(reached), None)
+        if given is not None:
+            config = dataclasses.replace(config, data=pack_given(given, config))
+        if not saved and needs_plan(config):
+            config, data = plan(config, device)
+        else:
+            data = load_dataset(config.data, config)
+        resolved = resolve(config, data)
+        if saved:
+            check_same_data(config.data, data, saved)
+        trainer = Trainer(resolved, data, device, networks)
+        check_batch_split(resolved, trainer.framework)
+        if config.init_from and not reached:
+            _load_initial_weights(trainer.framework, config.init_from)
+    with ExitStack() as held:
+        with stop.interruptible():
+            held.enter_context(process_group(device))
+            if rank() == 0:
+                held.enter_context(run_lock(folder))
+            start = trainer.prepare(saved, overwrite)
+        result = train_loop(trainer.loop(stop), start)
     if result.signal is not None:
         logger.info(f"stopped at step {result.step} of {config.steps}, all saved; continue with --resume")
     return result

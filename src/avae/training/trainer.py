@@ -21,6 +21,7 @@ from avae.engine.compile import make_gradient_fn
 from avae.engine.loop import LoopSpec, Schedule
 from avae.engine.metrics_log import RunningMeans
 from avae.engine.optimizers import AdamSettings, OptimizerState, make_ema, make_optimizers
+from avae.engine.signals import StopRequest
 from avae.engine.step import training_step
 from avae.errors import UserError
 from avae.files import write_atomically
@@ -144,8 +145,8 @@ class Trainer:
             "means": self.means,
         }
 
-    def loop(self) -> LoopSpec:
-        """Return the specification of the training loop."""
+    def loop(self, stop: StopRequest) -> LoopSpec:
+        """Return the specification of the training loop, which a signal stops."""
         config = self.config
         cache = cache_folder(config.cache) / "compiled"
         step = partial(
@@ -153,7 +154,9 @@ class Trainer:
             phases=self.phases,
             optimizers=self.optimizers,
             batches=self.batches.micro_batches,
-            differentiate=make_gradient_fn(config.compile, config.steps, self.has_custom_networks, cache),
+            differentiate=make_gradient_fn(
+                config.compile, config.steps, self.has_custom_networks, cache, stop.interruptible
+            ),
             learning_rate=self._learning_rate,
             averages=self.averages,
             coefficients=self.framework.coefficients.values(),
@@ -175,6 +178,7 @@ class Trainer:
             on_collapse=config.on_collapse,
             folder=self.folder,
             title=f"{config.framework} on {self.data.name}",
+            stop=stop,
         )
 
     def _learning_rate(self, step: int) -> float:
