@@ -1,6 +1,7 @@
 """Load data with a progress bar."""
 
 import dataclasses
+import logging
 from typing import Any
 
 from avae.console import progress_bar
@@ -9,10 +10,13 @@ from avae.data.dataset import Dataset
 from avae.data.from_python import pack_from_python
 from avae.data.images.preprocessing import PreprocessingOverrides
 from avae.data.load import load_data
+from avae.data.sources.splits import SplitFolderError, SplitFolders
 from avae.errors import UserError
 from avae.model import Model
 from avae.recipes.config import Config
 from avae.recipes.resolve import unresolved
+
+logger = logging.getLogger(__name__)
 
 
 def load_dataset(source: str, config: Config) -> Dataset:
@@ -27,6 +31,7 @@ def load_dataset(source: str, config: Config) -> Dataset:
             config.channels,
             crop=config.crop,
             fit=config.fit,
+            folders=SplitFolders(config.train_folder, config.test_folder),
             cache=config.cache,
             progress=progress,
         )
@@ -40,7 +45,11 @@ def load_dataset_for(model: Model, source: str, cache: str | None = None) -> Dat
     """
     channels = model.config.channels if model.is_image_model else None
     config = dataclasses.replace(unresolved(model.config), channels=channels, cache=cache)
-    data = load_dataset(source, config)
+    try:
+        data = load_dataset(source, config)
+    except SplitFolderError as error:  # other data, which have other splits
+        logger.info(f"note: not split as the data the model was trained on: {error}")
+        data = load_dataset(source, dataclasses.replace(config, train_folder=None, test_folder=None))
     if data.is_image_data != model.is_image_model:
         kinds = ("points", "images")
         raise UserError(

@@ -17,9 +17,11 @@ from avae.data.images.preprocessing import Preprocessing
 from avae.data.images.read import load_images
 from avae.data.packed.format import is_packed, open_packed, read_labels, read_meta
 from avae.data.sources.digits import digits_data
+from avae.load_data import load_dataset_for
 from avae.model import load
 from avae.recipes.saved_run import read_run
-from avae.visualize.grid import png, sheet
+from avae.rng import rng
+from avae.visualize.grid import sheet
 from command_line import as_flags
 
 
@@ -48,8 +50,9 @@ def contact_sheet(path: Path) -> bytes:
         return image.convert("RGB").tobytes()
 
 
-def drawn(images: np.ndarray) -> bytes:
-    return sheet(images).tobytes()
+def drawn(images: np.ndarray, seed: int = 0) -> bytes:
+    """The sheet of a random draw, as `contact_sheet` reads it."""
+    return sheet(images[rng(seed, "contact sheet").permutation(len(images))[:64]]).convert("RGB").tobytes()
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -201,9 +204,10 @@ def test_a_set_made_while_one_waited_is_not_replaced(cli, pictures, tmp_path, mo
 def test_pictures_left_out_are_counted(cli, pictures, tmp_path):
     shutil.copytree(pictures, "set")
     Path("set/odd/x.png").write_bytes(b"")
-    assert "11 to train on, 1 to test on, 1 left out" in cli("data", "pack", "set", "packed").out
+    assert "1: the file is empty (odd/x.png)" in cli("data", "pack", "set", "packed").out
     said = cli("data", "info", "set")
-    assert "1 of 64 sampled pictures; odd/x.png: the file is empty" in said.out
+    for words in ("11 to train on, 1 to test on", "1: the file is empty (odd/x.png)"):
+        assert words in said.out
     for path in Path("set").rglob("*.png"):
         path.write_bytes(b"")
     cli("data", "pack", "set", "other").refused("set: no picture can be read", "the file is empty")
@@ -227,27 +231,28 @@ def test_the_contact_sheet_of_a_source_shows_how_it_would_be_kept(cli, colours, 
     before = contents(colours)
     said = cli("data", "info", colours, "--out", "sheets/a.png")
     assert said.code == 0
-    for words in (str(colours), "(by folder)", "16 px, colour, fit crop", "2: a 12, b 12"):
+    by_folder = "splits: by folder, train to train on, test to test on"
+    for words in (str(colours), by_folder, "20 to train on", "16 px, colour, fit crop", "2: a 12, b 12"):
         assert words in said.out
-    names = sorted(colours.glob("train/*/*")) + sorted(colours.glob("test/*/*"))
-    # In the order of the rows: the training split by name, then the test split.
-    images = [load_images(name, Preprocessing(16, 3))[1][0] for name in names]
+    images = [load_images(name, Preprocessing(16, 3))[1][0] for name in sorted(colours.glob("train/*/*"))]
     assert contact_sheet(Path("sheets/a.png")) == drawn(np.stack(images))
     assert contents(colours) == before
+    cli("data", "info", colours, "--out", colours / "train" / "sheet.png").refused("lies in", "--out")
+    asked = ["--size", 20, "--channels", 1, "--crop", 0.7, "--fit", "pad", "--seed", 1]
+    said = cli("data", "info", colours, "--out", "sheets/b.png", *asked)
+    assert "20 px, grey, the central 70%, fit pad" in said.out
+    pad = [
+        load_images(name, Preprocessing(20, 1, 0.7, "pad"))[1][0]
+        for name in sorted(colours.glob("train/*/*"))
+    ]
+    assert contact_sheet(Path("sheets/b.png")) == drawn(np.stack(pad), 1)
     cli("data", "info", colours, "--out", "sheets/a.png").refused("sheets/a.png already exists")
     assert cli("data", "info", colours, "--out", "sheets/a.png", "--overwrite").code == 0
 
 
-def test_a_contact_sheet_of_many_is_spread_over_them(cli):
-    cli("data", "pack", "digits", "packed")
-    cli("data", "info", "packed", "--out", "packed.png")
-    train = digits_data().train
-    places = np.linspace(0, len(train) - 1, 64).round().astype(int)
-    assert Path("packed.png").read_bytes() == png(sheet(train[places]))
+def test_a_contact_sheet_of_many_is_a_random_draw(cli):
     cli("data", "info", "digits", "--out", "digits.png")
-    both = np.concatenate([train, digits_data().test])
-    starts = [part * 1797 // 8 for part in range(8)]
-    assert Path("digits.png").read_bytes() == png(sheet(np.concatenate([both[s : s + 8] for s in starts])))
+    assert contact_sheet(Path("digits.png")) == drawn(digits_data().train, 0)
 
 
 def test_names_are_shown_as_they_are(cli, pictures):
@@ -266,7 +271,7 @@ def test_nothing_to_show_is_told(cli, tmp_path):
     Path("broken").mkdir()
     for number in range(3):
         Path("broken", f"{number}.png").write_bytes(b"")
-    cli("data", "info", "broken").refused("none of the sampled pictures can be read")
+    cli("data", "info", "broken").refused("broken: no picture can be read", "the file is empty")
     cli("data", "info", "nowhere").refused("nowhere")
     assert [path.name for path in tmp_path.iterdir()] == ["broken"]
 
@@ -346,3 +351,24 @@ def test_a_path_with_brackets_is_no_markup_to_the_progress_bar(cli, pictures, tm
     source = shutil.copytree(pictures, tmp_path / "x[" / "b]")
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert cli("data", "pack", source, tmp_path / "packed", "--size", 16).code == 0
+
+
+def test_a_split_is_decided_once_and_a_run_inside_its_own_data_is_no_data(cli, tiny, pictures):
+    """Neither folder is called like a split."""
+    source = shutil.copytree(pictures, "set")
+    run, asked = Path("set", "run"), ["--train-folder", "even", "--test-folder", "odd", "--data", source]
+    cli("train", "folder", *asked, "--train-folder", "Even", "--out", run).refused("Even", "even, odd")
+    said = cli("train", "folder", *asked, "--out", run, *flags(tiny, batch_size=4))
+    assert (said.code, "6 + 6 16 px images" in said.err) == (0, True)
+    assert "splits: as asked, even to train on, odd to test on" in said.err
+    said = cli("train", "folder", "--out", run, "--resume", "--steps", 9)
+    assert (said.code, "packed in" in said.err) == (0, False)
+    avae.load(run, device="cpu").save("model")
+    for path in (run, "model"):
+        model = load(path, device="cpu")
+        assert load_dataset_for(model, source).checksum == model.data["checksum"]
+    assert len(load_dataset_for(model, str(Path(source, "even"))).test) == 1  # which has other folders
+    cli("data", "pack", *asked[:4], source, "packed")
+    assert read_meta(Path("packed")).checksum == model.data["checksum"]
+    cli("data", "info", "packed", "--test-folder", "odd").refused("--test-folder odd", "packed are fixed")
+    assert "1: a run of avae (run)" in cli("data", "info", source).out

@@ -167,6 +167,7 @@ def test_archives_inside_are_passed_over(tmp_path: Path, name: str) -> None:
     make: Callable[..., Path] = {"x.zip": zipped, "x": folder}.get(name, tarred)
     found = open_collection(make(tmp_path / name, {**pictures(["a.png"]), "inner.zip": inner}))
     assert (found.names, found.rejected) == (["a.png"], ())
+    assert found.passed_over == {".zip": 1}
 
 
 @pytest.mark.parametrize("form", FORMATS.values())

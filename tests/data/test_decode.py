@@ -25,6 +25,7 @@ MODES = {
     "JPEG": ["L", "RGB", "CMYK"],
     "GIF": ["L", "P", "RGB"],
     "BMP": ["1", "L", "P", "RGB"],
+    "PPM": ["1", "L", "RGB", "I;16"],
     "TIFF": ["1", "L", "P", "RGB", "RGBA", "CMYK", "I;16"],
     "WEBP": ["RGB", "RGBA"],
 }

@@ -11,7 +11,7 @@ from avae.console import Progress
 from avae.data.dataset import Dataset, checksum
 from avae.data.images.preprocessing import Preprocessing
 from avae.data.load import load_data
-from avae.data.sources.folder import split_names
+from avae.data.sources.splits import SplitFolderError, SplitFolders, find_splits
 from avae.errors import UserError
 from picture_files import encoded, folder, noise, pictures, tarred, zipped
 
@@ -155,17 +155,105 @@ def test_emoji_come_in_grey_too() -> None:
     assert load_data("emoji", 16, 1).train.shape == (1716, 16, 16, 1)
 
 
-names = st.lists(st.sampled_from(["train", "test", "val", "a", "b", "Train"]), min_size=1, max_size=4).map(
+names = st.lists(st.sampled_from(["train", "Testing", "val", "a", "b", "Training"]), max_size=4).map(
     lambda parts: "/".join([*parts, "x.png"])
 )
 
 
 @settings(max_examples=200, deadline=None)
 @given(names=st.sets(names, min_size=1).map(sorted))
-def test_splits_never_share_and_never_invent(names: list[str]) -> None:
-    train, test = split_names(names)
+def test_splits_never_share_never_invent_and_are_whole_levels(names: list[str]) -> None:
+    splits = find_splits(names)
+    train, test = splits.train, splits.test
     assert train
     assert train == sorted(train)
     assert test == sorted(test)
     assert not set(train) & set(test)
     assert set(train) | set(test) <= set(names)
+    if splits.decision.startswith("none"):
+        assert train == names
+    else:
+        assert {splits.class_path(name).count("/") for name in train} == {
+            name.count("/") - 1 for name in train
+        }
+
+
+def tens(*folders: str) -> list[str]:
+    return [f"{folder}/{number}.png" for folder in folders for number in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("folders", "counts", "decision"),
+    [
+        (["train", "boat", "car"], (30, 0), "train beside boat, car counts as any other folder"),
+        (["train/cat", "test/cat", "ground_truth/cat"], (30, 0), "test, train beside ground_truth counts"),
+        (["Training", "Testing"], (10, 10), "by folder, Training to train on, Testing to test on"),
+        (["TRAIN", "Valid"], (10, 10), "by folder, TRAIN to train on, Valid to test on"),
+        (["bottle/train/good", "bottle/test/bad", "cable/train/good"], (20, 10), "by folder, train to"),
+        (["bottle/train", "bottle/test", "cable"], (30, 0), "none by folder"),
+        (["bottle/train", "cable/test"], (20, 0), "without one to train on in each place"),
+        (["test", "val"], (20, 0), "test, val without one to train on"),
+        (["cat", "dog"], (20, 0), "none by folder"),
+    ],
+)
+def test_a_split_is_taken_only_if_all_beside_it_are_splits(folders, counts, decision) -> None:
+    splits = find_splits(sorted(tens(*folders)))
+    assert (len(splits.train), len(splits.test)) == counts
+    assert decision in splits.decision
+
+
+def test_the_user_decides_on_the_splits(tmp_path: Path) -> None:
+    files = pictures([*tens("train", "boat/x", "boat/y"), "cover.png"])
+    inside, outside = folder(tmp_path / "set", files), folder(tmp_path / "outside", pictures(tens("z")))
+    (inside / "linked").symlink_to(outside)
+    counts = {
+        SplitFolders("boat", "train"): (20, 10),
+        SplitFolders("./boat/", "boat/x"): (10, 10),
+        SplitFolders(test="train"): (21, 10),
+        SplitFolders("train"): (9, 1),
+        SplitFolders("."): (28, 3),
+        SplitFolders("train", "linked"): (10, 10),
+    }
+    cache, seen = str(tmp_path / "cache"), set()
+    for folders, expected in counts.items():
+        data = load_data(str(inside), 16, 3, folders=folders, cache=cache)
+        assert (len(data.train), len(data.test)) == expected, folders
+        assert "splits: as asked" in data.notes[0]
+        assert load_data(str(inside), 16, 3, folders=folders, cache=cache).checksum == data.checksum
+        seen.add(data.checksum)
+    assert len(seen) == len(counts)
+    for folders in (
+        SplitFolders("Train"),
+        SplitFolders("/"),
+        SplitFolders(test="../x"),
+        SplitFolders(test="."),
+    ):
+        with pytest.raises(SplitFolderError):
+            load_data(str(inside), 16, 3, folders=folders, cache=cache)
+    with pytest.raises(SplitFolderError, match="the splits of digits are fixed"):
+        load_data("digits", folders=SplitFolders("train"))
+
+
+def test_a_set_packed_by_the_rules_of_another_version_is_packed_anew(tmp_path: Path, monkeypatch) -> None:
+    source = folder(tmp_path / "set", pictures(tens("train", "boat")))
+    with monkeypatch.context() as patch:
+        patch.setattr("avae.data.sources.resolve._RULES", "1")
+        patch.setattr("avae.data.sources.folder.find_splits", lambda names: find_splits(names[10:]))
+        assert len(load_data(str(source), 16, 3, cache=str(tmp_path / "cache")).train) == 9
+    assert len(load_data(str(source), 16, 3, cache=str(tmp_path / "cache")).train) == 18
+
+
+def test_what_is_passed_over_is_counted(tmp_path: Path) -> None:
+    files = pictures(["a.png", "b.png", "c.jpg.1", "d", "e", "f.long extension"]) | {
+        "x.zip": b"PK",
+        ".x": b"",
+    }
+    for make, name in ((folder, "set"), (zipped, "set.zip"), (tarred, "set.tgz")):
+        assert load_data(str(make(tmp_path / name, files)), 16, 3).notes[1] == (
+            "passed over 5 files that are no pictures by name "
+            "(no extension 2, .1 1, .long extens... 1, .zip 1; archives inside are not opened)"
+        )
+    with pytest.raises(
+        UserError, match=r"holds no pictures.*passed over 1 file that is no picture by its name"
+    ):
+        load_data(str(folder(tmp_path / "none", {"a.heic": b""})))

@@ -128,6 +128,7 @@ def test_the_description_is_complete(tmp_path: Path) -> None:
         "checksum": checksum(images[:2], images[2:]),
         "rejected": 1,
         "classes": ["x", "y"],
+        "notes": ["splits: by folder, train to train on, test to test on"],
         "filter": FILTER,
         "format": 1,
         "avae": version("avae"),
@@ -154,7 +155,7 @@ def test_pictures_left_out_are_named_with_a_reason(tmp_path: Path) -> None:
     pack(order_of(path, tmp_path / "packed"))
     assert read_rejected(tmp_path / "packed") == (
         RejectedImage("cover.png", "beside the folders of the splits"),
-        RejectedImage("test/x.jpg", "not a PNG, JPEG, WebP, BMP, TIFF or GIF picture"),
+        RejectedImage("test/x.jpg", "not a PNG, JPEG, WebP, BMP, TIFF, GIF or PNM picture"),
         RejectedImage("train/0.png", "the file is empty"),
         RejectedImage("train/caf\\xe9.png", "the file is empty"),
     )

@@ -114,16 +114,49 @@ def test_links_and_devices_in_archives_are_passed_over(tmp_path: Path) -> None:
     assert open_collection(tmp_path / "x.zip").names == ["a.png"]
 
 
-def test_in_folders_links_to_files_are_read_and_to_folders_not_followed(tmp_path: Path) -> None:
+def test_in_folders_links_are_followed_where_they_stay_inside(tmp_path: Path) -> None:
     outside = folder(tmp_path / "outside", pictures(["x.png"]))
-    inside = folder(tmp_path / "inside", pictures(["a.png"]))
+    inside = folder(tmp_path / "inside", pictures(["a.png", ".store/cat/1.png", "dog/2.png"]))
+    (inside / "cat").symlink_to(".store/cat")
+    (inside / "copy").symlink_to("dog")
+    (inside / ".store" / "cat" / "up").symlink_to(inside)
     (inside / "file.png").symlink_to(outside / "x.png")
     (inside / "gone.png").symlink_to(outside / "gone.png")
     (inside / "loop").symlink_to(inside)
     (inside / "folder").symlink_to(outside)
     os.mkfifo(inside / "pipe.png")
     (inside / "directory.png").mkdir()
-    assert open_collection(inside).names == ["a.png", "file.png"]
+    found = open_collection(inside)
+    assert found.names == ["a.png", "cat/1.png", "dog/2.png", "file.png"]
+    told = {item.name: item.reason for item in found.rejected}
+    assert list(told) == ["cat/up", "copy", "folder", "gone.png", "loop", "pipe.png"]
+    assert "listed already" in told["cat/up"] == told["copy"] == told["loop"]
+    assert "out of the data folder" in told["folder"]
+    (tmp_path / "link").symlink_to(inside)
+    assert open_collection(tmp_path / "link").names == found.names
+    assert open_collection(inside, ["folder"]).names == [*found.names[:3], "file.png", "folder/x.png"]
+
+
+def test_splits_that_are_links_are_splits(tmp_path: Path) -> None:
+    files = pictures([f".v1/{split}/{number}.png" for split in ("train", "test") for number in range(4)])
+    inside = folder(tmp_path / "set", files)
+    for split in ("train", "test"):
+        (inside / split).symlink_to(f".v1/{split}")
+    data = load_data(str(inside), 16, 3)
+    assert (len(data.train), len(data.test)) == (4, 4)
+    changed = folder(inside, pictures([".v1/test/9.png"]))
+    assert len(load_data(str(changed), 16, 3).test) == 5
+
+
+@pytest.mark.parametrize("marks", [["config.json", "stats.jsonl"], ["meta.json", "images.npy"]])
+def test_what_avae_made_inside_is_no_data(tmp_path: Path, marks: list[str]) -> None:
+    inside = folder(tmp_path / "set", pictures(["a.png", "b.png"]))
+    before = load_data(str(inside), 16, 3)
+    folder(inside / "runs" / "one", pictures(["images/1.png", "x.png"]) | dict.fromkeys(marks, b""))
+    found = open_collection(inside)
+    assert found.names == ["a.png", "b.png"]
+    assert [item.name for item in found.rejected] == ["runs/one"]
+    assert load_data(str(inside), 16, 3).checksum == before.checksum
 
 
 def test_a_zip_of_windows_backslashes_has_folders(tmp_path: Path) -> None:

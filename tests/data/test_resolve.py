@@ -168,6 +168,8 @@ def test_the_fingerprint_changes_with_every_file(tmp_path: Path) -> None:
     assert changes()
     folder(place, {"e/f/g.png": b""})
     assert changes()
+    folder(place, {"notes.txt": b""})
+    assert not changes()
     (place / "a.png").unlink()
     assert changes()
     folder(place, {".hidden.png": b"", ".git/a.png": b""})

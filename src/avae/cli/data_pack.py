@@ -1,14 +1,14 @@
 """avae data pack SOURCE DEST [flags]"""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from avae.cli.data_info import packed_rows, show
-from avae.cli.options import Downloads
+from avae.cli.options import Downloads, Preparation
 from avae.cli.parsing import parse
 from avae.console import progress_bar
 from avae.data.cache import (
@@ -18,7 +18,6 @@ from avae.data.cache import (
     folder_lock,
     resolve_preprocessing,
 )
-from avae.data.images.preprocessing import PreprocessingOverrides
 from avae.data.packed.format import FILE_NAMES, is_packed
 from avae.data.packed.pack import PackJob, pack
 from avae.data.sources.resolve import resolve_source
@@ -37,15 +36,7 @@ class Pack:
     """A folder, an archive, the name of a data set, or NAME:PATH, as --data of avae train."""
     dest: Annotated[Path, tyro.conf.Positional]
     """The folder to write: images.npy, meta.json, and where they apply labels.npy and rejected.jsonl."""
-    size: int | None = None
-    """Pixels across; by default as in the paper, or the largest of 16, 32 and 64 that the pictures fill."""
-    channels: int | None = None
-    """1 for grey, 3 for colour; by default that of the pictures."""
-    crop: float | None = None
-    """Share of the width and of the height to keep, around the centre; by default 1, for CelebA 0.7."""
-    fit: Literal["crop", "pad", "squash"] | None = None
-    """Method to make pictures square: crop to the centre, pad with black, or squash; by default crop, for
-    bedroom squash."""
+    preparation: Preparation = field(default_factory=Preparation)
     seed: int = 0
     """Seed for the test images that are held out if the data set has no test split."""
     cache: Downloads = None
@@ -63,18 +54,17 @@ def pack_source(arguments: list[str]) -> None:
         raise UserError(f"{options.source}: it is packed already; pass it to --data as it is")
     _check_dest(dest, options.overwrite)
     cache = cache_folder(options.cache)
-    located = resolve_source(options.source, download_folder(cache))
+    located = resolve_source(options.source, download_folder(cache), options.preparation.folders)
     with folder_lock(dest, cache), progress_bar(f"packing {options.source}") as progress:
         _check_dest(
             dest, options.overwrite
         )  # again: another process may have packed it while this one waited
         state = located.fingerprint()
         source = located.open(extraction_folder(cache), options.seed)
-        wanted = PreprocessingOverrides(options.size, options.channels, options.crop, options.fit)
         pack(
             PackJob(
                 source,
-                resolve_preprocessing(wanted, located, source.suggest_size),
+                resolve_preprocessing(options.preparation.overrides, located, source.suggest_size),
                 located.identifier,
                 state,
                 dest,

@@ -1,9 +1,13 @@
 """Options that verbs share, with their help texts."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+
+from avae.data.images.preprocessing import Fit, PreprocessingOverrides
+from avae.data.sources.splits import SplitFolders
 
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="A run or model folder.")]
 
@@ -23,3 +27,34 @@ Device = Annotated[str, tyro.conf.arg(help="Device: auto, cpu, cuda or mps.")]
 Overwrite = Annotated[bool, tyro.conf.arg(help="Replace existing files in --out.")]
 
 Downloads = Annotated[str | None, tyro.conf.arg(help="Folder for downloads; by default ~/.cache/avae.")]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How pictures are split and prepared."""
+
+    size: int | None = None
+    """Pixels across; by default as in the paper, or the largest of 16, 32 and 64 that the pictures fill."""
+    channels: int | None = None
+    """1 for grey, 3 for colour; by default that of the pictures."""
+    crop: float | None = None
+    """Share of the width and of the height to keep, around the centre; by default 1, for CelebA 0.7."""
+    fit: Fit | None = None
+    """Method to make pictures square: crop to the centre, pad with black, or squash; by default crop, for
+    bedroom squash."""
+    train_folder: str | None = None
+    """Folder inside the data with the pictures to train on; by default train (or training), if all folders
+    beside it are splits, too."""
+    test_folder: str | None = None
+    """Folder inside the data with the pictures to test on; by default test (testing, val, valid,
+    validation), or a tenth of the pictures to train on."""
+
+    @property
+    def overrides(self) -> PreprocessingOverrides:
+        """The settings of preprocessing."""
+        return PreprocessingOverrides(self.size, self.channels, self.crop, self.fit)
+
+    @property
+    def folders(self) -> SplitFolders:
+        """The folders of the splits."""
+        return SplitFolders(self.train_folder, self.test_folder)

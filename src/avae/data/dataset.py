@@ -23,6 +23,7 @@ class Dataset:
         checksum: the `checksum` of both arrays.
         preprocessing: how the images were preprocessed; None for points.
         rejected: unreadable images, missing from both splits.
+        notes: what was decided about the data or passed over, in words for the user.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Dataset:
     checksum: str
     preprocessing: Preprocessing | None = None
     rejected: tuple[RejectedImage, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def preprocessing_info(self) -> dict[str, Any] | None:

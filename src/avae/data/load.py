@@ -9,10 +9,11 @@ from avae.console import SILENT, Progress
 from avae.data.cache import cache_folder, download_folder, ensure_packed, fill_preprocessing
 from avae.data.dataset import Dataset, checksum
 from avae.data.images.decode import preprocess
-from avae.data.images.preprocessing import Fit, PreprocessingOverrides
-from avae.data.packed.format import is_packed, open_packed
+from avae.data.images.preprocessing import Fit, Preprocessing, PreprocessingOverrides
+from avae.data.packed.format import is_packed, open_packed, read_meta
 from avae.data.sources.bundled import BUNDLED
-from avae.data.sources.resolve import resolve_source
+from avae.data.sources.resolve import BUILT_IN, fixed_splits_error, resolve_source
+from avae.data.sources.splits import AUTOMATIC, SplitFolders
 from avae.data.toy import toy_data
 from avae.errors import UserError
 
@@ -24,6 +25,7 @@ def load_data(
     *,
     crop: float | None = None,
     fit: Fit | None = None,
+    folders: SplitFolders = AUTOMATIC,
     cache: str | None = None,
     seed: int = 0,
     progress: Progress = SILENT,
@@ -39,6 +41,7 @@ def load_data(
             that enlarges at most half of a sample of 200. Ignored for "toy".
         channels: 1 or 3; None: as published, as packed, or 1 if the whole sample is grey. Ignored for "toy".
         crop, fit: see `Preprocessing`; None: as published, as packed, or 1 and "crop".
+        folders: folders of the splits, by name; only for a folder or an archive.
         cache: the folder of downloads and packed sets; None: ~/.cache/avae.
         seed: seed of the hold-out and of "toy"; bundled and published data sets have one fixed split.
         progress: receives the number of images read; the total is None while they are counted.
@@ -47,26 +50,44 @@ def load_data(
         UserError: the source is missing or damaged, has fewer than two readable images, or is packed with
             another preprocessing.
     """
+    if folders and source in BUILT_IN:
+        raise fixed_splits_error(folders, source)
     if source == "toy":
         return toy_data(seed)
     overrides = PreprocessingOverrides(size, channels, crop, fit)
     if source in BUNDLED:
         return _preprocess_again(BUNDLED[source](), overrides)
+    return open_packed(pack_into_cache(source, overrides, folders, cache_folder(cache), seed, progress))
+
+
+def pack_into_cache(
+    source: str,
+    overrides: PreprocessingOverrides,
+    folders: SplitFolders,
+    cache: Path,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> Path:
+    """Return the packed set of a source: in the cache, where it is made on first use, or the source itself.
+
+    Raises:
+        UserError: as `load_data`.
+    """
     path = Path(os.path.expanduser(source))
     if is_packed(path):
-        data = open_packed(path)
-        _check_packed(source, data, overrides)
-        return data
+        if folders:
+            raise fixed_splits_error(folders, source)
+        _check_packed(source, read_meta(path).preprocessing, overrides)
+        return path
     progress.update(0, None)
-    folder = cache_folder(cache)
-    resolved = resolve_source(source, download_folder(folder))
-    return open_packed(ensure_packed(resolved, overrides, folder, seed, progress))
+    resolved = resolve_source(source, download_folder(cache), folders)
+    return ensure_packed(resolved, overrides, cache, seed, progress)
 
 
-def _check_packed(source: str, data: Dataset, overrides: PreprocessingOverrides) -> None:
+def _check_packed(source: str, own: Preprocessing, overrides: PreprocessingOverrides) -> None:
     """Raise UserError if a packed set contradicts an override."""
     for name, wanted in vars(overrides).items():
-        found = getattr(data.preprocessing, name)
+        found = getattr(own, name)
         if wanted is not None and wanted != found:
             raise UserError(
                 f"--{name} {wanted}: {source} is packed with {name} {found}: leave it out, or pack it again"

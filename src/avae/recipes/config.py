@@ -73,6 +73,12 @@ class Config:
     fit: Annotated[Literal["crop", "pad", "squash"] | None, Fact.FROM_DATA, Fact.ARCHITECTURE] = None
     """How to make pictures square: crop to the centre, pad with black, or squash; by default crop, for
     bedroom squash."""
+    train_folder: Annotated[str | None, Fact.FROM_DATA, Fact.ARCHITECTURE] = None
+    """Folder inside --data with the pictures to train on; by default the folder train (or training), if all
+    folders beside it are splits, too. For a folder or an archive of pictures."""
+    test_folder: Annotated[str | None, Fact.FROM_DATA, Fact.ARCHITECTURE] = None
+    """Folder inside --data with the pictures to test on; by default the folder test (testing, val, valid,
+    validation), or a tenth of the pictures to train on."""
     flip: bool = False
     """Mirror each image, left to right, with probability 1/2."""
     cache: Annotated[

@@ -111,7 +111,8 @@ def unresolved(config: ResolvedConfig) -> Config:
 def from_dict(values: dict[str, Any]) -> ResolvedConfig:
     """Rebuild a config from config.json; raise UserError for an unknown field, KeyError for a missing one."""
     check_fields(values, "config.json has an unknown field")
-    values = {"prior": STANDARD} | values  # runs made before 2026-11-26 have no prior
+    # Older runs have no prior, and no folders of splits.
+    values = {"prior": STANDARD, "train_folder": None, "test_folder": None} | values
     return ResolvedConfig(**{field.name: values[field.name] for field in dataclasses.fields(Config)})
 
 

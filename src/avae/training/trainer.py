@@ -252,9 +252,11 @@ class Trainer:
 
 
 def print_dataset_summary(data: Dataset) -> None:
-    """Log the number of items, and the number of rejected pictures with an example."""
+    """Log the number of items, what was decided about them, and the rejected pictures with an example."""
     kind = f"{data.train.shape[1]} px images" if data.is_image_data else "points"
     logger.info(f"{data.name}: {len(data.train)} + {len(data.test)} {kind} to train and test on")
+    for note in data.notes:
+        logger.info(note)
     if data.rejected:
         first = data.rejected[0]
         logger.info(f"left out {len(data.rejected)}: {first.name} ({first.reason}), ...; see rejected.jsonl")

@@ -2,9 +2,10 @@
 
 Nothing is extracted: members of archives are read into memory, so a name such as `../x` or `/x` can write
 nothing. A file is an image if its extension is in `SUFFIXES` (in any case); its format is then detected from
-its content. Ignored: hidden files and folders, `__MACOSX`, links to folders, archives inside archives.
-Rejected, with a reason: entries with an image's extension that are not regular files, including links inside
-archives. A folder's links to files are read: its owner made them.
+its content. Other files, archives among them, are counted by their extension. Ignored: hidden files and
+folders, `__MACOSX`. Rejected, with a reason: entries with an image's extension that are not regular files,
+including links inside archives, and folders that are not entered (see `walk`). A folder's links to files are
+read: its owner made them.
 
 Names are printable: control characters, and bytes that are not text, are written as `\\x1b`. If two members
 have the same name, the last one counts, as in tar.
@@ -17,20 +18,29 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from avae.data.images import tar
 from avae.data.images.item import RejectedImage, UnreadableError, one_line
+from avae.data.images.walk import Entry, is_hidden, walk
 from avae.errors import UserError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+    | {".ppm", ".pgm", ".pbm", ".pnm"}
+)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 MAX_BYTES = 256 * 2**20
+
+_ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
+_NO_SUFFIX, _LINKS = "no extension", "links"
+_NAMED_KINDS, _LONGEST_SUFFIX = 6, 12  # of files that are passed over, in a note
 
 _CHUNK_BYTES = 4096  # LZMA returns a decompressed chunk whole, up to 7000 times its size; bzip2, a million
 _ENCRYPTED = 1  # a flag of a zip's member
@@ -70,7 +80,9 @@ class ImageCollection:
         names: relative POSIX names, sorted.
         read: names -> (name, content) of each, in reading order.
         reading_order: sorts names into the order of fastest reading: for a tar, by position.
-        rejected: entries with an image's extension that are not regular files; not in `names`.
+        rejected: entries with an image's extension that are not regular files, and folders that are not
+            entered; not in `names`.
+        passed_over: number of visible files without an image's extension, by extension.
     """
 
     path: Path
@@ -78,20 +90,40 @@ class ImageCollection:
     read: Callable[[Collection[str]], Iterator[tuple[str, Content]]]
     reading_order: Callable[[Collection[str]], list[str]] = list
     rejected: tuple[RejectedImage, ...] = ()
+    passed_over: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def passed_over_note(self) -> str:
+        """What was passed over, in words; "" if nothing was."""
+        if not self.passed_over:
+            return ""
+        kinds = sorted(self.passed_over.items(), key=lambda item: (-item[1], item[0]))
+        few = ", ".join(f"{kind} {count:,}" for kind, count in kinds[:_NAMED_KINDS])
+        more = f", and {len(kinds) - _NAMED_KINDS} more kinds" if len(kinds) > _NAMED_KINDS else ""
+        inner = "; archives inside are not opened" if _ARCHIVE_SUFFIXES & self.passed_over.keys() else ""
+        count = sum(self.passed_over.values())
+        files = "file that is no picture by its name" if count == 1 else "files that are no pictures by name"
+        return f"passed over {count:,} {files} ({few}{more}{inner})"
 
 
-def open_collection(path: Path) -> ImageCollection:
+def open_collection(path: Path, named: Collection[str] = ()) -> ImageCollection:
     """List the images of a folder, a .zip, a .tar, .tar.gz or .tgz, or a single image file.
+
+    Args:
+        named: folders inside a folder to enter even if they are links that lead out of it.
 
     Raises:
         UserError: the path is missing, of another kind, damaged, or has no images.
     """
-    collection = _open_any(path)
+    collection = _open_any(path, named)
     if not collection.names:
         if collection.rejected:
             first = collection.rejected[0]
             raise UserError(f"{path}: no picture can be read (the first, {first.name}: {first.reason})")
-        raise UserError(f"{path}: holds no pictures; looked for {', '.join(sorted(SUFFIXES))}")
+        note = collection.passed_over_note
+        raise UserError(
+            f"{path}: holds no pictures; looked for {', '.join(sorted(SUFFIXES))}{note and f', {note}'}"
+        )
     return collection
 
 
@@ -120,11 +152,11 @@ def _check_size(count: int) -> None:
         raise UnreadableError(f"a file of {count >> 20} MiB, more than the {MAX_BYTES >> 20} allowed")
 
 
-def _open_any(path: Path) -> ImageCollection:
+def _open_any(path: Path, named: Collection[str]) -> ImageCollection:
     """Open a folder, an archive (recognised by its extension) or an image file."""
     name = path.name.lower()
     if os.path.isdir(path):
-        return _folder(path)
+        return _folder(path, named)
     if not os.path.isfile(path):  # unlike Path.is_file, never raises
         raise UserError(f"{path}: no such file or folder; check the path")
     if name.endswith(".zip"):
@@ -138,18 +170,20 @@ def _open_any(path: Path) -> ImageCollection:
     )
 
 
-def _is_visible_image(name: str) -> bool:
-    """Return True if a relative name has an image's extension and no hidden part."""
-    return _has_image_suffix(name) and not any(_is_hidden(part) for part in name.split("/"))
-
-
-def _has_image_suffix(name: str) -> bool:
+def is_image_name(name: str) -> bool:
+    """Return True if a name has an image's extension."""
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
-def _is_hidden(part: str) -> bool:
-    """Return True if a file or folder is to be ignored; `..` is harmless, since nothing is extracted."""
-    return part == "__MACOSX" or (part.startswith(".") and part != "..")
+def _is_visible(name: str) -> bool:
+    """Return True if a relative name has no hidden part."""
+    return not any(is_hidden(part) for part in name.split("/"))
+
+
+def _kind(name: str) -> str:
+    """Return the extension by which a file that is no image is counted."""
+    suffix = os.path.splitext(name)[1].lower()
+    return f"{suffix[:_LONGEST_SUFFIX]}..." if len(suffix) > _LONGEST_SUFFIX else suffix or _NO_SUFFIX
 
 
 def _normalise_name(name: str) -> str:
@@ -162,48 +196,31 @@ def _escape_unprintable(name: str) -> str:
     return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", name)
 
 
-def _folder(path: Path) -> ImageCollection:
+def _folder(path: Path, named: Collection[str]) -> ImageCollection:
     """List a folder; its files are read when they are decoded."""
-    names, rejected = set(), []
+    names, rejected, passed_over = set(), [], Counter[str]()
     unescaped: dict[str, str] = {}  # escaped name -> name of the file, where they differ
-    for file, entry in _files(path):
+    for file, entry in walk(path, [name for name in named if os.path.isdir(path / name)]):
         name = _escape_unprintable(file)
-        if name != file:
-            unescaped[name] = file
-        if (reason := _rejection_reason(entry)) is None:
-            names.add(name)
-        else:
+        reason = entry if isinstance(entry, str) else _rejection_reason(entry)
+        if not isinstance(entry, str) and not is_image_name(name):
+            passed_over[_kind(name)] += 1
+        elif reason is not None:
             rejected.append(RejectedImage(name, reason))
+        else:
+            names.add(name)
+            if name != file:
+                unescaped[name] = file
     return ImageCollection(
         path,
         sorted(names),
         lambda names: ((name, path / unescaped.get(name, name)) for name in names),
         rejected=_sorted(rejected),
+        passed_over=passed_over,
     )
 
 
-def _files(path: Path) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Yield every visible entry with an image extension; the caller classifies it."""
-    pending = [""]
-    while pending:
-        folder = pending.pop()
-        try:
-            with os.scandir(path / folder) as scan:
-                entries = list(scan)
-        except OSError as error:  # raised, so that no run trains on a part of the folder
-            raise UserError(
-                f"{path}: cannot list {error.filename} ({error.strerror}); change its permissions"
-            ) from error
-        for entry in entries:
-            if _is_hidden(entry.name):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(f"{folder}{entry.name}/")
-            elif _has_image_suffix(entry.name):
-                yield f"{folder}{entry.name}", entry
-
-
-def _rejection_reason(entry: "os.DirEntry[str]") -> str | None:
+def _rejection_reason(entry: Entry) -> str | None:
     """Return the reason not to open an entry of a folder, or None."""
     if entry.is_symlink():
         return None if os.path.isfile(entry.path) else "a broken link, or one to no regular file"
@@ -235,14 +252,20 @@ def _split_rejected(
 def _zip(path: Path) -> ImageCollection:
     """List a zip; members are independent, so one damaged member affects no other."""
     found: dict[str, zipfile.ZipInfo | str] = {}
+    passed_over = Counter[str]()
     with _damage_as_user_error(path), zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             # Some Windows programs write backslashes.
             name = _normalise_name(info.filename.replace("\\", "/"))
-            if _is_visible_image(name) and not _is_folder(info):
+            if not _is_visible(name) or _is_folder(info):
+                continue
+            if is_image_name(name):
                 found[name] = _irregular_reason(info) or info
+            else:
+                passed_over[_LINKS if _irregular_reason(info) == _LINK else _kind(name)] += 1
     members, rejected = _split_rejected(found)
-    return ImageCollection(path, sorted(members), partial(_read_zip, path, members), rejected=rejected)
+    read = partial(_read_zip, path, members)
+    return ImageCollection(path, sorted(members), read, rejected=rejected, passed_over=passed_over)
 
 
 def _is_folder(info: zipfile.ZipInfo) -> bool:
@@ -282,15 +305,22 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Content:
 def _tar(path: Path) -> ImageCollection:
     """List a tar and the location of each member, so that reading is one pass without headers."""
     found: dict[str, tuple[int, int] | str] = {}
+    passed_over = Counter[str]()
     with _damage_as_user_error(path):
         for member in tar.members(path):
             name = _normalise_name(member.name)
-            if _is_visible_image(name) and member.kind != tarfile.DIRTYPE:
+            if not _is_visible(name) or member.kind == tarfile.DIRTYPE:
+                continue
+            if is_image_name(name):
                 location = (member.start, member.size)
                 found[name] = location if member.kind in _FILES else _KINDS.get(member.kind, _IRREGULAR)
+            else:
+                link = member.kind in (tarfile.LNKTYPE, tarfile.SYMTYPE)
+                passed_over[_LINKS if link else _kind(name)] += 1
     members, rejected = _split_rejected(found)
     order = partial(sorted, key=members.__getitem__)
-    return ImageCollection(path, sorted(members), partial(_read_tar, path, members), order, rejected)
+    read = partial(_read_tar, path, members)
+    return ImageCollection(path, sorted(members), read, order, rejected, passed_over)
 
 
 def _read_tar(

@@ -15,6 +15,7 @@ from PIL import (
     Image,
     JpegImagePlugin,
     PngImagePlugin,
+    PpmImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
@@ -51,6 +52,7 @@ _READERS: tuple[tuple[bytes, Callable[[IO[bytes]], Image.Image]], ...] = (
     (b"RIFF", WebPImagePlugin.WebPImageFile),
     (b"II", TiffImagePlugin.TiffImageFile),
     (b"MM", TiffImagePlugin.TiffImageFile),
+    *((f"P{kind}".encode(), PpmImagePlugin.PpmImageFile) for kind in range(1, 7)),
 )
 
 
@@ -118,7 +120,7 @@ def _reader(data: bytes) -> Image.Image:
     for start, reader in _READERS:
         if data.startswith(start):
             return reader(BytesIO(data))
-    raise UnreadableError("not a PNG, JPEG, WebP, BMP, TIFF or GIF picture")
+    raise UnreadableError("not a PNG, JPEG, WebP, BMP, TIFF, GIF or PNM picture")
 
 
 def _check_extent(image: Image.Image) -> None:

@@ -52,6 +52,7 @@ class PackedMetadata:
         checksum: checksum of the pixels, see `avae.data.dataset.checksum`.
         rejected: number of unreadable images.
         classes: names of the labels, by number.
+        notes: what was decided about the source or passed over, in words for the user.
         filter: the resize filter.
         format: version of the packed form.
         avae: version of avae that made the set.
@@ -69,6 +70,7 @@ class PackedMetadata:
     checksum: str
     rejected: int
     classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     filter: str = FILTER
     format: int = FORMAT
     avae: str = dataclasses.field(default_factory=lambda: version("avae"))
@@ -95,7 +97,8 @@ def read_meta(path: Path) -> PackedMetadata:
         if values["format"] != FORMAT:
             raise UserError(f"{path}: packed in format {values['format']}, not {FORMAT}: pack it again")
         split, classes = SplitSizes(**values.pop("split")), tuple(values.pop("classes"))
-        return PackedMetadata(split=split, classes=classes, **values)
+        notes = tuple(values.pop("notes", ()))  # older sets have none
+        return PackedMetadata(split=split, classes=classes, notes=notes, **values)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path / META} is damaged ({error}): pack the set again") from None
 
@@ -116,6 +119,7 @@ def open_packed(path: Path) -> Dataset:
         checksum=meta.checksum,
         preprocessing=meta.preprocessing,
         rejected=read_rejected(path),
+        notes=meta.notes,
     )
 
 

@@ -238,6 +238,7 @@ def _write_metadata(job: PackJob, state: PackProgress, good: NDArray[np.int64], 
         checksum=_checksum(folder / IMAGES, job.to, split),
         rejected=len(rejected),
         classes=source.classes,
+        notes=source.notes,
     ).write(folder)
 
 

@@ -10,6 +10,9 @@ from avae.data.images.item import Item, RejectedImage
 from avae.data.sources.source import ImageSource
 from avae.errors import UserError
 
+AS_PUBLISHED, HELD_OUT = "as published", "published without a test split; a tenth is held out to test on"
+"""How the splits of a published data set were found."""
+
 
 def source_from_arrays(
     name: str,
@@ -38,6 +41,7 @@ def source_from_arrays(
         read=read,
         suggest_size=lambda: (train.shape[2], train.shape[3]),
         classes=tuple(classes),
+        notes=(f"splits: {AS_PUBLISHED}",),
         labels=np.concatenate([np.asarray(part, dtype=np.int32) for part in labels]) if labels else None,
     )
 
@@ -52,6 +56,7 @@ def source_from_names(
     held_out: bool = False,
     classes: tuple[str, ...] = (),
     labels: NDArray[np.int32] | None = None,
+    decision: str = "",
 ) -> ImageSource:
     """Return a source of named images in a collection.
 
@@ -59,7 +64,9 @@ def source_from_names(
         train, test: names in `collection`, in the order of their rows.
         rejected: images rejected in addition to those of `collection`.
         suggest_size, held_out, classes, labels: see `ImageSource`.
+        decision: how the splits were found, in words; by default as published, or held out.
     """
+    decision = decision or (HELD_OUT if held_out else AS_PUBLISHED)
     names = train + test
     rows = {image: row for row, image in enumerate(names)}
     order = collection.reading_order(names)
@@ -78,6 +85,7 @@ def source_from_names(
         classes=classes,
         labels=labels,
         rejected=collection.rejected + rejected,
+        notes=tuple(filter(None, (f"splits: {decision}", collection.passed_over_note))),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from avae.data.images.item import Item
+from avae.data.sources.adapters import AS_PUBLISHED, HELD_OUT
 from avae.data.sources.files import existing, find_first, sibling_if_exists
 from avae.data.sources.holdout import hold_out
 from avae.data.sources.lmdb_reader import count_entries, read_entries
@@ -41,7 +42,8 @@ def _open(found: tuple[Path, ...], scratch: Path) -> ImageSource:
         for position, (name, value) in enumerate(_read_from(found, counts, start), start):
             yield Item(int(rows[position]), name, value)
 
-    return ImageSource(_NAME, len(train), len(test), read, lambda: (_SIZE, 3), held_out, random_access=False)
+    notes = (f"splits: {HELD_OUT if held_out else AS_PUBLISHED}",)
+    return ImageSource(_NAME, len(train), len(test), read, lambda: (_SIZE, 3), held_out, notes=notes)
 
 
 def _read_from(folders: tuple[Path, ...], counts: list[int], start: int) -> Iterator[tuple[str, bytes]]:

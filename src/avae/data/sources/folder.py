@@ -1,4 +1,4 @@
-"""Make a source from a folder or an archive: find its splits and labels, or hold out a test split."""
+"""Make a source from a folder or an archive, with its splits and labels."""
 
 from pathlib import Path
 from statistics import median
@@ -12,35 +12,39 @@ from avae.data.images.item import RejectedImage, UnreadableError
 from avae.data.sources.adapters import source_from_names
 from avae.data.sources.holdout import hold_out
 from avae.data.sources.source import ImageSource
+from avae.data.sources.splits import AUTOMATIC, SplitFolders, find_splits, splits_by_hand
 
 SIZES = (16, 32, 64)
 """Sizes to suggest, in pixels."""
 
-_TRAIN = "train"
-_TEST = ("test", "val", "valid", "validation")  # the first existing one is the test split
 _SAMPLE = 200
 
 
-def open_folder(path: Path, seed: int) -> ImageSource:
+def open_folder(path: Path, seed: int, folders: SplitFolders = AUTOMATIC) -> ImageSource:
     """Return a source of the images of a folder or an archive.
 
-    The splits are the folders `train` and `test` (or `val`, `valid`, `validation`), at the top or inside
-    folders that contain everything; images outside them are rejected. Without a test folder, a tenth of the
-    images (at least 1, at most 10,000) is held out. The folders inside a split, or at the top, are labels.
+    The splits are those of `find_splits`, or `folders`; images outside them are rejected. Without a test
+    folder, a tenth of the images (at least 1, at most 10,000) is held out. The folders inside a split, or at
+    the top, are labels.
 
     Args:
         seed: seed of the hold-out.
+        folders: the folders of the splits that the user names.
 
     Raises:
-        UserError: as `open_collection`.
+        UserError: as `open_collection` and `splits_by_hand`.
     """
-    collection = open_collection(path)
-    train, test = split_names(collection.names)
+    collection = open_collection(path, folders.names)
+    splits = (
+        splits_by_hand(collection.names, folders, str(path)) if folders else find_splits(collection.names)
+    )
+    train, test, decision = splits.train, splits.test, splits.decision
     outside = sorted(set(collection.names) - {*train, *test})
     held_out = not test
     if held_out:
         train, test = ([train[i] for i in rows] for rows in hold_out(len(train), seed))
-    classes, labels = _labels(train + test)
+        decision = f"{decision}; a tenth is held out to test on"
+    classes, labels = _labels([splits.class_path(name) for name in train + test])
     return source_from_names(
         source_name(path),
         lambda: _suggest_size_and_channels(collection, sorted(train + test)),
@@ -51,22 +55,7 @@ def open_folder(path: Path, seed: int) -> ImageSource:
         held_out,
         classes,
         labels,
-    )
-
-
-def split_names(names: list[str]) -> tuple[list[str], list[str]]:
-    """Split sorted names into those of the training folder and of the test folder, each sorted.
-
-    Without a training folder, return all names and an empty list.
-    """
-    depth = _wrapper_depth(names)
-    tops = [_folder(name, depth).lower() for name in names]
-    if _TRAIN not in tops:
-        return names, []
-    test = next((top for top in _TEST if top in tops), None)
-    return (
-        [name for name, top in zip(names, tops, strict=True) if top == _TRAIN],
-        [name for name, top in zip(names, tops, strict=True) if top == test],
+        decision,
     )
 
 
@@ -81,11 +70,10 @@ def source_name(path: Path) -> str:
     return name[: len(name) - len(ending)]
 
 
-def _labels(names: list[str]) -> tuple[tuple[str, ...], NDArray[np.int32] | None]:
+def _labels(paths: list[str]) -> tuple[tuple[str, ...], NDArray[np.int32] | None]:
     """Return the class names and int32 labels (N,); ((), None) unless every image is in one of 2 or more."""
-    depth = _wrapper_depth(names)
-    splits = {_TRAIN, *_TEST} & {_folder(name, depth).lower() for name in names}
-    folders = [_folder(name, depth + bool(splits)) for name in names]
+    depth = _wrapper_depth(paths)
+    folders = [_folder(path, depth) for path in paths]
     classes = tuple(sorted(set(folders)))
     if len(classes) < 2 or "" in classes:
         return (), None
@@ -93,12 +81,12 @@ def _labels(names: list[str]) -> tuple[tuple[str, ...], NDArray[np.int32] | None
     return classes, np.array([numbers[folder] for folder in folders], dtype=np.int32)
 
 
-def _wrapper_depth(names: list[str]) -> int:
-    """Return the number of folders that contain all names, down to the folder of a split."""
+def _wrapper_depth(paths: list[str]) -> int:
+    """Return the number of folders that contain all paths."""
     depth = 0
     while True:
-        tops = {_folder(name, depth).lower() for name in names}
-        if len(tops) != 1 or tops & {"", _TRAIN, *_TEST}:
+        tops = {_folder(path, depth) for path in paths}
+        if len(tops) != 1 or "" in tops:
             return depth
         depth += 1
 

@@ -3,18 +3,25 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from avae.data.images.archives import is_image_name
+from avae.data.images.walk import walk
 from avae.data.sources.bundled import BUNDLED, bundled_source
 from avae.data.sources.files import manual_download_error
 from avae.data.sources.folder import open_folder, source_name
 from avae.data.sources.published import PUBLISHED
 from avae.data.sources.source import ImageSource, PublishedDataset
+from avae.data.sources.splits import AUTOMATIC, SplitFolderError, SplitFolders
 from avae.errors import UserError
 
 BUILT_IN = ("toy", *BUNDLED)
+
+_RULES = "2"
+"""Version of the rules by which the pictures and splits of a folder or an archive are found. A set that was
+packed by other rules is packed again."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +31,12 @@ class ResolvedSource:
     Attributes:
         published: the published data set that it is; None for other images.
         files: absolute paths of its files and folders.
+        folders: folders of the splits that the user names; a published data set has its own splits.
     """
 
     published: PublishedDataset | None
     files: tuple[Path, ...]
+    folders: SplitFolders = AUTOMATIC
 
     @property
     def name(self) -> str:
@@ -36,8 +45,10 @@ class ResolvedSource:
 
     @property
     def identifier(self) -> str:
-        """NAME:PATH or PATH: readable and unique."""
-        return f"{self.published.name}:{self.files[0]}" if self.published else str(self.files[0])
+        """NAME:PATH, PATH or PATH (train: FOLDER, test: FOLDER): readable and unique."""
+        if self.published:
+            return f"{self.published.name}:{self.files[0]}"
+        return f"{self.files[0]} ({self.folders})" if self.folders else str(self.files[0])
 
     def open(self, scratch: Path, seed: int) -> ImageSource:
         """Open the source.
@@ -48,13 +59,14 @@ class ResolvedSource:
         """
         if self.published:
             return self.published.open(self.files, scratch)
-        return open_folder(self.files[0], seed)
+        return open_folder(self.files[0], seed, self.folders)
 
     def fingerprint(self) -> str:
-        """Return a hash of the files' names, sizes and modification times."""
-        digest = hashlib.sha256()
+        """Return a hash of the files' names, sizes and modification times; in a folder, of its pictures'."""
+        digest = hashlib.sha256(b"" if self.published else f"rules {_RULES}\n".encode())
         for path in self.files:
-            for name, state in sorted(_files(path)):
+            files = _files(path) if self.published else _pictures(path, self.folders)
+            for name, state in sorted(files):
                 digest.update(os.fsencode(f"{name}\0{state}\n"))
         return f"sha256:{digest.hexdigest()}"
 
@@ -68,16 +80,29 @@ def absolute_source(source: str) -> str:
     return f"{published.name}:{path}" if published else path
 
 
-def resolve_source(source: str, downloads: Path) -> ResolvedSource:
+def resolve_source(source: str, downloads: Path, folders: SplitFolders = AUTOMATIC) -> ResolvedSource:
     """Find the files of NAME (downloaded if necessary), NAME:PATH or PATH.
 
     Args:
         source: the text after `--data`; a PATH may contain a published data set or any other images.
         downloads: the folder of published data sets given without a path.
+        folders: folders of the splits that the user names.
 
     Raises:
-        UserError: the source is missing.
+        UserError: the source is missing, or it is a published data set and folders are named.
     """
+    resolved = _resolve(source, downloads)
+    if folders and resolved.published:
+        raise fixed_splits_error(folders, resolved.published.name)
+    return replace(resolved, folders=folders)
+
+
+def fixed_splits_error(folders: SplitFolders, name: str) -> SplitFolderError:
+    """Return the error for folders of splits that are named for data whose splits are fixed."""
+    return SplitFolderError(f"{folders.flags}: the splits of {name} are fixed; leave it out")
+
+
+def _resolve(source: str, downloads: Path) -> ResolvedSource:
     if source in BUNDLED:
         bundled = bundled_source(source)
         return ResolvedSource(bundled, bundled.find(Path()) or ())
@@ -136,6 +161,19 @@ def _unknown_source_message(source: str) -> str:
         else f"check the path, or use {', '.join(known[:-1])} or {known[-1]}"
     )
     return f"{source}: no data set, folder or archive of this name; {remedy}"
+
+
+def _pictures(path: Path, folders: SplitFolders) -> Iterator[tuple[str, str]]:
+    """Yield the name and state of an archive or a picture, or those of all pictures in a folder."""
+    if not path.is_dir():
+        yield path.name, _state(path.stat())
+        return
+    for name, entry in walk(path, [name for name in folders.names if (path / name).is_dir()]):
+        if not isinstance(entry, str) and is_image_name(name):
+            try:
+                yield name, _state(os.stat(entry.path))
+            except OSError:  # a broken link, or deleted in the meantime
+                yield name, "none"
 
 
 def _files(path: Path) -> Iterator[tuple[str, str]]:

@@ -23,10 +23,10 @@ class ImageSource:
             fastest one and always the same; each row occurs once.
         suggest_size: () -> the (size, channels) that the images suggest.
         held_out: True if the source has no test split and one was held out.
-        random_access: True if reading from the middle is about as fast as from the start.
         classes: names of the labels; empty if there are none.
         labels: int32 (train + test,), by row; None if there are none.
         rejected: images rejected without being read; they have no row.
+        notes: what was decided about the source or passed over, in words for the user.
     """
 
     name: str
@@ -35,10 +35,10 @@ class ImageSource:
     read: Callable[[int], Iterator[Item]]
     suggest_size: Callable[[], tuple[int, int]]
     held_out: bool = False
-    random_access: bool = True
     classes: tuple[str, ...] = ()
     labels: NDArray[np.int32] | None = None
     rejected: tuple[RejectedImage, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
