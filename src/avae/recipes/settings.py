@@ -25,6 +25,8 @@ class Settings(TypedDict, total=False):
     channels: int | None
     crop: float | None
     fit: Literal["crop", "pad", "squash"] | None
+    train_folder: str | None
+    test_folder: str | None
     flip: bool
     cache: str | os.PathLike[str] | None
     width: int | None
