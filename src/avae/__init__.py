@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     from avae.errors import UserError
     from avae.evaluate_model import evaluate
     from avae.model import Model, load
+    from avae.show import save_grid, to_pil
     from avae.training.train import train
 
-__all__ = ["Model", "UserError", "evaluate", "load", "train"]
+__all__ = ["Model", "UserError", "evaluate", "load", "save_grid", "to_pil", "train"]
 
 _MODULES = {
     "Model": "avae.model",
     "UserError": "avae.errors",
     "evaluate": "avae.evaluate_model",
     "load": "avae.model",
+    "save_grid": "avae.show",
+    "to_pil": "avae.show",
     "train": "avae.training.train",
 }
 

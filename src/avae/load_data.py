@@ -10,6 +10,7 @@ from avae.data.dataset import Dataset
 from avae.data.from_python import pack_from_python
 from avae.data.images.preprocessing import PreprocessingOverrides
 from avae.data.load import load_data
+from avae.data.pictures import ValueRange
 from avae.data.sources.splits import SplitFolderError, SplitFolders
 from avae.errors import UserError
 from avae.model import Model
@@ -59,8 +60,8 @@ def load_dataset_for(model: Model, source: str, cache: str | None = None) -> Dat
     return data
 
 
-def pack_given(pictures: Any, config: Config) -> str:
+def pack_given(pictures: Any, config: Config, value_range: ValueRange | None = None) -> str:
     """Pack images given in Python as a training run needs them. Return their path, to be used as data."""
     overrides = PreprocessingOverrides(config.size, config.channels, config.crop, config.fit)
     with progress_bar("packing pictures") as progress:
-        return str(pack_from_python(pictures, overrides, cache_folder(config.cache), progress))
+        return str(pack_from_python(pictures, overrides, cache_folder(config.cache), progress, value_range))

@@ -2,10 +2,11 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from avae.data.dataset import as_tensor
+from avae.console import SILENT, Progress
+from avae.data import pictures
 from avae.data.images.preprocessing import Preprocessing
-from avae.data.images.read import load_image
+from avae.data.pictures import Images, ItemBatch, ValueRange, item_batches, numbered, without_label
 from avae.distributed.device import pick_device
 from avae.errors import UserError
 from avae.files import write_json
@@ -29,25 +31,29 @@ from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.resolve import ResolvedConfig, with_defaults
 from avae.recipes.saved_run import read_run
-from avae.rng import normal_rows, row_chunks
+from avae.rng import normal_named, normal_rows, row_chunks
 from avae.safetensors_io import load_tensors, save_tensors, strip_prefix
-
-Picture = str | Path | Image.Image
-Images = Picture | NDArray[Any] | Tensor | Sequence[Picture] | Sequence[NDArray[Any]] | Sequence[Tensor]
+from avae.torch_defaults import torch_defaults
 
 PriorChoice = Literal["standard", "learned"]
 
-_BATCH = 256
-"""Items per call of the framework; results do not depend on it."""
+Rows = range | Sequence[str]
+"""Numbers or names of rows, which their noise is a function of."""
 
 
 class Model:
     """A trained framework that takes images in any common form, in batches, on its device.
 
-    Input images are paths or PIL images (both preprocessed as for training: centre-cropped and resized),
-    uint8 arrays (N, H, W, C), or float arrays or tensors (N, C, H, W) in [-1, 1]; also a single image or a
-    list of them. Output images are float32 tensors (N, C, H, W) in [-1, 1] on the CPU. For a model of
-    points, items are (N, F) floats. xi and prior draws are functions of (seed, row) only.
+    Input images are paths of pictures, a folder, an archive, PIL images, uint8 arrays or tensors
+    (N, H, W, C) or (N, H, W), floats (N, C, H, W) in [-1, 1]; one or many, also a list of all these, a torch
+    Dataset or DataLoader, or a generator (see `avae.data.pictures`). They are preprocessed as for training
+    (cropped and resized), unless they are pixels or floats of the model's shape. Output images are float32
+    tensors (N, C, H, W) in [-1, 1] on the CPU. For a model of points, items are (N, F) floats. xi and prior
+    draws are functions of (seed, row) only.
+
+    The networks are `encoder`, `decoder`, `generator` and `critic`, as far as the framework has them: modules
+    on the model's device, whose inputs and outputs docs/networks.md lists; an encoder returns mu (N, d) and,
+    unless it is a BiGAN's, sigma (d,).
 
     Args:
         framework: trained framework with final batch-norm statistics; it is set to evaluation mode.
@@ -78,7 +84,7 @@ class Model:
         else:
             items = f"points of {config.channels} features"
         return (
-            f"<avae.Model: {FRAMEWORKS[config.framework].title} of {items}, code_dim {config.code_dim}, "
+            f"<avae.Model: {self._title} of {items}, code_dim {config.code_dim}, "
             f"{config.steps:,} steps on {self.data['name']}, prior {self.prior.kind}, on {self.device}>"
         )
 
@@ -102,46 +108,146 @@ class Model:
         channels, size, _ = self.item_shape
         return Preprocessing(size, channels, self.config.crop or 1.0, self.config.fit or "crop")
 
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by name."""
+        return self.framework.networks
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The encoder; AttributeError if the framework has none."""
+        return self._network("encoder")
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The decoder; AttributeError if the framework has none."""
+        return self._network("decoder")
+
+    @property
+    def generator(self) -> nn.Module:
+        """The generator; AttributeError if the framework has none."""
+        return self._network("generator")
+
+    @property
+    def critic(self) -> nn.Module:
+        """The critic; AttributeError if the framework has none."""
+        return self._network("critic")
+
+    def to(self, device: str | torch.device) -> "Model":
+        """Move the model to "auto", "cpu", "cuda", "cuda:1", "mps" or a torch.device, and return it."""
+        self.device = pick_device(device)
+        self.framework.to(self.device)
+        self.prior.to(self.device)
+        return self
+
     def require_encoder(self) -> None:
         """Raise UserError for a GAN, which has no encoder. Call this before reading images to encode."""
         self.framework.require_encoder()
 
-    def encode(self, images: Images) -> Tensor:
-        """Return the posterior means (N, d), or the codes of a BiGAN, which has no posterior scale."""
-        self.require_encoder()
-        return self._batched(self.to_items(images), lambda x, rows: self.framework.encode(x))
+    @torch_defaults()
+    def encode(
+        self,
+        images: Images,
+        *,
+        sample: bool = False,
+        seed: int = 0,
+        grad: bool = False,
+        value_range: ValueRange | None = None,
+    ) -> Tensor:
+        """Return the posterior means (N, d), or the codes of a BiGAN, which has no posterior scale.
 
-    def decode(self, z: Tensor | NDArray[Any], *, realism: float | None = None, seed: int = 0) -> Tensor:
+        Args:
+            sample: draw from the posterior instead; of a BiGAN these are the codes themselves.
+            seed: seed of these draws.
+            grad: keep the graph, for gradients of the codes. `images` is then a float tensor
+                (N, *item_shape) in [-1, 1], taken in one batch, and codes are on the model's device.
+            value_range: values of black and white in floats; None for (-1, 1).
+        """
+        self.require_encoder()
+
+        def code(x: Tensor, rows: Rows) -> Tensor:
+            if sample:
+                return self.framework.posterior_sample(x, self.noise(rows, seed))
+            return self.framework.encode(x)
+
+        if grad:
+            x = self._differentiable(images, self.item_shape)
+            return code(x, range(len(x)))
+        return self._for_each_batch(images, code, value_range)
+
+    @torch_defaults()
+    def posterior(self, images: Images, *, value_range: ValueRange | None = None) -> "Posterior":
+        """Return means and standard deviations of the posterior, both (N, d).
+
+        Raises:
+            UserError: the model has no encoder, or no posterior scale.
+        """
+        self.require_encoder()
+        sigma = self.framework.sigma()
+        if sigma is None:
+            raise UserError(f"a {self._title} has no posterior scale: encode returns its codes")
+        mean = self.encode(images, value_range=value_range)
+        return Posterior(mean, sigma.detach().float().cpu().expand_as(mean).clone())
+
+    @torch_defaults()
+    def decode(
+        self,
+        z: Tensor | NDArray[Any] | Sequence[Any],
+        *,
+        realism: float | None = None,
+        seed: int = 0,
+        keys: Sequence[str] | None = None,
+        grad: bool = False,
+    ) -> Tensor:
         """Draw items from mean codes, so that decode(encode(x)) equals reconstruct(x).
 
         Args:
-            z: (N, d) mean codes as `encode` returns them, or a single code (d,).
+            z: (N, d) mean codes as `encode` returns them, or a single code (d,); lists of numbers, too.
             realism: 1 for the generator, 0 for the decoder, a value between for a mix of both; None for the
                 framework's default.
             seed: seed of xi, and of the prior draws that replace uninformative dimensions.
+            keys: names by which this noise is drawn, one for each item, so that it stays when other items
+                come or go; None for the number of the row.
+            grad: keep the graph, for gradients with respect to z, a float tensor (N, d). Items are drawn in
+                one batch, and are on the model's device.
         """
-        codes = self._codes(z)
         _check_realism(realism)
-        return self._batched(
-            codes, lambda mu, rows: self.framework.decode(mu, self.noise(rows, seed), realism)
-        )
 
+        def draw(mu: Tensor, rows: Rows) -> Tensor:
+            return self.framework.decode(mu, self.noise(rows, seed), realism)
+
+        if grad:
+            codes = self._differentiable(z, (self.config.code_dim,))
+            return draw(codes, _keys_or_rows(keys, range(len(codes))))
+        return self._batched(self._codes(z), draw, keys)
+
+    @torch_defaults()
     def reconstruct(
-        self, images: Images, *, realism: float | None = None, code: CodeMode = "mean", seed: int = 0
+        self,
+        images: Images,
+        *,
+        realism: float | None = None,
+        code: CodeMode = "mean",
+        seed: int = 0,
+        keys: Sequence[str] | None = None,
+        value_range: ValueRange | None = None,
     ) -> Tensor:
         """Encode images and draw items from their codes.
 
         Args:
-            realism, seed: as in `decode`.
+            realism, seed, keys: as in `decode`.
             code: "mean" for the calibrated posterior mean, "sample" for a draw from the posterior.
+            value_range: as in `encode`.
         """
         self.require_encoder()
         _check_realism(realism)
         if code not in ("mean", "sample"):
             raise UserError(f"code={code!r}: choose 'mean' or 'sample'")
-        return self._batched(
-            self.to_items(images),
+        return self._for_each_batch(
+            images,
             lambda x, rows: self.framework.reconstruct(x, code, self.noise(rows, seed), realism),
+            value_range,
+            keys,
         )
 
     def drawing_codes(self, items: Tensor, rows: range, seed: int = 0) -> Tensor:
@@ -153,6 +259,7 @@ class Model:
         """
         return self.framework.drawing_codes(items, self.noise(rows, seed))
 
+    @torch_defaults()
     def sample(self, count: int, *, seed: int = 0, prior: PriorChoice | None = None) -> Tensor:
         """Draw `count` items from the prior. The first n items are the same for every count >= n.
 
@@ -165,7 +272,7 @@ class Model:
             raise UserError(f"count={count}: ask for 1 sample or more")
         chosen = self.choose_prior(prior)
 
-        def draw(_: Tensor, rows: range) -> Tensor:
+        def draw(_: Tensor, rows: Rows) -> Tensor:
             noise = self.noise(rows, seed)
             return self.framework.sample(noise | {"z": chosen.codes(noise)})
 
@@ -181,8 +288,16 @@ class Model:
             raise UserError("this model has no learned prior: fit one with avae prior RUN")
         return self.prior
 
+    @torch_defaults()
     def interpolate(
-        self, image_a: Images, image_b: Images, *, steps: int = 8, realism: float | None = None, seed: int = 0
+        self,
+        image_a: Images,
+        image_b: Images,
+        *,
+        steps: int = 8,
+        realism: float | None = None,
+        seed: int = 0,
+        value_range: ValueRange | None = None,
     ) -> Tensor:
         """Draw `steps` items along a path from one image to the other, both ends included.
 
@@ -193,7 +308,7 @@ class Model:
         if steps < 2:
             raise UserError(f"steps={steps}: the two ends alone make 2")
         _check_realism(realism)
-        end_codes = [self.encode(image) for image in (image_a, image_b)]
+        end_codes = [self.encode(image, value_range=value_range) for image in (image_a, image_b)]
         if any(len(end) != 1 for end in end_codes):
             raise UserError("interpolate takes one image at each end")
         with torch.inference_mode():
@@ -207,7 +322,8 @@ class Model:
             ),
         )
 
-    def save(self, folder: str | Path) -> None:
+    @torch_defaults()
+    def save(self, folder: str | os.PathLike[str]) -> None:
         """Write model.safetensors and config.json: weights and plain data, nothing executable."""
         folder = Path(folder)
         weights = nn.ModuleDict(self.framework.networks).state_dict()
@@ -223,91 +339,146 @@ class Model:
         description = {"avae": version("avae"), "config": config, "data": self.data}
         write_json(folder / "config.json", description)
 
-    def to_items(self, images: Images) -> Tensor:
+    def to_items(self, images: Images, *, value_range: ValueRange | None = None) -> Tensor:
         """Convert images in any accepted form to (N, *item_shape) float32, or raise UserError."""
-        if isinstance(images, str | Path | Image.Image):
-            images = [images]
-        array = images if isinstance(images, np.ndarray | Tensor) else self._stack(images)
-        if array.ndim == len(self.item_shape):
-            array = array[None]
-        if isinstance(array, Tensor):
-            items = array.detach().cpu()
-        elif array.dtype == np.uint8 and self.is_image_model and array.ndim == 4:
-            items = as_tensor(array)
-        else:
-            items = _to_float_tensor(array)
-        if tuple(items.shape[1:]) != self.item_shape or not len(items):
-            raise UserError(
-                f"items of shape {tuple(items.shape)} do not fit: "
-                f"this model takes (N, {', '.join(map(str, self.item_shape))})"
-            )
-        if not items.is_floating_point():
-            raise UserError(
-                f"a tensor of {items.dtype} does not fit: pass floats in [-1, 1], or a uint8 array"
-            )
-        if not torch.isfinite(items).all():
-            raise UserError("some items hold NaN or infinity: leave them out")
-        if self.is_image_model and items.abs().amax() > 1:
-            raise UserError(
-                f"images reach {items.abs().amax():.4g}: floats must be in [-1, 1] (or pass uint8 arrays)"
-            )
-        return items.float()
+        return torch.cat([batch.items for batch in self.batches(images, value_range=value_range)])
 
-    def noise(self, rows: range, seed: int) -> Noise:
-        """Return the noise of these rows on the model's device. Each row is a function of (seed, row)."""
+    def batches(
+        self, images: Images, *, value_range: ValueRange | None = None, progress: Progress = SILENT
+    ) -> Iterator[ItemBatch]:
+        """Yield images in any accepted form as batches of items; few of them are in memory at a time.
+
+        Raises:
+            UserError: something is no image, or no point, that the model takes.
+        """
+        if self.is_image_model:
+            yield from item_batches(images, self.preprocessing, value_range, progress)
+            return
+        points = _to_points(images, self.item_shape)
+        for rows in row_chunks(len(points), pictures.BATCH):
+            yield ItemBatch([numbered(row) for row in rows], points[rows.start : rows.stop])
+
+    def noise(self, rows: Rows, seed: int) -> Noise:
+        """Return the noise of these rows on the model's device.
+
+        Args:
+            rows: numbers of the rows, or their names: the noise of a row is a function of (seed, number), or
+                of (seed, name).
+        """
         if not 0 <= seed < 2**63:
             raise UserError(f"seed={seed}: choose a whole number from 0 to 2**63 - 1")
         shapes = self.framework.noise_shapes(len(rows)) | self.prior.noise_shapes(len(rows))
         return {
-            name: torch.from_numpy(normal_rows(rows, shape[1], seed, name)).to(self.device)
+            name: torch.from_numpy(
+                normal_rows(rows, shape[1], seed, name)
+                if isinstance(rows, range)
+                else normal_named(rows, shape[1], seed, name)
+            ).to(self.device)
             for name, shape in shapes.items()
         }
 
-    def _stack(self, images: Sequence[Any]) -> NDArray[Any] | Tensor:
-        """Stack several pictures, or several items that are arrays or tensors, into one array."""
-        if not isinstance(images, Sequence):
-            raise UserError(f"{type(images).__name__} does not fit: pass images, or an array of items")
-        if not images:
-            raise UserError("no images are given: pass one or more")
-        kinds = (str | Path | Image.Image, np.ndarray, Tensor)
-        if not any(all(isinstance(image, kind) for image in images) for kind in kinds):
-            found = ", ".join(sorted({type(image).__name__ for image in images}))
-            raise UserError(f"a list of {found} does not fit: pass pictures alone, or arrays, or tensors")
-        if isinstance(images[0], np.ndarray | Tensor):
-            return _stack_arrays(images)
-        if not self.is_image_model:
-            raise UserError("this model is of points: pass an (N, F) array of floats")
-        return np.stack([load_image(image, self.preprocessing) for image in images])
+    @property
+    def _title(self) -> str:
+        return FRAMEWORKS[self.config.framework].title
 
-    def _codes(self, z: Tensor | NDArray[Any]) -> Tensor:
+    def _network(self, name: str) -> nn.Module:
+        if name not in self.networks:
+            raise AttributeError(f"a {self._title} has no {name}; it has {', '.join(self.networks)}")
+        return self.networks[name]
+
+    def _codes(self, z: Tensor | NDArray[Any] | Sequence[Any]) -> Tensor:
+        if isinstance(z, Sequence):
+            try:
+                z = np.asarray([np.asarray(code) for code in z])
+            except ValueError:
+                raise UserError("codes of different lengths do not fit: pass (N, d) numbers") from None
+        if not isinstance(z, Tensor | np.ndarray):
+            raise UserError(f"codes: a {type(z).__name__} does not fit: pass a tensor or array (N, d)")
         codes = (_to_float_tensor(z) if isinstance(z, np.ndarray) else z.detach().cpu()).float()
         codes = codes[None] if codes.ndim == 1 else codes
-        if codes.ndim != 2 or codes.shape[1] != self.config.code_dim or not len(codes):
-            raise UserError(
-                f"codes of shape {tuple(codes.shape)} do not fit: "
-                f"this model takes (N, {self.config.code_dim})"
-            )
-        if not torch.isfinite(codes).all():
-            raise UserError("some codes hold NaN or infinity: leave them out")
+        self._check_shape(codes, (self.config.code_dim,), "codes")
         return codes
 
-    def _batched(self, items: Tensor, function: Callable[[Tensor, range], Tensor]) -> Tensor:
+    def _differentiable(self, given: object, shape: tuple[int, ...]) -> Tensor:
+        """Return a float tensor (N, *shape) on the model's device, with its graph; raise UserError."""
+        if not isinstance(given, Tensor) or not given.is_floating_point():
+            raise UserError(f"grad=True: pass a tensor of floats, not a {type(given).__name__}")
+        self._check_shape(given, shape, "items")
+        return given.to(self.device, torch.float32)
+
+    def _check_shape(self, found: Tensor, shape: tuple[int, ...], what: str) -> None:
+        if tuple(found.shape[1:]) != shape or not len(found):
+            raise UserError(
+                f"{what} of shape {tuple(found.shape)} do not fit: "
+                f"this model takes (N, {', '.join(map(str, shape))})"
+            )
+        if not found.isfinite().all():
+            raise UserError(f"some {what} hold NaN or infinity: leave them out")
+
+    def _for_each_batch(
+        self,
+        images: Images,
+        function: Callable[[Tensor, Rows], Tensor],
+        value_range: ValueRange | None,
+        keys: Sequence[str] | None = None,
+    ) -> Tensor:
+        """Return a function's results for images, which are read batch by batch."""
+        parts: list[Tensor] = []
+        count = 0
+        for batch in self.batches(images, value_range=value_range):
+            rows = _keys_or_rows(keys, range(count, count + len(batch.items)))
+            with torch.inference_mode():
+                parts.append(function(batch.items.to(self.device), rows).float().cpu())
+            count += len(batch.items)
+        return torch.cat(parts)
+
+    def _batched(
+        self, items: Tensor, function: Callable[[Tensor, Rows], Tensor], keys: Sequence[str] | None = None
+    ) -> Tensor:
+        parts: list[Tensor] = []
         with torch.inference_mode():
-            parts = [
-                function(items[rows.start : rows.stop].to(self.device), rows).float().cpu()
-                for rows in row_chunks(len(items), _BATCH)
-            ]
+            for rows in row_chunks(len(items), pictures.BATCH):
+                batch = items[rows.start : rows.stop].to(self.device)
+                parts.append(function(batch, _keys_or_rows(keys, rows)).float().cpu())
         return torch.cat(parts)
 
 
-def _stack_arrays(items: Sequence[Any]) -> NDArray[Any] | Tensor:
-    """Stack arrays, or tensors, of one shape. Raise UserError if the shapes differ."""
-    shapes = sorted({str(tuple(item.shape)) for item in items})
-    if len(shapes) > 1:
-        raise UserError(f"a list of items of shapes {' and '.join(shapes)} does not fit: make them alike")
-    if isinstance(items[0], Tensor):
-        return torch.stack([item.detach().cpu() for item in items])
-    return np.stack(items)
+class Posterior(NamedTuple):
+    """Means and standard deviations of the posterior of some images, both (N, d)."""
+
+    mean: Tensor
+    std: Tensor
+
+
+def _keys_or_rows(keys: Sequence[str] | None, rows: range) -> Rows:
+    """Return the keys of some rows; without keys, the rows."""
+    if keys is not None and len(keys) < rows.stop:
+        raise UserError(f"keys: {len(keys)} for {rows.stop} or more items; pass one for each")
+    return rows if keys is None else keys[rows.start : rows.stop]
+
+
+def _to_points(given: Any, shape: tuple[int, ...]) -> Tensor:
+    """Convert points, (N, F) or (F,) or anything that yields them, to float32 (N, F); raise UserError."""
+    if isinstance(given, np.ndarray | Tensor):
+        points = given.detach().cpu() if isinstance(given, Tensor) else _to_float_tensor(given)
+        points = points[None] if points.ndim == 1 else points
+        if tuple(points.shape[1:]) != shape or not len(points):
+            raise UserError(
+                f"points of shape {tuple(given.shape)} do not fit: this model takes (N, {shape[0]})"
+            )
+        if not points.is_floating_point():
+            raise UserError(f"points of {points.dtype} do not fit: pass floats")
+        if not points.isfinite().all():
+            raise UserError("some points hold NaN or infinity: leave them out")
+        return points.float()
+    if isinstance(given, str | os.PathLike | Image.Image | Mapping) or not isinstance(given, Iterable):
+        raise UserError(
+            f"{type(given).__name__} does not fit: this model is of points: pass an (N, F) array of floats"
+        )
+    parts = [_to_points(without_label(part), shape) for part in given]
+    if not parts:
+        raise UserError("no points are given: pass one or more")
+    return torch.cat(parts)
 
 
 def _to_float_tensor(array: NDArray[Any]) -> Tensor:
@@ -352,12 +523,18 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     return arc
 
 
-def load(path: str | Path, *, device: str = "auto", networks: Mapping[str, nn.Module] | None = None) -> Model:
+@torch_defaults()
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: str | torch.device = "auto",
+    networks: Mapping[str, nn.Module] | None = None,
+) -> Model:
     """Load a model from a run folder or from a model folder.
 
     Args:
         path: folder with model.safetensors and config.json, or with a folder `model` that holds them.
-        device: "auto", "cpu", "cuda" or "mps".
+        device: "auto", "cpu", "cuda", "cuda:1", "mps" or a torch.device.
         networks: custom networks by name, for a model that was trained with them.
 
     Raises:
@@ -381,13 +558,13 @@ def load(path: str | Path, *, device: str = "auto", networks: Mapping[str, nn.Mo
     return Model(framework, config, data, pick_device(device), prior)
 
 
-def load_weights(path: str | Path) -> dict[str, Tensor]:
+def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read the weights of a run or model folder, by their names in the framework."""
     tensors, _ = _read_tensors(model_folder(path) / _WEIGHTS)
     return _without_prior(tensors)
 
 
-def model_folder(path: str | Path) -> Path:
+def model_folder(path: str | os.PathLike[str]) -> Path:
     """Return the model folder of a run or model folder; raise UserError if it holds no model."""
     path = Path(path)
     for folder in (path / "model", path):

@@ -4,8 +4,9 @@ Philox is a counter-based generator (Salmon et al., 2011): its key selects a str
 in it. So a resumed run needs no saved generator state, and no number depends on batch size or time.
 """
 
+import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -51,6 +52,19 @@ def normal_rows(rows: range, columns: int, seed: int, stream: str) -> NDArray[np
     blocks = [normal((_ROWS_PER_BLOCK, columns), seed, stream, block) for block in range(first, last + 1)]
     offset = first * _ROWS_PER_BLOCK
     return np.concatenate(blocks)[rows.start - offset : rows.stop - offset]
+
+
+def normal_named(names: Sequence[str], columns: int, seed: int, stream: str) -> NDArray[np.float32]:
+    """Return rows of standard normal numbers, each a function of (seed, stream, name).
+
+    Returns:
+        (len(names), columns).
+    """
+    rows = np.empty((len(names), columns), dtype=np.float32)
+    for row, name in zip(rows, names, strict=True):
+        digest = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest()
+        row[:] = normal((columns,), seed, f"{stream} by name", int.from_bytes(digest))
+    return rows
 
 
 def row_chunks(count: int, size: int = 256, *, merge_rest: bool = False) -> Iterator[range]:

@@ -1,6 +1,7 @@
 """Pictures given from Python: what is taken, where it is kept, and what is refused."""
 
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import avae
 from avae.console import Progress
 from avae.data.dataset import as_tensor
 from avae.data.from_python import pack_from_python
-from avae.data.images.preprocessing import PreprocessingOverrides
+from avae.data.images.preprocessing import Preprocessing, PreprocessingOverrides
 from avae.data.packed.format import open_packed
 from avae.errors import UserError
 from avae.recipes.saved_run import read_run
@@ -70,6 +71,12 @@ SAME: dict[str, Any] = {
     "a Dataset of tensors": Items(chw),
     "a Dataset of pairs": Items(lambda image: (Image.fromarray(image), 7)),
     "a Dataset of lists": Items(lambda image: [chw(image), 7, "a word"]),
+    "uint8 NCHW": COLOUR.transpose(0, 3, 1, 2),
+    "uint8 tensor NCHW": torch.from_numpy(COLOUR.transpose(0, 3, 1, 2).copy()),
+    "floats NHWC": FLOATS.permute(0, 2, 3, 1).numpy(),
+    "a Dataset of floats": TensorDataset(FLOATS, torch.arange(20)),
+    "a DataLoader": DataLoader(TensorDataset(FLOATS, torch.arange(20)), batch_size=7),
+    "a mixed list": [COLOUR[0], FLOATS[1], Image.fromarray(COLOUR[2]), COLOUR[3:9], FLOATS[9:]],
     "a TensorDataset": TensorDataset(torch.stack([chw(image) for image in COLOUR]), torch.arange(20)),
 }
 
@@ -97,6 +104,44 @@ def test_every_kind_comes_to_the_same_pictures(kind: str, tmp_path: Path, recwar
 def test_grey_stays_grey(data: Any, tmp_path: Path) -> None:
     assert np.array_equal(pixels(pack_from_python(data, ASKED, tmp_path)), in_order(GREY[..., None]))
     assert pixels(pack_from_python(data, PreprocessingOverrides(16, 3), tmp_path)).shape == (20, 16, 16, 3)
+
+
+def test_folders_archives_and_generators_of_any_size(pictures: Path, tmp_path: Path) -> None:
+    """A folder in a list, a zip, and what is read once come to the pictures of the folder."""
+    files = sorted(pictures.rglob("*.png"))
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+        for file in files:
+            archive.write(file, file.name)
+    expected = pixels(
+        pack_from_python([str(file) for file in files], PreprocessingOverrides(), tmp_path / "c")
+    )
+    assert expected.shape == (12, 16, 16, 1)
+    for data in ([pictures], [tmp_path / "pictures.zip"], (path for path in files), [files[0], *files[1:]]):
+        assert np.array_equal(
+            pixels(pack_from_python(data, PreprocessingOverrides(), tmp_path / "c")), expected
+        )
+    large = (np.repeat(np.repeat(image, 3, 0), 3, 1) for image in COLOUR)
+    packed = open_packed(pack_from_python(large, PreprocessingOverrides(), tmp_path / "c"))
+    assert packed.preprocessing == Preprocessing(32, 3)
+    assert not list(tmp_path.glob("c/packed/python/.given-*"))
+
+
+def test_unreadable_pictures_of_a_list_are_rejected(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    for data in ([pictures, tmp_path / "bad.png"], [*pictures.rglob("*.png"), tmp_path / "bad.png"]):
+        packed = open_packed(pack_from_python(data, PreprocessingOverrides(), tmp_path / "cache"))
+        assert len(packed.train) + len(packed.test) == 12
+        assert len(packed.rejected) == 1
+
+
+def test_floats_from_0_to_1_are_noticed(tmp_path: Path, messages) -> None:
+    unit = (FLOATS + 1) / 2
+    pack_from_python(unit, ASKED, tmp_path)
+    assert "pass value_range=(0, 1)" in messages()[-1]
+    for low, high in ((0, 1), (0, 255), (-3, 5)):
+        found = pack_from_python(unit * (high - low) + low, ASKED, tmp_path, value_range=(low, high))
+        assert np.array_equal(pixels(found), in_order(COLOUR))
+    assert len(messages()) == 1
 
 
 def test_less_precise_floats_come_near(tmp_path: Path) -> None:
@@ -149,30 +194,28 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "nothing": (COLOUR[:0], "it is empty; pass 2 pictures or more"),
     "no floats at all": (FLOATS[:0], "it is empty; pass 2 pictures or more"),
     "an empty list": ([], "it is empty"),
+    "an empty generator": (iter(()), "it is empty"),
     "one": (COLOUR[:1], "too few readable pictures"),
-    "a generator": ((image for image in COLOUR), "a generator .* pass a path, array or Dataset"),
-    "a number": (7, "a int .* pass a path, array or Dataset"),
-    "a dictionary": ({"train": COLOUR}, "a dict .* pass a path, array or Dataset"),
-    "floats in [0, 255]": (FLOATS * 255, r"floats reach 255; they must be in \[-1, 1\]"),
-    "not a number": (torch.full((2, 1, 8, 8), float("nan")), "floats reach nan"),
-    "floats NHWC": (FLOATS.permute(0, 2, 3, 1), r"an array float32\(20, 16, 16, 3\); pass uint8"),
-    "uint8 NCHW": (FLOATS.byte(), r"an array uint8\(20, 3, 16, 16\); pass uint8 \(N, H, W\)"),
-    "int64": (COLOUR.astype(np.int64), r"an array int64\(20, 16, 16, 3\); pass uint8"),
+    "a number": (7, "int does not fit: pass paths, PIL images, arrays or tensors"),
+    "a dictionary": ({"train": COLOUR}, "dict does not fit: pass paths"),
+    "floats in [0, 255]": (FLOATS * 255, r"images reach 255: floats must be in \[-1, 1\]"),
+    "not a number": (torch.full((2, 1, 8, 8), float("nan")), "hold NaN"),
+    "int64": (COLOUR.astype(np.int64), r"an array int64\(20, 16, 16, 3\) does not fit: pass uint8"),
     "a scalar": (np.uint8(3), r"pass"),
-    "an array without a shape": (np.array(3, np.uint8), r"an array uint8\(\); pass uint8"),
-    "one picture": (COLOUR[0, 0], r"an array uint8\(16, 3\); pass uint8"),
-    "no pixels": (COLOUR[:, :0], r"an array uint8\(20, 0, 16, 3\); pass uint8"),
-    "items of floats": (
-        Items(lambda image: chw(image) / 255),
-        r"Tensor float32\(3, 16, 16\); they must be PIL",
-    ),
+    "an array without a shape": (np.array(3, np.uint8), r"an array uint8\(\) does not fit: pass uint8"),
+    "two channels": (COLOUR[..., :2], r"an array uint8\(20, 16, 16, 2\) does not fit: pass uint8"),
+    "no pixels": (COLOUR[:, :0], r"an array uint8\(20, 0, 16, 3\) does not fit: pass uint8"),
     "items CHW": (
         Items(lambda image: image.transpose(2, 0, 1)),
-        r"ndarray uint8\(3, 16, 16\); .*\(H, W, C\)",
+        r"an array uint8\(3, 16, 16\) may be one picture .* or 3 grey ones: pass \(H, W, C\)",
     ),
-    "items without pixels": (Items(lambda image: image[:0]), r"ndarray uint8\(0, 16, 3\); they must be PIL"),
-    "words": (["a.png", "b.png"], "its items are str; they must be PIL images"),
-    "numbered parts": (Items(lambda image: {"image": image}), "its items are dict; they must be PIL images"),
+    "items of many": (Items(lambda image: np.stack([image, image])), "item 0 holds 2 pictures"),
+    "items without pixels": (
+        Items(lambda image: image[:0]),
+        r"an array uint8\(0, 16, 3\) does not fit",
+    ),
+    "words": (["a.png", "b.png"], "a.png: no such file or folder"),
+    "numbered parts": (Items(lambda image: {"image": image}), "dict does not fit"),
 }
 
 
@@ -182,8 +225,8 @@ def test_other_kinds_are_refused_with_the_remedy(
     kind: str, asked: PreprocessingOverrides, tmp_path: Path
 ) -> None:
     data, words = REFUSED[kind]
-    if kind == "a generator":
-        data = (image for image in COLOUR)
+    if kind == "an empty generator":
+        data = iter(())
     with pytest.raises(UserError, match=words) as caught:
         pack_from_python(data, asked, tmp_path)
     assert "\n" not in str(caught.value)

@@ -7,6 +7,7 @@ from made_items import ENCODERS, NAMES, items_for
 from torch.testing import assert_close
 
 import avae
+from avae.data.dataset import as_tensor
 
 CODES = torch.randn(10, 4, generator=torch.Generator().manual_seed(1))
 
@@ -25,7 +26,7 @@ def test_batch_size_changes_nothing(name, runs, monkeypatch):
 
     whole = everything()
     for batch in (1, 3, 7):
-        monkeypatch.setattr("avae.model._BATCH", batch)
+        monkeypatch.setattr("avae.data.pictures.BATCH", batch)
         for found, expected in zip(everything(), whole, strict=True):
             assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
@@ -133,11 +134,68 @@ def test_a_bigans_codes_have_no_spread(name, runs):
         (lambda model, x: model.decode(torch.zeros(2, 5)), r"takes \(N, 4\)"),
         (lambda model, x: model.decode(torch.zeros(0, 4)), r"takes \(N, 4\)"),
         (lambda model, x: model.decode(np.zeros((1, 1, 4))), r"takes \(N, 4\)"),
+        (lambda model, x: model.decode([[0.0, 1.0], [2.0]]), "codes of different lengths"),
+        (lambda model, x: model.decode(["a"]), "pass numbers"),
+        (lambda model, x: model.decode(None), "NoneType does not fit"),
+        (lambda model, x: model.decode(torch.zeros(2, 4), keys=["a"]), "keys: 1 for 2 or more items"),
+        (lambda model, x: model.reconstruct(x, keys=["a"]), "keys: 1 for 10 or more items"),
+        (lambda model, x: model.encode(x, grad=True), "grad=True: pass a tensor of floats"),
+        (lambda model, x: model.encode(torch.zeros(1, 3, 16, 16), grad=True), r"takes \(N, 1, 16, 16\)"),
     ],
 )
 def test_wrong_arguments_are_refused(call, says, model, images):
     with pytest.raises(avae.UserError, match=says):
         call(model, images)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_posterior_and_its_samples(name, runs):
+    model = avae.load(runs[name], device="cpu")
+    items = items_for(model, 6)
+    if name.endswith("-bigan"):
+        with pytest.raises(avae.UserError, match="a BiGAN has no posterior scale"):
+            model.posterior(items)
+        assert torch.equal(model.encode(items, sample=True), model.encode(items))
+        return
+    mean, std = model.posterior(items)
+    assert torch.equal(mean, model.encode(items))
+    _, sigma = model.encoder(items)
+    assert_close(std, sigma.detach().expand_as(mean))
+    expected = mean + std * model.noise(range(6), 3)["eps"]
+    assert_close(model.encode(items, sample=True, seed=3), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_codes_and_items_may_be_differentiated(model, images):
+    x = as_tensor(images).requires_grad_()
+    z = model.encode(x, grad=True)
+    assert_close(z.detach(), model.encode(images), atol=1e-6, rtol=1e-6)
+    drawn = model.decode(z, grad=True, seed=2)
+    assert_close(drawn.detach(), model.reconstruct(images, seed=2), atol=1e-5, rtol=1e-5)
+    (slope,) = torch.autograd.grad(drawn.square().sum(), x)
+    assert slope.shape == x.shape
+    assert slope.abs().max() > 0
+    assert not model.encode(x).requires_grad
+
+
+def test_noise_by_name_stays_when_other_items_come_before(model, images):
+    alone = model.reconstruct(images[3:5], keys=["c", "d"], seed=1)
+    together = model.reconstruct(images[[0, 3, 4]], keys=["a", "c", "d"], seed=1)
+    assert_close(together[1:], alone, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(model.reconstruct(images[3:5], keys=["d", "c"], seed=1), alone)
+    again = model.decode(model.encode(images[3:5]), keys=["c", "d"], seed=1)
+    assert torch.equal(again, alone)
+
+
+def test_networks_and_device(model, runs):
+    assert model.to(torch.device("cpu")) is model
+    assert list(model.networks) == ["encoder", "decoder", "generator", "critic"]
+    assert [model.decoder, model.generator, model.critic] == list(model.networks.values())[1:]
+    gan = avae.load(runs["digits-gan"], device=torch.device("cpu"))
+    with pytest.raises(AttributeError, match="a GAN has no encoder; it has generator, critic"):
+        print(gan.encoder)
+    for device in ("cuda:99", "cpu:1", "auto:0", torch.device("meta")):
+        with pytest.raises(avae.UserError, match="--device"):
+            model.to(device)
 
 
 @pytest.mark.parametrize("name", ENCODERS)

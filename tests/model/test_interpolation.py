@@ -51,15 +51,15 @@ def test_a_way_from_zero_or_without_any_dimension_that_says_something_goes_strai
 
 def test_an_empty_dimension_turns_no_interpolation(model, images, monkeypatch):
     """log_sigma of `runs` leaves dimension 3 empty: whatever its mean code, the pictures are the same."""
-    codes = {1.0: [1.0, 0.2, 0.3], 2.0: [-0.4, 0.9, 0.1]}
+    codes = {0.1: [1.0, 0.2, 0.3], 0.2: [-0.4, 0.9, 0.1]}
 
     def drawn(empty):
         def encode(x):
-            return torch.tensor([[*codes[float(x.flatten()[0])], empty]])
+            return torch.tensor([[*codes[round(float(x.flatten()[0]), 1)], empty]])
 
         monkeypatch.setattr(model.framework, "encode", encode)
-        monkeypatch.setattr(type(model), "to_items", lambda self, x: torch.full((1, 1, 16, 16), x))
-        return model.interpolate(1.0, 2.0, steps=5)
+        ends = torch.tensor([0.1, 0.2])[:, None, None, None].expand(2, 1, 16, 16)
+        return model.interpolate(*ends, steps=5, value_range=(-1, 1))
 
     assert_close(drawn(0.02), drawn(-0.03), atol=1e-5, rtol=1e-5)
     assert torch.isfinite(drawn(0.0)).all()

@@ -33,11 +33,13 @@ logger = logging.getLogger(__name__)
 
 
 def cache_folder(path: str | None) -> Path:
-    """Return the cache folder; None: the user's default."""
+    """Return the cache folder; None: the user's default. Raise UserError if the user has no home."""
     if path:
         return Path(os.path.expanduser(path)).absolute()
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "avae"
+    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if folder == "~/.cache":
+        raise UserError("--cache is missing: this user has no home folder, so name a folder for it")
+    return Path(folder) / "avae"
 
 
 def download_folder(cache: Path) -> Path:

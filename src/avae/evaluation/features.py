@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -229,7 +230,7 @@ def _load_custom_extractor(spec: str) -> tuple[str, nn.Module]:
 
 
 def _import_file(path: Path) -> Any:
-    path = path.expanduser()
+    path = Path(os.path.expanduser(path))  # Path.expanduser raises for an unknown user
     if not path.is_file():
         raise UserError(f"--features {path}: no such file")
     name = f"avae_features_{path.stem}"

@@ -107,6 +107,10 @@ class Framework(nn.Module, ABC):
     def reconstruct(self, x: Tensor, code: CodeMode, noise: Noise, realism: float | None = None) -> Tensor:
         """Return items from codes of x: posterior means, as in `decode`, or posterior samples, unchanged."""
 
+    def posterior_sample(self, x: Tensor, noise: Noise) -> Tensor:
+        """Sample z ~ q(z|x), (N, d); without a posterior scale, return the codes of x."""
+        return self.encode(x)
+
     def drawing_codes(self, x: Tensor, noise: Noise) -> Tensor:
         """Return codes of x (N, d) of the kind that the default network was trained to draw from.
 

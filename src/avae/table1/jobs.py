@@ -1,6 +1,7 @@
 """Turn rows, data sets and seeds into the runs of a table."""
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -90,8 +91,9 @@ def name_of_data(source: str, cache: str | None) -> str:
     """Return the name of a data set without reading or downloading it."""
     if source in PUBLISHED:
         return source
-    if is_packed(Path(source).expanduser()):
-        return read_meta(Path(source).expanduser()).name
+    path = Path(os.path.expanduser(source))  # Path.expanduser raises for an unknown user
+    if is_packed(path):
+        return read_meta(path).name
     return resolve_source(source, download_folder(cache_folder(cache))).name
 
 

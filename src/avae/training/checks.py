@@ -90,4 +90,5 @@ def _with_absolute_paths(config: Config) -> Config:
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
+    # Unlike os.path.expanduser, Path.expanduser raises for an unknown user.
+    return str(Path(os.path.expanduser(path)).absolute())

@@ -4,14 +4,16 @@ import dataclasses
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 from torch import nn
 
 from avae.console import lasting_output, messages_on_stderr
+from avae.data.pictures import ValueRange
 from avae.distributed.processes import process_group, rank
 from avae.engine.checkpoint import latest_checkpoint, step_of
 from avae.engine.loop import TrainingResult, train_loop
@@ -25,6 +27,7 @@ from avae.recipes.registry import get_recipe, with_overrides
 from avae.recipes.resolve import resolve
 from avae.recipes.settings import Settings
 from avae.safetensors_io import strip_prefix
+from avae.torch_defaults import torch_defaults
 from avae.training.checks import check_batch_split, validate_run
 from avae.training.plan import needs_plan, plan
 from avae.training.run_folder import check_same_data, keep_warm_start, resume_config, run_lock
@@ -42,6 +45,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     networks: Mapping[str, nn.Module] | None = None,
+    value_range: ValueRange | None = None,
     **settings: Unpack[Settings],
 ) -> Model:
     """Train a recipe and return the model; the run folder is `out`.
@@ -52,21 +56,23 @@ def train(
         overwrite: replace the run in `out`.
         networks: custom modules instead of the built ones, by name ("encoder", "decoder", "generator",
             "critic"); docs/networks.md describes what each framework requires.
+        value_range: values of black and white in floats that are passed as data; None for (-1, 1).
         settings: fields of `avae.recipes.config.Config`, such as data, out, steps, width; `Settings` has
-            their types. data may also be an array or a torch Dataset, see
-            `avae.data.from_python.pack_from_python`.
+            their types. data may also be pictures from Python, all that `Model.encode` takes, or a pair
+            (train, test) of them, see `avae.data.from_python.pack_from_python`.
 
     Raises:
         UserError: a setting, the data or the run folder cannot be used; the message gives the reason.
         KeyboardInterrupt, SystemExit: after Ctrl-C, or SIGTERM or SIGHUP, once the state is saved.
     """
     config = get_recipe(name)
-    given: Any = None
+    given: Callable[[Config], str] | None = None
     values: dict[str, Any] = {
         key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in settings.items()
     }
     if not isinstance(values.get("data", ""), str):
-        given, values["data"] = values["data"], DATA_FROM_PYTHON
+        given = partial(pack_given, values["data"], value_range=value_range)
+        values["data"] = DATA_FROM_PYTHON
     if resume:
         config = resume_config(dataclasses.replace(config, out=values.get("out", config.out)))
     config = with_overrides(config, values)
@@ -79,13 +85,14 @@ def train(
     return load(config.out, device=config.device, networks=networks)
 
 
+@torch_defaults()
 def run(
     config: Config,
     *,
     resume: bool = False,
     overwrite: bool = False,
     networks: Mapping[str, nn.Module] | None = None,
-    given: Any = None,
+    given: Callable[[Config], str] | None = None,
 ) -> TrainingResult:
     """Train the run that a config describes, until its last step or a signal.
 
@@ -94,7 +101,7 @@ def run(
         resume: continue the run in `config.out`, if there is one.
         overwrite: replace it.
         networks: custom modules, by name.
-        given: pictures from Python, instead of those that `config` names.
+        given: packs pictures from Python, instead of those that `config` names, and returns their path.
 
     Raises:
         UserError: as `train`.
@@ -113,7 +120,7 @@ def _run(
     resume: bool,
     overwrite: bool,
     networks: Mapping[str, nn.Module] | None,
-    given: Any,
+    given: Callable[[Config], str] | None,
 ) -> TrainingResult:
     """Train as `run`; raise `Interrupted` at a signal before the first step."""
     with stop.interruptible():
@@ -126,7 +133,7 @@ def _run(
             logger.info(f"{config.out} is finished: all {config.steps} steps are done")
             return TrainingResult(step_of(reached), None)
         if given is not None:
-            config = dataclasses.replace(config, data=pack_given(given, config))
+            config = dataclasses.replace(config, data=given(config))
         if not saved and needs_plan(config):
             config, data = plan(config, device)
         else:
