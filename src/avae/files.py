@@ -1,21 +1,63 @@
-"""Write files atomically, and never replace one without permission."""
+"""Write files atomically, where the user said, never over one without permission. Read regular files only."""
 
 import json
 import os
+import re
+import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from avae.errors import UserError
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read; raise UserError for a pipe or a device, which could be waited for without end."""
+    # Without blocking: a plain open waits until something writes to a pipe.
+    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115, the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise UserError(f"{path} is a pipe or a device, not a regular file: remove it")
+    return file
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Read a whole file; raise ValueError if it has more than `limit` bytes."""
+    with open_regular(path) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"it has more than {limit} bytes")
+    return data
+
+
+def safe_component(name: str) -> str:
+    """Return a name that a file holds as the name of a single file or folder: it cannot lead elsewhere."""
+    plain = re.sub(r"[/\\\x00-\x1f\x7f-\x9f]", "_", name).lstrip(".")
+    return plain[:100] or "unnamed"
+
+
+def require_inside(path: Path, folder: Path) -> None:
+    """Raise UserError if a link leads from a path, given as one in a folder, to a place outside of it."""
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise UserError(
+            f"{path} leads out of {folder}, to {path.resolve()}: remove that link, or name another place"
+        )
+
+
+def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
     """Write a whole file or nothing, even if the machine stops meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(path)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        with open(partial, "wb") as file:
-            file.write(data)
+        # "x": never through a link that lies there already.
+        with open(partial, "xb") as file:
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
@@ -47,9 +89,5 @@ def require_unused(path: Path, overwrite: bool, remedy: str = "pass another --ou
 
 def remove_partials(folder: Path) -> None:
     """Delete partial files left by killed processes."""
-    for partial in folder.glob(str(_partial(Path("*")))):
+    for partial in folder.glob(".*.partial"):
         partial.unlink(missing_ok=True)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")

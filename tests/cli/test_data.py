@@ -342,7 +342,7 @@ def test_the_cache_of_a_run_lies_where_it_is_asked_to(cli, tiny, colours, tmp_pa
         ["train", "folder", "--out", "run", "--resume", "--steps", 9],
         ["evaluate", "run", "--samples", 8],
     ):
-        said = cli(*again)
+        said = cli(*again, "--cache", "here")
         assert said.code == 0
         assert "packed in" not in said.err
 

@@ -43,6 +43,7 @@ def write_run(
         "preparation": None,
         "train": 10,
         "test": 5,
+        "rejected": 0,
     }
     run.mkdir(parents=True)
     (run / "config.json").write_text(json.dumps({"config": dataclasses.asdict(config), "data": described}))

@@ -77,7 +77,10 @@ def test_a_resumed_run_measures_as_one_that_was_not_interrupted(settings, tmp_pa
     best = (run / "best" / "best.json").read_text()
     for step in (6, 8):
         (run / "evaluation" / "steps" / f"{step:08d}.json").unlink()
-    avae.train("digits", out=str(run), resume=True, device="cpu")
+    again = {"out": str(run), "resume": True, "device": "cpu"}
+    with pytest.raises(UserError, match=r"--features is missing: .*features\.py:load"):
+        avae.train("digits", **again)
+    avae.train("digits", **again, features=settings["features"])
     assert measured(run) == expected
     assert (run / "best" / "best.json").read_text() == best
 
@@ -119,7 +122,7 @@ def test_a_damaged_evaluation_is_named_with_the_remedy(settings):
 
 def test_the_best_is_not_chosen_among_distances_in_different_features(settings):
     avae.train("digits", **settings | {"steps": 4}, keep_best="fid")
-    with pytest.raises(UserError, match="features:load, and step 6 in cifar10-resnet"):
+    with pytest.raises(UserError, match=r"features:load .*, and these are cifar10-resnet"):
         avae.train("digits", **settings | {"features": "auto"}, keep_best="fid", resume=True)
 
 

@@ -25,7 +25,7 @@ from avae.files import require_unused, write_json
 from avae.load_data import load_dataset_for
 from avae.model import Model, load
 from avae.recipes.saved_run import read_run
-from avae.training.run_folder import result_path
+from avae.training.run_folder import note_other_cache, require_own_folders, result_path
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,7 @@ class Evaluate:
     data: str | None = None
     """The data set, as --data of avae train; by default the one the run was trained on."""
     cache: str | None = None
-    """Folder of packed sets, weights and features of real images; by default the one of the training run,
-    or ~/.cache/avae."""
+    """Folder of packed sets, weights and features of real images; by default ~/.cache/avae."""
     protocol: Literal["standard", "paper"] = "standard"
     """standard: fixed batch-norm statistics and calibrated mean codes; paper: statistics of batches of 64 and
     sampled codes. See docs/metrics.md."""
@@ -89,15 +88,17 @@ def run(arguments: list[str]) -> int:
         raise UserError(f"{options.run} does not say where its data are: pass --data")
     if options.out is None and saved is None:
         raise UserError(f"{options.run} is a model, not a run: name the .json to write with --out")
-    cache = options.cache or (saved.config.cache if saved else None)
-    data = load_dataset_for(model, source, cache)
+    if saved:
+        require_own_folders(options.run)
+        note_other_cache(saved.config, options.cache)
+    data = load_dataset_for(model, source, options.cache)
     other = model.data["checksum"] != data.checksum
     if other and options.out is None:
         raise UserError(
             f"--data {source} is not what {options.run} was trained on ({model.data['name']}, "
             f"{model.data['checksum'][:19]}): name the .json to write with --out"
         )
-    result = run_evaluation(options, model, data, cache_folder(cache))
+    result = run_evaluation(options, model, data, cache_folder(options.cache))
     if other:
         print(f"note: trained on {model.data['name']} {model.data['checksum'][:19]}, measured on other data")
     print_metrics(result)

@@ -41,6 +41,7 @@ from avae.figures.tradeoff import CAPTION as TRADEOFF
 from avae.figures.tradeoff import check_runs, measure_curve, tradeoff_figure, tradeoff_metadata
 from avae.files import write_json
 from avae.load_data import load_dataset_for
+from avae.training.run_folder import note_other_cache
 
 HELP = """\
 usage: avae figure 1|6|7|8|9|tradeoff [RUN ...] [flags]
@@ -90,7 +91,7 @@ class RunFigureOptions(FigureOptions):
     data: str | None = None
     """The data set of the runs, as --data of avae train; by default that of the first run."""
     cache: str | None = None
-    """Folder of packed sets; by default the one of the first run, or ~/.cache/avae."""
+    """Folder of packed sets; by default ~/.cache/avae."""
     seed: int = 0
     """Seed for xi and for sampled codes."""
     device: Device = "auto"
@@ -221,7 +222,7 @@ def tradeoff(flags: list[str]) -> Path:
     require_figure_unused(options.out, "tradeoff", options.overwrite, (*KINDS, ".json"))
     runs = open_runs(options.runs, options.device)
     check_runs(runs)
-    cache = cache_folder(_cache(options, runs))
+    cache = cache_folder(options.cache)
     extractor = open_features(options.features, options.inception_weights, runs[0].model.device, cache)
     data = _data(options, runs)
     images = evenly_spaced(data.test, options.samples)
@@ -278,14 +279,11 @@ def _data(options: RunFigureOptions, runs: Sequence[LoadedRun]) -> Dataset:
     source = options.data or (first.saved.config.data if first.saved else None)
     if source is None:
         raise UserError(f"{first.path} does not say where its data are: pass --data")
-    data = load_dataset_for(first.model, source, _cache(options, runs))
+    if first.saved:
+        note_other_cache(first.saved.config, options.cache)
+    data = load_dataset_for(first.model, source, options.cache)
     require_training_data(first, data)
     return data
-
-
-def _cache(options: RunFigureOptions, runs: Sequence[LoadedRun]) -> str | None:
-    saved = runs[0].saved
-    return options.cache or (saved.config.cache if saved else None)
 
 
 def _pictures(options: Reconstructions, runs: Sequence[LoadedRun]) -> tuple[NDArray[np.uint8], str]:

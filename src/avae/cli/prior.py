@@ -21,7 +21,7 @@ from avae.model import Model, load, model_folder
 from avae.priors.fit import FittedPrior
 from avae.priors.registry import LearnedKind
 from avae.recipes.saved_run import read_run
-from avae.training.run_folder import run_lock
+from avae.training.run_folder import note_other_cache, require_own_folders, run_lock
 from avae.visualize.grid import grid, save_png
 from avae.visualize.scatter import save_scatter
 
@@ -52,7 +52,7 @@ class Prior:
     data: str | None = None
     """The data set, as --data of avae train; by default the one the run was trained on."""
     cache: str | None = None
-    """Folder of packed data sets; by default the one of the training run, or ~/.cache/avae."""
+    """Folder of packed data sets; by default ~/.cache/avae."""
     out: Path | None = None
     """A model folder to write to, with the weights of RUN; by default the model in RUN gets the prior."""
     seed: int = 0
@@ -80,7 +80,10 @@ def run(arguments: list[str]) -> int:
         source = options.data or (saved.config.data if saved else None)
         if source is None:
             raise UserError(f"{options.run} does not say where its data are: pass --data")
-        data = load_dataset_for(model, source, options.cache or (saved.config.cache if saved else None))
+        if saved:
+            note_other_cache(saved.config, options.cache)
+            require_own_folders(options.run)
+        data = load_dataset_for(model, source, options.cache)
         with progress_bar("encoding") as progress:
             fitted = fit_prior(model, data, options.kind, options.seed, progress)
         print(likelihood_report(fitted))

@@ -10,12 +10,12 @@ packed/NAME-HASH/                   one source, keyed by its location
 
 import functools
 import hashlib
-import json
 import logging
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -28,6 +28,7 @@ from avae.data.sources.resolve import ResolvedSource
 from avae.data.sources.source import ImageSource
 from avae.errors import UserError
 from avae.files import write_json
+from avae.json_io import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -124,13 +125,22 @@ def folder_name(to: Preprocessing) -> str:
     return f"{to.size}px-{to.channels}ch{crop}{f'-{to.fit}' if to.fit != 'crop' else ''}"
 
 
+@dataclass(frozen=True)
+class _Survey:
+    """The content of survey.json."""
+
+    fingerprint: str
+    size: int
+    channels: int
+
+
 def _cached_survey(path: Path, fingerprint: str, opened: Callable[[], ImageSource]) -> tuple[int, int]:
     """Return the size and channels that the images suggest, read again only after the source changed."""
     try:
-        survey = json.loads(path.read_text())
-        if survey["fingerprint"] == fingerprint:
-            return survey["size"], survey["channels"]
-    except (OSError, ValueError, KeyError, TypeError):
+        survey = read_json(path, _Survey)
+        if survey.fingerprint == fingerprint:
+            return survey.size, survey.channels
+    except (OSError, ValueError, UserError):
         pass
     size, channels = opened().suggest_size()
     write_json(path, {"fingerprint": fingerprint, "size": size, "channels": channels})

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -11,6 +11,22 @@ from torch import Tensor
 
 from avae.data.images.item import RejectedImage
 from avae.data.images.preprocessing import FILTER, Preprocessing
+
+
+class DataInfo(TypedDict):
+    """Description of a data set, as run folders and models store it.
+
+    Attributes:
+        preparation: preprocessing of the images; None for points.
+        train, test, rejected: number of items.
+    """
+
+    name: str
+    checksum: str
+    preparation: dict[str, int | float | str | None] | None
+    train: int
+    test: int
+    rejected: int
 
 
 @dataclass(frozen=True)

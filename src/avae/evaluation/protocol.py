@@ -6,15 +6,66 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 import torch
 
 from avae.evaluation.evaluated_model import Metric
 from avae.evaluation.unavailable import Unavailable
+from avae.json_io import Count
 
 ProtocolName = Literal["standard", "paper"]
+
+
+class NamedWeights(TypedDict):
+    """A network that measures, in a result file."""
+
+    name: str
+    checksum: str
+
+
+class MeasuredData(TypedDict):
+    """The data of a result file."""
+
+    name: str
+    checksum: str
+    preparation: NotRequired[dict[str, int | float | str | None] | None]
+
+
+class _Result(TypedDict):
+    """What every result file holds."""
+
+    protocol: str
+    metrics: dict[str, float | None]
+    reasons: dict[str, str]
+    step: NotRequired[Count | None]
+    split: NotRequired[str]
+    prior: NotRequired[str]
+    scale: NotRequired[str]
+    batch_norm: NotRequired[str]
+    code: NotRequired[str]
+    features: NotRequired[NamedWeights | None]
+    lpips: NotRequired[NamedWeights | None]
+    seed: NotRequired[int]
+    versions: NotRequired[dict[str, str]]
+    date: NotRequired[str]
+
+
+class Result(_Result):
+    """A result file that can be compared with others."""
+
+    data: MeasuredData
+    counts: dict[str, Count]
+    reconstruction: str
+
+
+class ShownResult(_Result):
+    """A result file that is only shown; those of old versions may lack some fields."""
+
+    data: NotRequired[MeasuredData]
+    counts: NotRequired[dict[str, Count]]
+    reconstruction: NotRequired[str]
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 import base64
 import html
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from avae.errors import UserError
 from avae.evaluation.metric_labels import metric_explanation, metric_label
+from avae.evaluation.protocol import ShownResult
+from avae.json_io import read_json
 
 Result = Mapping[str, Any]
 
@@ -17,14 +19,12 @@ def read_results(run: Path, latest: Result) -> dict[str, Result]:
 
     Files that are damaged or hold no result are left out.
     """
-    results = {}
+    results: dict[str, Result] = {}
     for path in sorted((run / "evaluation").glob("*.json")):
         try:
-            result = json.loads(path.read_text())
-        except (OSError, ValueError):
+            results[path.stem] = read_json(path, ShownResult)
+        except (OSError, ValueError, UserError):
             continue
-        if isinstance(result, dict) and {"protocol", "metrics", "reasons"} <= result.keys():
-            results[str(result["protocol"]) if path.stem == result["protocol"] else path.stem] = result
     return results | {str(latest["protocol"]): latest}
 
 

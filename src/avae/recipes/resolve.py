@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from avae.data.dataset import Dataset
 from avae.errors import UserError
+from avae.json_io import convert
 from avae.priors.registry import STANDARD
-from avae.recipes.config import Config, Precision, check_fields
+from avae.recipes.config import Config, Precision, check_fields, validate
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
 
@@ -109,11 +110,20 @@ def unresolved(config: ResolvedConfig) -> Config:
 
 
 def from_dict(values: dict[str, Any]) -> ResolvedConfig:
-    """Rebuild a config from config.json; raise UserError for an unknown field, KeyError for a missing one."""
+    """Rebuild a config from config.json.
+
+    Raises:
+        UserError: a field is unknown, or has a value that no run can have.
+        ValueError: a value is not of its field's type.
+        KeyError: a field is missing.
+    """
     check_fields(values, "config.json has an unknown field")
     # Older runs have no prior, and no folders of splits.
     values = {"prior": STANDARD, "train_folder": None, "test_folder": None} | values
-    return ResolvedConfig(**{field.name: values[field.name] for field in dataclasses.fields(Config)})
+    named = {field.name: values[field.name] for field in dataclasses.fields(Config)}
+    config = convert(named, ResolvedConfig)
+    validate(config)
+    return config
 
 
 def _as_dict(config: Config) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """A run's config.json."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from avae.data.dataset import DataInfo
 from avae.errors import UserError
+from avae.json_io import read_json
 from avae.recipes.resolve import ResolvedConfig, from_dict
 
 
@@ -14,7 +15,14 @@ class SavedRun:
     """The content of a run's config.json."""
 
     config: ResolvedConfig
-    data: dict[str, Any]
+    data: DataInfo
+
+
+class _RunFile(TypedDict):
+    """The content of config.json, before its config is checked."""
+
+    config: dict[str, Any]
+    data: DataInfo
 
 
 def read_run(folder: Path) -> SavedRun | None:
@@ -27,7 +35,7 @@ def read_run(folder: Path) -> SavedRun | None:
     if not path.is_file() or (folder / "model.safetensors").is_file():
         return None
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path, _RunFile)
         return SavedRun(from_dict(content["config"]), content["data"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, UserError) as error:
         raise UserError(f"{path} is damaged ({error}): restore it, or train with --overwrite") from None

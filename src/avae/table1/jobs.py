@@ -13,6 +13,7 @@ from avae.data.packed.format import is_packed, read_meta
 from avae.data.sources.published import PUBLISHED
 from avae.data.sources.resolve import absolute_source, resolve_source
 from avae.errors import UserError, did_you_mean
+from avae.files import require_inside, safe_component
 from avae.recipes.config import Config, validate
 from avae.recipes.paper import PAPER_DATASETS, Row, table1_config
 
@@ -94,7 +95,7 @@ def name_of_data(source: str, cache: str | None) -> str:
     path = Path(os.path.expanduser(source))  # Path.expanduser raises for an unknown user
     if is_packed(path):
         return read_meta(path).name
-    return resolve_source(source, download_folder(cache_folder(cache))).name
+    return safe_component(resolve_source(source, download_folder(cache_folder(cache))).name)
 
 
 def jobs(
@@ -109,11 +110,12 @@ def jobs(
         settings: fields of Config that differ from the paper's, the same for all runs.
 
     Raises:
-        UserError: a setting is not valid.
+        UserError: a setting is not valid, or a link leads out of the folder of the table.
     """
     all_jobs = []
     for seed, column, row in product(range(seeds), columns, rows):
         run = out / column.name / row / f"seed-{seed}"
+        require_inside(run, out)
         config = dataclasses.replace(
             table1_config(column.recipe, row, **settings), data=column.source, seed=seed, out=str(run)
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avae.errors import UserError
+from avae.evaluation.protocol import Result
 from avae.priors.registry import STANDARD
 from avae.recipes.config import applies, fields_with, flag, shared_settings
 from avae.recipes.facts import Fact
@@ -37,7 +38,7 @@ class TableRun:
     saved: SavedRun | None
     step: int
     failure: Failure | None
-    result: dict[str, Any] | None
+    result: Result | None
 
     @property
     def name(self) -> str:

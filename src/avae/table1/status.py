@@ -1,25 +1,27 @@
 """The status of a run of the table, determined from its folder alone."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from avae.engine.checkpoint import latest_checkpoint, step_of
 from avae.engine.metrics_log import read_stats
 from avae.errors import UserError
 from avae.evaluate_model import SAMPLES
 from avae.evaluation.lpips import SMALLEST
+from avae.evaluation.protocol import Result
 from avae.files import write_json
+from avae.json_io import Count, read_json
 from avae.recipes.config import Config, facts, fields_with, flag
 from avae.recipes.facts import Fact
 from avae.recipes.paper import has_encoder
 from avae.recipes.resolve import ResolvedConfig, with_defaults
 from avae.recipes.saved_run import read_run
+from avae.shown_text import printable
 from avae.table1.commands import EvaluationOptions
 from avae.table1.jobs import Job
 from avae.training.run_folder import result_path
@@ -38,9 +40,9 @@ class Failure:
         step: last step in its log.
     """
 
-    kind: str
+    kind: Literal["collapsed", "failed"]
     reason: str
-    step: int
+    step: Count
 
 
 def is_trained(job: Job) -> bool:
@@ -75,21 +77,22 @@ def logged_step(run: Path) -> int:
     return int(lines[-1]["step"]) if lines else 0
 
 
-def read_result(run: Path, protocol: str) -> dict[str, Any] | None:
+def read_result(run: Path, protocol: str) -> Result | None:
     """Read a run's result, if there is one; raise UserError if it is damaged or of another protocol."""
     path = result_path(run, protocol)
     if not path.is_file():
         return None
     try:
-        result: dict[str, Any] = json.loads(path.read_text())
-        if not {"metrics", "counts", "protocol", "reconstruction", "step"} <= result.keys():
-            raise ValueError("it is not a result")
+        result = read_json(path, Result)
+        if "step" not in result:
+            raise ValueError("it names no step")
         if not result["data"]["checksum"]:
             raise ValueError("it names no data")
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is damaged ({error}): delete it to measure the run again") from None
     if result["protocol"] != protocol:
-        raise UserError(f"{path} is of the protocol {result['protocol']}, not {protocol}: move it away")
+        found = printable(result["protocol"])
+        raise UserError(f"{path} is of the protocol {found}, not {protocol}: move it away")
     return result
 
 
@@ -103,16 +106,15 @@ def failure_of(run: Path) -> Failure | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text())
-        return Failure(content["kind"], content["reason"], content["step"])
-    except (ValueError, KeyError, TypeError) as error:
+        return read_json(path, Failure)
+    except ValueError as error:
         raise UserError(f"{path} is damaged ({error}): delete it to try the run again") from None
 
 
 def record_failure(run: Path, reason: str) -> Failure:
     """Write to a run's folder why it failed."""
-    kind = "collapsed" if re.search(r"collapsed|not finite|\b(nan|inf)\b", reason) else "failed"
-    failure = Failure(kind, reason, logged_step(run))
+    collapsed = re.search(r"collapsed|not finite|\b(nan|inf)\b", reason)
+    failure = Failure("collapsed" if collapsed else "failed", reason, logged_step(run))
     write_json(run / FAILED, dataclasses.asdict(failure) | {"date": date.today().isoformat()})
     return failure
 
@@ -143,9 +145,11 @@ def check_measured(job: Job, options: EvaluationOptions, features: str | None) -
         options: requested evaluation.
         features: checksum of the requested features; None if they are unavailable.
     """
-    result = read_result(job.run, options.protocol) or {}
+    result = read_result(job.run, options.protocol)
+    if result is None:
+        return
     requested = {"drawn": options.samples or SAMPLES, "checksum": features}
-    found = {"drawn": result.get("counts", {}).get("drawn"), **(result.get("features") or {})}
+    found = {"drawn": result["counts"].get("drawn"), **(result.get("features") or {})}
     for key, name in (("drawn", "samples drawn"), ("checksum", "features")):
         if requested[key] and found.get(key) and requested[key] != found[key]:
             raise UserError(

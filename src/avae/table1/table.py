@@ -149,7 +149,8 @@ def build_table(runs: Sequence[TableRun], protocol: str) -> Table:
 
 
 def _first(runs: Sequence[TableRun], key: str) -> Any:
-    return next((run.result[key] for run in runs if run.result and run.result.get(key) is not None), None)
+    found = (dict(run.result).get(key) for run in runs if run.result)
+    return next((value for value in found if value is not None), None)
 
 
 def _versions(runs: Sequence[TableRun]) -> list[dict[str, str]]:
@@ -172,7 +173,7 @@ def _column(name: str, runs: Sequence[TableRun], rows: Sequence[Row]) -> Column:
         if (value := summary(_values(runs, row, metric).values())) is not None
     }
     unknown = {"name": name, "checksum": "", "preparation": None}
-    data: dict[str, Any] = next((run.saved.data for run in runs if run.saved), unknown)
+    data: dict[str, Any] = next((dict(run.saved.data) for run in runs if run.saved), unknown)
     return Column(
         name=name,
         data=data["name"],

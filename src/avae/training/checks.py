@@ -17,7 +17,13 @@ from avae.frameworks.base import Framework
 from avae.recipes.config import Config, validate
 from avae.recipes.resolve import ResolvedConfig
 from avae.recipes.saved_run import SavedRun, read_run
-from avae.training.run_folder import require_new_run, require_same_config
+from avae.training.run_folder import (
+    note_other_cache,
+    require_named_features,
+    require_new_run,
+    require_own_folders,
+    require_same_config,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +41,17 @@ def validate_run(
     """
     if resume and overwrite:
         raise UserError("--resume continues a run and --overwrite replaces it: choose one")
-    config = _with_absolute_paths(config)
-    validate(config)
-    device, folder = pick_device(config.device), Path(config.out)
+    folder = Path(config.out)
     saved = read_run(folder) if resume else None
     if saved:
+        config = require_named_features(config, saved.config)
+    config = _with_absolute_paths(config)
+    validate(config)
+    device = pick_device(config.device)
+    if saved:
         require_same_config(config, saved.config)
+        require_own_folders(folder)
+        note_other_cache(saved.config, config.cache)
     else:
         require_new_run(folder, overwrite)
     return config, device, saved

@@ -1,9 +1,7 @@
 """Evaluate a model during training, as `avae evaluate` does, and keep the best one."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -11,14 +9,17 @@ from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset
 from avae.errors import UserError, did_you_mean
 from avae.evaluate_model import NO_IMAGES, evaluate, evaluated_model, try_open_features, try_open_lpips
-from avae.evaluation.features import FeatureExtractor
+from avae.evaluation.features import FeatureExtractor, is_custom
 from avae.evaluation.lpips import Lpips
 from avae.evaluation.metric_labels import IN_FEATURES
+from avae.evaluation.protocol import NamedWeights, Result
 from avae.evaluation.reconstruction_metrics import NAMES as RECONSTRUCTION_METRICS
 from avae.evaluation.unavailable import Unavailable
 from avae.files import write_json
+from avae.json_io import read_json
 from avae.model import Model
 from avae.recipes.resolve import ResolvedConfig
+from avae.shown_text import printable
 
 LOWER_IS_BETTER = (
     "mse",
@@ -54,6 +55,10 @@ class PeriodicEvaluator:
         self.extractor, self.lpips = _open_networks(config, model, self.cache)
         _check_metric(config.keep_best, {"fid": self.extractor, "lpips": self.lpips})
         _check_kind(config.keep_best, model)
+        in_features = config.keep_best is not None and config.keep_best.startswith(IN_FEATURES)
+        if isinstance(self.extractor, FeatureExtractor) and (in_features or is_custom(config.features)):
+            now: NamedWeights = {"name": self.extractor.name, "checksum": self.extractor.checksum}
+            _check_same_features(self._results(), now)
 
     def measure(self, step: int, model: Model) -> None:
         """Evaluate the model of a step, and save it if it is the best so far."""
@@ -73,14 +78,13 @@ class PeriodicEvaluator:
 
     def _best(self, metric: str, last: int) -> int | None:
         """Return the step of the best evaluation up to step `last`, the first of equal ones."""
-        found = [_read(path) for path in sorted((self.folder / "evaluation" / "steps").glob("*.json"))]
-        until_now = [result for result in found if result["step"] <= last]
-        if metric.startswith(IN_FEATURES):
-            _check_same_features(until_now)
-        values = {result["step"]: _value(metric, result) for result in until_now}
-        known = {step: value for step, value in values.items() if value is not None}
+        values = {result["step"]: _value(metric, result) for result in self._results()}
+        known = {step: v for step, v in values.items() if v is not None and step is not None and step <= last}
         sign = -1 if metric.startswith(HIGHER_IS_BETTER) else 1
         return min(known, key=lambda step: sign * known[step], default=None)
+
+    def _results(self) -> list[Result]:
+        return [_read(path) for path in sorted((self.folder / "evaluation" / "steps").glob("*.json"))]
 
 
 def _open_networks(
@@ -126,33 +130,39 @@ def _check_kind(metric: str | None, model: Model) -> None:
         raise UserError(f"--keep-best {metric}: {source.reason}")
 
 
-def _check_same_features(results: Sequence[Mapping[str, Any]]) -> None:
-    """Raise UserError for results in different features, as of a run resumed where others are available."""
-    last = results[-1]
+def _check_same_features(results: Sequence[Result], now: NamedWeights) -> None:
+    """Raise UserError if earlier results are in other features, as of a run resumed where others exist.
+
+    Custom features may have kept their name and changed their weights.
+    """
     for result in results:
-        if result["features"] not in (None, last["features"]):
-            before, now = (one["features"]["name"] for one in (result, last))
+        before = result.get("features")
+        if before not in (None, now):
             raise UserError(
-                f"--features: step {result['step']} was measured in {before}, and step {last['step']} in "
-                f"{now}, whose distances do not compare: resume with the first ones, or delete the earlier "
-                "files in evaluation/steps"
+                f"--features: step {result.get('step')} was measured in {_named(before)}, and these are "
+                f"{_named(now)}, whose distances do not compare: resume with the first ones, or delete the "
+                "earlier files in evaluation/steps"
             )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _named(features: NamedWeights) -> str:
+    return f"{printable(features['name'])} ({printable(features['checksum'])[:19]})"
+
+
+def _read(path: Path) -> Result:
     """Read an evaluation's result; raise UserError if it is damaged."""
     try:
-        result: dict[str, Any] = json.loads(path.read_text())
-        if not {"step", "metrics"} <= result.keys():
-            raise ValueError("it is not a result")
-    except (ValueError, AttributeError) as error:
+        result = read_json(path, Result)
+        if result.get("step") is None:
+            raise ValueError("it names no step")
+    except ValueError as error:
         raise UserError(f"{path} is damaged ({error}): delete it, then continue with --resume") from None
     return result
 
 
-def _value(metric: str, result: dict[str, Any]) -> float | None:
+def _value(metric: str, result: Result) -> float | None:
     """Return the value of a metric, None if it was not finite; raise UserError if the metric is missing."""
-    metrics: dict[str, float | None] = result["metrics"]
+    metrics = result["metrics"]
     if metric not in metrics:
         raise UserError(
             f"--keep-best {metric}: this model has no such metric{did_you_mean(metric, metrics)}; "

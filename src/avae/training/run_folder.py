@@ -2,22 +2,26 @@
 
 import dataclasses
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
-from avae.data.dataset import Dataset
+from avae.data.dataset import DataInfo, Dataset
 from avae.errors import UserError
-from avae.files import write_json, write_text
+from avae.evaluation.features import is_custom
+from avae.files import require_inside, write_json, write_text
 from avae.recipes.config import Config, facts, flag
 from avae.recipes.facts import Fact
 from avae.recipes.resolve import ResolvedConfig, unresolved
 from avae.recipes.saved_run import SavedRun, read_run
+from avae.shown_text import printable
+
+logger = logging.getLogger(__name__)
 
 RUN_FILES = (
     "model",
@@ -48,7 +52,7 @@ def write_run(folder: Path, config: ResolvedConfig, data: Dataset) -> None:
         write_text(folder / "rejected.jsonl", lines)
 
 
-def dataset_info(data: Dataset) -> dict[str, Any]:
+def dataset_info(data: Dataset) -> DataInfo:
     """Return the description of a data set that is stored in config.json and with a model."""
     return {
         "name": data.name,
@@ -121,12 +125,50 @@ def run_lock(folder: Path) -> Iterator[None]:
 def resume_config(config: Config) -> Config:
     """Return the saved config of the run in `config.out`, the defaults of a resumed run.
 
-    The recipe and the folder are those of `config`; without a saved run, return `config` itself.
+    The recipe and the folders to write to are those of `config`. Custom features are not those of the file,
+    whose code is never run: they are empty, until the caller names them again. Without a saved run, return
+    `config` itself.
     """
     saved = read_run(Path(config.out))
     if saved is None:
         return config
-    return dataclasses.replace(unresolved(saved.config), recipe=config.recipe, out=config.out)
+    return dataclasses.replace(
+        unresolved(saved.config),
+        recipe=config.recipe,
+        out=config.out,
+        cache=config.cache,
+        features="" if is_custom(saved.config.features) else saved.config.features,
+    )
+
+
+def require_named_features(config: Config, saved: ResolvedConfig) -> Config:
+    """Return the config of a resumed run with features that the caller, not the file, has named.
+
+    Raises:
+        UserError: the run is evaluated in custom features, which the caller has not named.
+    """
+    if config.features:
+        return config
+    if config.evaluate_every:
+        raise UserError(
+            f"--features is missing: the run in {config.out} was evaluated by the code "
+            f"{printable(saved.features)}, which a file cannot start: name it again, or pass --features auto"
+        )
+    return dataclasses.replace(config, features="auto")
+
+
+def note_other_cache(saved: ResolvedConfig, cache: str | None) -> None:
+    """Log a note if a run was trained with another cache: what a file names is never written to."""
+    if saved.cache not in (None, cache):
+        was = printable(saved.cache)
+        logger.info(f"note: the run was trained with --cache {was}: pass it to use that folder again")
+
+
+def require_own_folders(folder: Path) -> None:
+    """Raise UserError if a link in a run folder would make avae write outside of it."""
+    for name in (*RUN_FILES, "evaluation/steps"):
+        if (folder / name).is_dir():
+            require_inside(folder / name, folder)
 
 
 def keep_warm_start(config: Config, saved: ResolvedConfig) -> Config:

@@ -24,7 +24,7 @@ from avae.engine.optimizers import AdamSettings, OptimizerState, make_ema, make_
 from avae.engine.signals import StopRequest
 from avae.engine.step import training_step
 from avae.errors import UserError
-from avae.files import write_atomically
+from avae.files import remove_partials, write_atomically
 from avae.fit_prior import fit_prior, likelihood_report
 from avae.frameworks.adversarial import Adversarial
 from avae.frameworks.base import Framework
@@ -109,6 +109,8 @@ class Trainer:
             elif saved.config.steps != self.config.steps:
                 schedule = _schedule(self.config, start, self.checkpoints.learning_rate_scale)
                 logger.info(f"{self.config.steps} steps instead of {saved.config.steps}: {schedule}")
+            for name in ("model", "images", "best"):
+                remove_partials(self.folder / name)
             write_run(self.folder, self.config, self.data)
         print_dataset_summary(self.data)
         if saved is None and self._critic_may_memorise():

@@ -7,12 +7,12 @@ rejected.jsonl  the unreadable images, if any
 """
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +20,10 @@ from avae.data.dataset import Dataset
 from avae.data.images.item import RejectedImage
 from avae.data.images.preprocessing import FILTER, Fit, Preprocessing
 from avae.errors import UserError
-from avae.files import write_json
+from avae.files import safe_component, write_json
+from avae.json_io import Count, convert, decode_json, read_json, read_lines
+from avae.numpy_io import read_npy
+from avae.shown_text import printable
 
 FORMAT = 1
 IMAGES, META, LABELS, REJECTED = "images.npy", "meta.json", "labels.npy", "rejected.jsonl"
@@ -34,8 +37,8 @@ FILE_NAMES = frozenset({IMAGES, META, LABELS, REJECTED, PROGRESS_FILE})
 class SplitSizes:
     """Number of images in each split; the training split comes first."""
 
-    train: int
-    test: int
+    train: Count
+    test: Count
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,13 @@ class PackedMetadata:
     source: str
     fingerprint: str
     split: SplitSizes
-    count: int
-    size: int
-    channels: int
-    crop: float
+    count: Count
+    size: Annotated[int, msgspec.Meta(ge=1, le=2**16)]
+    channels: Literal[1, 3]
+    crop: Annotated[float, msgspec.Meta(gt=0, le=1)]
     fit: Fit
     checksum: str
-    rejected: int
+    rejected: Count
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     filter: str = FILTER
@@ -91,24 +94,29 @@ def is_packed(path: Path) -> bool:
 
 
 def read_meta(path: Path) -> PackedMetadata:
-    """Read meta.json; raise UserError if it is damaged or of another format."""
+    """Read meta.json; raise UserError if it is damaged or of another format.
+
+    The name becomes part of paths, so it is made that of a single file.
+    """
     try:
-        values: dict[str, Any] = json.loads((path / META).read_text())
-        if values["format"] != FORMAT:
-            raise UserError(f"{path}: packed in format {values['format']}, not {FORMAT}: pack it again")
-        split, classes = SplitSizes(**values.pop("split")), tuple(values.pop("classes"))
-        notes = tuple(values.pop("notes", ()))  # older sets have none
-        return PackedMetadata(split=split, classes=classes, notes=notes, **values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        values = read_json(path / META, dict[str, Any])
+        if values.get("format") != FORMAT:
+            found = printable(values.get("format"))
+            raise UserError(f"{path}: packed in format {found}, not {FORMAT}: pack it again")
+        meta = convert(values, PackedMetadata)
+        if meta.split.train + meta.split.test != meta.count:
+            raise ValueError("its splits do not make up its count")
+    except ValueError as error:
         raise UserError(f"{path / META} is damaged ({error}): pack the set again") from None
+    return dataclasses.replace(meta, name=safe_component(meta.name))
 
 
 def open_packed(path: Path) -> Dataset:
     """Memory-map a packed set, read-only; raise UserError if meta.json and images.npy disagree."""
     meta = read_meta(path)
-    images = _open_memmap(path / IMAGES)
+    images = _read_array(path / IMAGES, mapped=True)
     shape = (meta.count, meta.size, meta.size, meta.channels)
-    if images.shape != shape or images.dtype != np.uint8 or meta.split.train + meta.split.test != meta.count:
+    if images.shape != shape or images.dtype != np.uint8:
         raise UserError(
             f"{path}: {IMAGES} holds {images.shape} {images.dtype}, and {META} says {shape}: pack it again"
         )
@@ -124,21 +132,36 @@ def open_packed(path: Path) -> Dataset:
 
 
 def read_labels(path: Path) -> NDArray[np.int32] | None:
-    """Return the labels (N,) of a packed set, or None; their names are read_meta(path).classes."""
-    return np.load(path / LABELS) if (path / LABELS).is_file() else None
+    """Return the labels (N,) of a packed set, or None; their names are read_meta(path).classes.
+
+    Raises:
+        UserError: they are damaged, or do not fit the images and the classes.
+    """
+    if not (path / LABELS).is_file():
+        return None
+    meta, labels = read_meta(path), _read_array(path / LABELS)
+    if labels.shape != (meta.count,) or labels.dtype != np.int32:
+        raise UserError(
+            f"{path}: {LABELS} holds {labels.shape} {labels.dtype}, not a label for each of the "
+            f"{meta.count} images: pack it again"
+        )
+    if len(labels) and (labels.min() < 0 or labels.max() >= len(meta.classes)):
+        raise UserError(f"{path}: {LABELS} holds labels of unknown classes: pack it again")
+    return labels
 
 
 def read_rejected(path: Path) -> tuple[RejectedImage, ...]:
-    """Return the images that could not be read when the set was packed."""
+    """Return the images that could not be read when the set was packed; raise UserError if damaged."""
     if not (path / REJECTED).is_file():
         return ()
-    lines = (path / REJECTED).read_text().splitlines()
-    return tuple(RejectedImage(**json.loads(line)) for line in lines)
-
-
-def _open_memmap(path: Path) -> NDArray[Any]:
     try:
-        images: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        return tuple(decode_json(line, RejectedImage) for line in read_lines(path / REJECTED))
+    except ValueError as error:
+        raise UserError(f"{path / REJECTED} is damaged ({error}): pack the set again") from None
+
+
+def _read_array(path: Path, mapped: bool = False) -> NDArray[Any]:
+    try:
+        return read_npy(path, mapped=mapped)
+    except ValueError as error:
         raise UserError(f"{path} is damaged ({error}): pack the set again") from None
-    return images

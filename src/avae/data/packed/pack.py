@@ -22,7 +22,8 @@ from avae.data.images.workers import preprocess_parallel
 from avae.data.packed.format import IMAGES, LABELS, PROGRESS_FILE, REJECTED, PackedMetadata, SplitSizes
 from avae.data.sources.source import ImageSource
 from avae.errors import UserError
-from avae.files import write_atomically
+from avae.files import remove_partials, write_atomically
+from avae.json_io import read_json
 
 REJECTED_SHARE = 0.9
 """Largest share of unreadable images; above it, the source is probably not what the user meant."""
@@ -66,6 +67,15 @@ class PackJob:
         return source | dataclasses.asdict(self.to) | {"filter": FILTER, "avae": version("avae")}
 
 
+@dataclass(frozen=True)
+class _ProgressFile:
+    """The content of the progress file."""
+
+    identity: dict[str, Any]
+    done: int
+    rejected: list[tuple[int, str, str]]
+
+
 @dataclass
 class PackProgress:
     """Progress of a packing.
@@ -100,15 +110,18 @@ def pack(job: PackJob, progress: Progress = SILENT) -> None:
 def _resume_progress(job: PackJob) -> PackProgress | None:
     """Return the progress of an interrupted packing with the same identity, if any."""
     try:
-        saved = json.loads((job.partial / PROGRESS_FILE).read_text())
-        if saved["identity"] != job.identity or not any(
+        saved = read_json(job.partial / PROGRESS_FILE, _ProgressFile)
+        if saved.identity != job.identity or not any(
             (job.partial / name).exists() for name in (_ROWS, IMAGES)
         ):
             return None
-        rejected = {row: RejectedImage(name, reason) for row, name, reason in saved["rejected"]}
-        return PackProgress(saved["done"], rejected)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, UserError):
         return None
+    rejected = {row: RejectedImage(name, reason) for row, name, reason in saved.rejected}
+    if not (0 <= saved.done <= job.count and all(0 <= row < job.count for row in rejected)):
+        return None
+    remove_partials(job.partial)
+    return PackProgress(saved.done, rejected)
 
 
 def _start_fresh(job: PackJob) -> PackProgress:
