@@ -1,8 +1,9 @@
 """Evaluate a model on data: present it as plain callables, compute its metrics, make the result."""
 
 import copy
+import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from avae.console import SILENT, Progress, messages_on_stderr
 from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset, evenly_spaced
+from avae.data.pictures import Images, ValueRange
 from avae.errors import UserError
 from avae.evaluation.distances import KID_SUBSET_SIZE, frechet_distance, kid_subset_size
 from avae.evaluation.evaluated_model import NO_XI, EvaluatedModel, Metric, Reconstruct
@@ -35,10 +37,12 @@ from avae.evaluation.reference_statistics import Split, reference_summary
 from avae.evaluation.sample_metrics import sample_metrics, summarise_drawn
 from avae.evaluation.unavailable import Unavailable
 from avae.frameworks.base import CodeMode, Framework
-from avae.load_data import load_dataset_for
-from avae.model import Model
+from avae.load_data import load_dataset_for, pack_given
+from avae.model import Model, load
 from avae.priors.prior import Prior
+from avae.recipes.resolve import unresolved
 from avae.rng import rng
+from avae.torch_defaults import torch_defaults
 
 SAMPLES = 50_000
 """Default number of samples drawn for FID."""
@@ -53,10 +57,86 @@ NO_LPIPS = Unavailable("no weights were given to measure it with: see avae evalu
 NO_IMAGES = Unavailable("points are no images")
 
 
-@torch.inference_mode()
+@torch_defaults()
 def evaluate(
+    model: Model | str | os.PathLike[str],
+    data: Dataset | Images | None = None,
+    *,
+    protocol: ProtocolName = "standard",
+    split: Split = "test",
+    samples: int = SAMPLES,
+    seed: int = 0,
+    features: str | FeatureExtractor | None = "auto",
+    inception_weights: str | os.PathLike[str] | None = None,
+    lpips_weights: str | os.PathLike[str] | None = None,
+    networks: Mapping[str, nn.Module] | None = None,
+    device: str | torch.device = "auto",
+    value_range: ValueRange | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Evaluate a model, as avae evaluate does, and return the result; docs/metrics explains every name.
+
+    Args:
+        model: a model, or a run or model folder.
+        data: what `avae.train` takes: a data set's name, a path, or pictures from Python, of which a tenth is
+            the test split unless they are a pair (train, test). None for the data of the run.
+        protocol, split, samples, seed, progress: as for `measure`.
+        features: "auto", "inception", "cifar10-resnet", or code to run that makes an extractor, as for
+            `avae.evaluation.features.open_features`; an open extractor; None for no distances.
+        inception_weights, lpips_weights: files to use instead of the published weights.
+        networks: custom networks by name, for a folder of a model that was trained with them.
+        device: device for a model that is loaded.
+        value_range: values of black and white in floats; None for (-1, 1).
+        cache: folder of packed data sets, weights and features of real images; None is the user's default
+            cache.
+
+    Raises:
+        UserError: as `measure`; or the model, its data or the features cannot be loaded.
+    """
+    if not isinstance(model, Model):
+        model = load(model, device=device, networks=networks)
+    folder = cache_folder(None if cache is None else os.fspath(cache))
+    with messages_on_stderr(unless_configured=True):
+        if not isinstance(data, Dataset):
+            data = _load(model, data, value_range, folder)
+        extractor: FeatureExtractor | Unavailable = NO_FEATURES
+        if isinstance(features, FeatureExtractor):
+            extractor = features
+        elif features is not None and model.is_image_model:
+            weights = None if inception_weights is None else Path(inception_weights)
+            extractor = try_open_features(features, weights, model.device, folder)
+        weights = None if lpips_weights is None else Path(lpips_weights)
+        return measure(
+            model,
+            data,
+            protocol=protocol,
+            split=split,
+            samples=samples,
+            seed=seed,
+            extractor=extractor,
+            lpips=try_open_lpips(model, weights, model.device, folder),
+            cache=folder,
+            progress=progress,
+        )
+
+
+def _load(model: Model, data: Images | None, value_range: ValueRange | None, cache: Path) -> Dataset:
+    """Load data as `avae.train` does, in the form that the model takes."""
+    source = model.config.data if data is None else data
+    if isinstance(source, str) and not source:
+        raise UserError("this model does not say where its data are: pass data=")
+    if not isinstance(source, str | os.PathLike):
+        config = dataclasses.replace(unresolved(model.config), cache=str(cache))
+        source = pack_given(source, config, value_range)
+    return load_dataset_for(model, os.fspath(source), str(cache))
+
+
+@torch_defaults()
+@torch.inference_mode()
+def measure(
     model: Model,
-    data: Dataset | str | os.PathLike[str],
+    data: Dataset,
     *,
     protocol: ProtocolName = "standard",
     split: Split = "test",
@@ -67,12 +147,12 @@ def evaluate(
     cache: Path | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Evaluate a model under a protocol and return the result; docs/metrics explains every name.
+    """Evaluate a model on a data set under a protocol, and return the result.
 
     One process does all of it: the result does not depend on the number of processes.
 
     Args:
-        data: a data set, or its name or path, as for `--data`.
+        data: the data set.
         protocol: "standard" or "paper".
         split: "train" or "test", the split whose items are reconstructed, up to 10,000 evenly spaced. The
             distribution of samples is always compared with all training images.
@@ -84,14 +164,10 @@ def evaluate(
         progress: counts the items of each stage.
 
     Raises:
-        UserError: the protocol is unknown, the data cannot be loaded or are not of the model's kind, the
-            split is empty, or the extractor fails on these images.
+        UserError: the protocol is unknown, the split is empty, or the extractor fails on these images.
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"--protocol {protocol}: choose {' or '.join(PROTOCOLS)}")
-    if not isinstance(data, Dataset):
-        with messages_on_stderr(unless_configured=True):
-            data = load_dataset_for(model, os.fspath(data), None if cache is None else str(cache))
     settings = PROTOCOLS[protocol]
     evaluated = evaluated_model(model, seed, settings)
     items = _items(data, split, samples, seed, settings)

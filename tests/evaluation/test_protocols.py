@@ -13,8 +13,9 @@ from avae.console import Progress
 from avae.data.dataset import as_tensor
 from avae.data.sources.digits import digits_data
 from avae.errors import UserError
-from avae.evaluate_model import evaluate, evaluated_model
+from avae.evaluate_model import evaluated_model, measure
 from avae.evaluation.protocol import PROTOCOLS
+from avae.recipes.custom_networks import open_networks
 from avae.rng import row_chunks
 
 DATA = digits_data()
@@ -31,7 +32,7 @@ ROOMS = (
 
 
 def measured(model, data=DATA, samples=MANY, **how):
-    return evaluate(model, data, samples=samples, extractor=projection(), **how)
+    return measure(model, data, samples=samples, extractor=projection(), **how)
 
 
 def figures(model, **how):
@@ -186,14 +187,72 @@ def test_counts_are_those_asked_for_and_the_result_is_plain_data(runs):
 @pytest.mark.parametrize("protocol", ["standard", "paper"])
 def test_from_python_data_are_named_or_read_before(protocol, runs, pictures, tmp_path):
     model = avae.load(runs["digits-vae"], device="cpu")
-    named = avae.evaluate(model, "digits", protocol=protocol, samples=70, extractor=projection())
-    assert named == avae.evaluate(model, DATA, protocol=protocol, samples=70, extractor=projection())
+    how = {"protocol": protocol, "samples": 70, "features": projection()}
+    named = avae.evaluate(model, "digits", **how)
+    assert named == avae.evaluate(model, DATA, **how)
+    assert named == avae.evaluate(runs["digits-vae"], device="cpu", **how)
     assert named["protocol"] == protocol
-    found = avae.evaluate(model, pictures, protocol=protocol, samples=70, cache=tmp_path)
+    found = avae.evaluate(model, pictures, protocol=protocol, samples=70, features=None, cache=tmp_path)
     assert found["counts"]["reconstructed"] == 1
     assert found["metrics"]["fid"] is None
     assert "--features" in found["reasons"]["fid"]
     assert (tmp_path / "packed").is_dir()
+
+
+def test_from_python_data_are_pictures_too(runs, tmp_path):
+    """An array, a generator, and a pair of them, as avae.train takes them."""
+    how = {"samples": 10, "features": None, "cache": tmp_path, "device": "cpu"}
+    array = DATA.test[:40]
+    found = avae.evaluate(str(runs["digits-vae"]), array, **how)
+    assert found["counts"]["reconstructed"] == 4
+    assert avae.evaluate(runs["digits-vae"], iter(array), **how)["metrics"] == found["metrics"]
+    pair = avae.evaluate(runs["digits-vae"], (array[:30], list(array[30:])), **how)
+    assert pair["counts"]["reconstructed"] == 10
+    model = avae.load(runs["digits-vae"] / "model", device="cpu")
+    with pytest.raises(UserError, match="does not say where its data are: pass data="):
+        avae.evaluate(model, samples=10)
+
+
+NETWORKS = """
+import torch
+class Linear(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 256)
+    def forward(self, z):
+        return self.layer(z).tanh().unflatten(1, (1, 16, 16))
+def make():
+    return {"decoder": Linear()}
+made = make()
+def features():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(768, 8))
+number = 3
+def broken():
+    raise KeyError("no")
+"""
+
+
+def test_runs_with_custom_networks_are_evaluated(tiny, tmp_path, cli):
+    file, run = tmp_path / "mine.py", tmp_path / "run"
+    file.write_text(NETWORKS)
+    settings = tiny | {"framework": "vae", "prior": "standard", "out": run}
+    model = avae.train("digits", **settings, networks=open_networks(f"{file}:make"))
+    expected = avae.evaluate(model, samples=8, features=None)["metrics"]
+    networks = open_networks(f"{file}:made")
+    again = avae.evaluate(run, samples=8, features=None, device="cpu", networks=networks)
+    assert again["metrics"] == expected
+    flags = ("--samples", 8, "--device", "cpu", "--features", f"{file}:features", "--networks")
+    assert cli("evaluate", run, *flags, f"{file}:make").code == 0
+    written = json.loads((run / "evaluation/standard.json").read_text())["metrics"]
+    assert written["mse_decoder"] == expected["mse_decoder"]
+    for spec, words in (
+        (f"{file}:number", "it is a int"),
+        (f"{file}:broken", "KeyError: 'no'"),
+        (f"{file}:missing", "AttributeError"),
+        (f"{tmp_path}/none.py:make", "no such file"),
+        ("nothing", "FILE.py:NAME"),
+    ):
+        cli("evaluate", run, "--overwrite", *flags, spec).refused("--networks", words)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import re
 import pytest
 
 import avae
-from avae.evaluate_model import evaluate
 from avae.figures.html_tables import metrics_table, read_results, settings_table
 from avae.figures.report import write_report
 from avae.files import write_json
@@ -31,7 +30,7 @@ def report(copied, runs, once):
             (run / "evaluation" / path).write_text(content)
 
         def measure(folder):
-            write_json(folder / "result.json", evaluate(model, data, samples=20, split=split))
+            write_json(folder / "result.json", measure(model, data, samples=20, split=split))
 
         result = json.loads((once(f"measured-{name}-{split}", measure) / "result.json").read_text())
         return write_report(model, data, result, run).read_text(), run

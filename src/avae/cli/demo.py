@@ -18,7 +18,7 @@ from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset, as_tensor, evenly_spaced
 from avae.distributed.processes import world_size
 from avae.errors import UserError
-from avae.evaluate_model import evaluate
+from avae.evaluate_model import measure
 from avae.evaluation.distances import frechet_distance
 from avae.evaluation.feature_statistics import summarise
 from avae.evaluation.features import FeatureExtractor, open_features
@@ -87,7 +87,7 @@ def run(arguments: list[str]) -> int:
     cache = cache_folder(config.cache)
     extractor = open_features(FEATURES, None, model.device, cache)
     with progress_bar("measuring") as progress:
-        result = evaluate(model, data, samples=SAMPLES, extractor=extractor, cache=cache, progress=progress)
+        result = measure(model, data, samples=SAMPLES, extractor=extractor, cache=cache, progress=progress)
     verdict = judge(result, data, extractor, cache)
     print_metrics(result)
     Console().print("", verdict.table(), "")

@@ -16,7 +16,7 @@ from avae.data.dataset import Dataset
 from avae.distributed.processes import rank
 from avae.engine.checkpoint import latest_checkpoint, step_of
 from avae.errors import UserError
-from avae.evaluate_model import NO_FEATURES, SAMPLES, evaluate, try_open_features, try_open_lpips
+from avae.evaluate_model import NO_FEATURES, SAMPLES, measure, try_open_features, try_open_lpips
 from avae.evaluation.features import FeatureExtractor
 from avae.evaluation.metric_labels import metric_label
 from avae.evaluation.unavailable import Unavailable
@@ -24,6 +24,7 @@ from avae.figures.report import write_report
 from avae.files import require_unused, write_json
 from avae.load_data import load_dataset_for
 from avae.model import Model, load
+from avae.recipes.custom_networks import open_networks
 from avae.recipes.saved_run import read_run
 from avae.training.run_folder import note_other_cache, require_own_folders, result_path
 
@@ -54,6 +55,9 @@ class Evaluate:
     """Features for distances of distributions: inception, for FID; cifar10-resnet, the bundled ones; auto,
     the first of these that is available; or FILE.py:attr or package.module:attr for a callable that returns
     a module from (N, 3, H, W) in [-1, 1] to (N, F)."""
+    networks: str | None = None
+    """Custom networks of the run: FILE.py:NAME or package.module:NAME of a mapping from their names to
+    modules, or of a callable that returns one. The named code is run."""
     inception_weights: Path | None = None
     """File of the 2015 Inception weights, as torch-fidelity publishes them; by default downloaded to the
     cache."""
@@ -81,7 +85,8 @@ def run(arguments: list[str]) -> int:
     require_unused(target, options.overwrite, "pass --overwrite, or name another .json with --out")
     if rank() > 0:
         return 0  # one process measures: metrics do not depend on the number of processes
-    model = load(options.run, device=options.device)
+    networks = open_networks(options.networks) if options.networks else None
+    model = load(options.run, device=options.device, networks=networks)
     saved = read_run(options.run)
     source = options.data or (saved.config.data if saved else None)
     if source is None:
@@ -117,7 +122,7 @@ def run_evaluation(options: Evaluate, model: Model, data: Dataset, cache: Path) 
         extractor = try_open_features(options.features, options.inception_weights, model.device, cache)
     lpips = try_open_lpips(model, options.lpips_weights, model.device, cache)
     with progress_bar("measuring") as progress:
-        return evaluate(
+        return measure(
             model,
             data,
             protocol=options.protocol,

@@ -1,15 +1,10 @@
 """Extract features of images, with which distributions of images are compared."""
 
-import importlib
-import importlib.util
 import io
 import logging
-import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +24,7 @@ from avae.evaluation.pretrained_weights import (
     sha256,
     state_dict_checksum,
 )
+from avae.named_code import error_in_code, load_named
 
 logger = logging.getLogger(__name__)
 
@@ -219,30 +215,11 @@ def _load_custom_extractor(spec: str) -> tuple[str, nn.Module]:
             f"--features {spec}: choose auto, inception or {CIFAR10_RESNET}, or name a callable as "
             "FILE.py:attr or package.module:attr"
         )
-    is_file = location.endswith(".py")
+    make = load_named(spec, "--features")
     try:
-        make: Any = _import_file(Path(location)) if is_file else importlib.import_module(location)
-        for part in attribute.split("."):
-            make = getattr(make, part)
         module = make()
-    except UserError:
-        raise
     except Exception as error:  # whatever custom code may raise
-        raise UserError(f"--features {spec}: {type(error).__name__}: {error}".splitlines()[0]) from error
+        raise error_in_code(spec, "--features", error) from error
     if not isinstance(module, nn.Module):
         raise UserError(f"--features {spec}: it returns {type(module).__name__}, not a torch module")
-    return f"{Path(location).stem if is_file else location}:{attribute}", module
-
-
-def _import_file(path: Path) -> Any:
-    path = Path(os.path.expanduser(path))  # Path.expanduser raises for an unknown user
-    if not path.is_file():
-        raise UserError(f"--features {path}: no such file")
-    name = f"avae_features_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses and pickle look up the module of a class
-    spec.loader.exec_module(module)
-    return module
+    return f"{Path(location).stem if location.endswith('.py') else location}:{attribute}", module

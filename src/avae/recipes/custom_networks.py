@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from avae.errors import UserError
 from avae.frameworks.contracts import NetworkContract
+from avae.named_code import error_in_code, load_named
 from avae.recipes.resolve import ResolvedConfig
 
 Shape = tuple[int | str, ...]
@@ -14,6 +15,30 @@ Shape = tuple[int | str, ...]
 
 BATCH = 2
 """Number of dummy items."""
+
+
+def open_networks(spec: str) -> dict[str, nn.Module]:
+    """Return the custom networks that `--networks` names; this runs the named code.
+
+    Args:
+        spec: FILE.py:NAME or package.module:NAME of a mapping from names of networks to modules, or of a
+            callable without arguments that returns one.
+
+    Raises:
+        UserError: it names something else, or its code raises an error.
+    """
+    found = load_named(spec, "--networks")
+    if callable(found):
+        try:
+            found = found()
+        except Exception as error:  # whatever custom code may raise
+            raise error_in_code(spec, "--networks", error) from error
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
+        raise UserError(
+            f"--networks {spec}: it is a {type(found).__name__}; "
+            "it must be a mapping from names of networks to modules, or return one"
+        )
+    return dict(found)
 
 
 def validate_custom_networks(

@@ -8,7 +8,7 @@ import torch
 from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset
 from avae.errors import UserError, did_you_mean
-from avae.evaluate_model import NO_IMAGES, evaluate, evaluated_model, try_open_features, try_open_lpips
+from avae.evaluate_model import NO_IMAGES, evaluated_model, measure, try_open_features, try_open_lpips
 from avae.evaluation.features import FeatureExtractor, is_custom
 from avae.evaluation.lpips import Lpips
 from avae.evaluation.metric_labels import IN_FEATURES
@@ -62,7 +62,7 @@ class PeriodicEvaluator:
 
     def measure(self, step: int, model: Model) -> None:
         """Evaluate the model of a step, and save it if it is the best so far."""
-        result = evaluate(
+        result = measure(
             model,
             self.data,
             samples=self.config.evaluation_samples,
