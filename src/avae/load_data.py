@@ -32,6 +32,8 @@ def load_dataset(source: str, config: Config) -> Dataset:
             config.channels,
             crop=config.crop,
             fit=config.fit,
+            background=config.background,
+            range=config.range,
             folders=SplitFolders(config.train_folder, config.test_folder),
             cache=config.cache,
             progress=progress,
@@ -45,7 +47,10 @@ def load_dataset_for(model: Model, source: str, cache: str | None = None) -> Dat
         UserError: as for `load_data`; or the data are points and the model is of images, or the reverse.
     """
     channels = model.config.channels if model.is_image_model else None
-    config = dataclasses.replace(unresolved(model.config), channels=channels, cache=cache)
+    background = model.preprocessing.background if model.is_image_model else None
+    config = dataclasses.replace(
+        unresolved(model.config), channels=channels, background=background, cache=cache
+    )
     try:
         data = load_dataset(source, config)
     except SplitFolderError as error:  # other data, which have other splits
@@ -62,6 +67,8 @@ def load_dataset_for(model: Model, source: str, cache: str | None = None) -> Dat
 
 def pack_given(pictures: Any, config: Config, value_range: ValueRange | None = None) -> str:
     """Pack images given in Python as a training run needs them. Return their path, to be used as data."""
-    overrides = PreprocessingOverrides(config.size, config.channels, config.crop, config.fit)
+    overrides = PreprocessingOverrides(
+        config.size, config.channels, config.crop, config.fit, config.background, config.range
+    )
     with progress_bar("packing pictures") as progress:
         return str(pack_from_python(pictures, overrides, cache_folder(config.cache), progress, value_range))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from avae.console import SILENT, Progress
 from avae.data import pictures
-from avae.data.images.preprocessing import Preprocessing
+from avae.data.images.preprocessing import Preprocessing, earlier_background
 from avae.data.pictures import Images, ItemBatch, ValueRange, item_batches, numbered, without_label
 from avae.distributed.device import pick_device
 from avae.errors import UserError
@@ -106,7 +106,11 @@ class Model:
     def preprocessing(self) -> Preprocessing:
         """Preprocessing of pictures, the same as that of the training data."""
         channels, size, _ = self.item_shape
-        return Preprocessing(size, channels, self.config.crop or 1.0, self.config.fit or "crop")
+        config = self.config
+        background = config.background or earlier_background(config.fit)
+        return Preprocessing(
+            size, channels, config.crop or 1.0, config.fit or "crop", background, config.range
+        )
 
     @property
     def networks(self) -> dict[str, nn.Module]:

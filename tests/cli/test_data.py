@@ -304,12 +304,20 @@ def test_a_mirrored_run_is_resumed_bit_for_bit(cli, tiny, colours):
 
 
 def test_pictures_are_encoded_as_they_were_prepared_for_training(cli, tiny, colours):
-    prepared = {"size": 16, "crop": 0.6, "fit": "pad"}
+    for path in colours.rglob("*.png"):  # of 12 bits in 16, upright
+        with Image.open(path) as image:
+            deep = np.asarray(image)[:, :20, 0].astype(np.uint16) * 16
+        Image.fromarray(deep).save(path)
+    prepared = {"size": 16, "crop": 0.6, "fit": "pad", "background": "#404040", "range": "0:4080"}
     assert cli("train", "folder", "--data", colours, "--out", "run", *flags(tiny, **prepared)).code == 0
     model = load(Path("run"), device="cpu")
-    assert model.preprocessing == Preprocessing(16, 3, 0.6, "pad")
-    cli("data", "pack", colours, "packed", "--size", 16, "--crop", 0.6, "--fit", "pad")
+    assert model.preprocessing == Preprocessing(16, 1, 0.6, "pad", "#404040", "0:4080")
+    cli("data", "pack", colours, "packed", *as_flags(prepared))
+    cli("train", "folder", "--out", "run", "--resume", "--range", "0:4095").refused(
+        "--range 0:4095", "0:4080"
+    )
     data = open_packed(Path("packed"))
+    assert data.train.max() > 200
     assert model.data["checksum"] == data.checksum
     assert cli("encode", "run", colours / "train", "--out", "codes.npz").code == 0
     with np.load("codes.npz") as file:

@@ -14,6 +14,7 @@ from filelock import FileLock
 from avae.data import cache as caching
 from avae.data.cache import cache_folder, folder_lock
 from avae.data.dataset import Dataset
+from avae.data.images.preprocessing import Preprocessing
 from avae.data.load import load_data
 from avae.data.sources.resolve import ResolvedSource
 from avae.errors import UserError
@@ -102,6 +103,8 @@ def test_other_ways_to_prepare_are_kept_beside(source: Path, tmp_path: Path, ope
         {"size": 16, "channels": 3, "crop": 0.80000001},
         {"size": 16, "channels": 3, "fit": "pad"},
         {"size": 16, "channels": 3, "fit": "squash", "crop": 0.5},
+        {"size": 16, "channels": 3, "background": "#FF8000"},
+        {"size": 16, "channels": 3, "range": "0:4095"},
         {"size": 16, "channels": 3, "seed": 1},
     ]
     made = [load_data(str(source), cache=str(cache), **way) for way in ways]
@@ -113,15 +116,16 @@ def test_other_ways_to_prepare_are_kept_beside(source: Path, tmp_path: Path, ope
             "16px-3ch",
             "16px-3ch-crop0.5-squash",
             "16px-3ch-crop0.8",
+            "16px-3ch-_ff8000",
             "16px-3ch-crop0.80000001",
             "16px-3ch-pad",
+            "16px-3ch-range0_4095",
             "20px-3ch",
         ]
     )
     for data, way in zip(made, ways, strict=True):
         assert same(load_data(str(source), cache=str(cache), **way), data)
-        wanted = {"crop": 1.0, "fit": "crop"} | {k: v for k, v in way.items() if k != "seed"}
-        assert vars(data.preprocessing) == wanted
+        assert data.preprocessing == Preprocessing(**{k: v for k, v in way.items() if k != "seed"})
     assert len(opened) == len(ways)
 
 
@@ -263,3 +267,24 @@ def test_nothing_is_written_beside_the_pictures(source: Path, contents) -> None:
     load_data(str(source))
     assert contents(source) == before
     assert [path.name for path in source.parent.iterdir()] == ["set"]
+
+
+def test_a_set_of_before_backgrounds_is_read_as_it_is_and_packed_anew(source, tmp_path) -> None:
+    """Its borders are black, and those of today are white."""
+    cache = tmp_path / "cache"
+    load_data(str(source), 20, 3, fit="pad", cache=str(cache))
+    (meta,) = cache.glob("packed/*/*/meta.json")
+    values = json.loads(meta.read_text())
+    del values["background"], values["range"], values["notes"]
+    meta.write_text(json.dumps(values))
+    assert load_data(str(meta.parent)).preprocessing.background == "black"
+    assert load_data(str(source), 20, 3, fit="pad", cache=str(cache)).preprocessing.background == "white"
+
+
+@pytest.mark.parametrize(
+    "way", [{"background": "whitish"}, {"background": "#ff000080"}, {"range": "9:1"}, {"range": "0:x"}]
+)
+def test_impossible_settings_are_refused(source: Path, way: dict[str, str]) -> None:
+    ((name, value),) = way.items()
+    with pytest.raises(UserError, match=f"--{name} {value}: (name a colour|write LOW:HIGH)"):
+        load_data(str(source), 16, 3, **way)

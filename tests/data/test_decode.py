@@ -1,19 +1,21 @@
 """One picture: any mode, size and format comes out as declared, and anything else is refused as declared."""
 
 import io
+import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
-from hostile import png
+from hostile import SIGNATURE, chunk, png
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from avae.data.images import decode as decode_module
-from avae.data.images.decode import decode, preprocess
+from avae.data.images.decode import decode, prepare, preprocess, probe
 from avae.data.images.item import UnreadableError
 from avae.data.images.preprocessing import Fit, Preprocessing
 from avae.data.images.read import load_image
@@ -161,9 +163,85 @@ def test_sixteen_bits_keep_their_range() -> None:
         assert image[..., 0].tolist() == [[0, 100], [128, 255]]
 
 
-def test_floating_point_pixels_are_refused() -> None:
-    with pytest.raises(UnreadableError, match="floating-point"):
+def test_floating_point_pixels_need_a_range_and_numbers() -> None:
+    with pytest.raises(UnreadableError, match=r"floating-point.*--range"):
         decode(encoded(Image.new("F", (4, 4), 0.5), "TIFF"), Preprocessing(4, 1))
+    to = Preprocessing(4, 1, range="-1:1")
+    assert (decode(encoded(Image.new("F", (4, 4), 0.6), "TIFF"), to) == 204).all()
+    with pytest.raises(UnreadableError, match="NaN"):
+        decode(encoded(Image.new("F", (4, 4), float("nan")), "TIFF"), to)
+
+
+@pytest.mark.parametrize(("form", "kind"), [("PNG", np.uint16), ("TIFF", np.uint16), ("TIFF", np.int32)])
+def test_a_range_becomes_black_to_white(form: str, kind: type) -> None:
+    values = np.array([[0, 100], [1120, 2140]], dtype=kind)
+    data = encoded(Image.fromarray(values), form)
+    found = prepare(data, Preprocessing(2, 1, range="100:2140"))
+    assert found.pixels[..., 0].tolist() == [[0, 0], [128, 255]]
+    assert found.values == prepare(data, Preprocessing(2, 1)).values == (0, 2140)
+    assert prepare(encoded(values.astype(np.uint8)), Preprocessing(2, 1, range="100:2140")).values is None
+
+
+def test_the_range_of_deep_colour_is_found_but_cannot_be_set() -> None:
+    data = png(1, 1, np.array([0, 2570, 4095], dtype=">u2").tobytes(), bits=16)
+    assert prepare(data, Preprocessing(1, 3)).values == (0, 15 * 257)
+    with pytest.raises(UnreadableError, match="16 bits"):
+        prepare(data, Preprocessing(1, 3, range="0:4095"))
+
+
+def grey_png(bits: int, *levels: int, extra: bytes = b"") -> bytes:
+    """A PNG of one line, whose first level is transparent."""
+    line = sum(level << bits * place for place, level in enumerate(reversed(levels)))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", len(levels), 1, bits, 0, 0, 0, 0))
+    clear = chunk(b"tRNS", struct.pack(">H", levels[0]))
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" + line.to_bytes(bits * len(levels) // 8, "big")))
+    return SIGNATURE + header + clear + extra + pixels + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8, 16])
+def test_a_transparent_level_shows_the_background_at_any_depth(bits: int) -> None:
+    top = 2**bits - 1
+    data = grey_png(bits, 1, 0, top, top)
+    shown = decode(data, Preprocessing(4, 1, fit="squash", background="#646464"))
+    assert shown[1].ravel().tolist() == [100, 0, 255, 255]
+
+
+def test_a_transparent_colour_of_16_bits_shows_the_background() -> None:
+    colour = struct.pack(">3H", 300, 600, 900)
+    data = png(2, 1, colour + struct.pack(">3H", 40000, 0, 0), bits=16, extra=chunk(b"tRNS", colour))
+    assert decode(data, Preprocessing(2, 3, fit="squash"))[0, :, 0].tolist() == [255, 156]
+
+
+MUCH = zlib.compress(bytes(2 * 2**20))
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        chunk(b"iCCP", b"k\0\0" + MUCH),
+        chunk(b"zTXt", b"k\0\0" + MUCH),
+        chunk(b"iTXt", b"k\0\1\0\0\0" + MUCH),
+        chunk(b"iCCP", b"k\0\7"),
+        chunk(b"gAMA", b""),
+        chunk(b"tEXt", b"k\0abc")[:-1] + b"?",
+    ],
+)
+def test_metadata_of_a_png_spoil_no_pixels(extra: bytes) -> None:
+    image = noise(16, 16, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    data = encoded(Image.fromarray(image), exif=exif)
+    for place in (data.index(b"IDAT") - 4, data.index(b"IEND") - 4):
+        whole = data[:place] + extra + data[place:]
+        assert np.array_equal(decode(whole, Preprocessing(16, 3)), image[::-1, ::-1])
+        assert probe(whole) == (16, False)
+
+
+@pytest.mark.parametrize("segment", [b"\xff\xe2\x00\x0fICC_PROFILE\0\1", b"\xff\xe0\x00\x07JFIF\0"])
+def test_metadata_of_a_jpeg_spoil_no_pixels(segment: bytes) -> None:
+    data = encoded(noise(16, 16, 3), "JPEG")
+    whole = data[:2] + segment + data[2:]
+    assert np.array_equal(decode(whole, Preprocessing(16, 3)), decode(data, Preprocessing(16, 3)))
 
 
 def as_ever(data: bytes, size: int, channels: int) -> np.ndarray:
@@ -205,26 +283,33 @@ def test_a_large_jpeg_leaves_four_pixels_for_one_of_the_part_kept(
     monkeypatch: pytest.MonkeyPatch, crop: float, side: int
 ) -> None:
     sides = []
-    monkeypatch.setattr(decode_module, "crop_and_resize", lambda image, to: sides.append(min(image.size)))
+    real = decode_module.crop_and_resize
+    monkeypatch.setattr(
+        decode_module, "crop_and_resize", lambda image, to: sides.append(min(image.size)) or real(image, to)
+    )
     decode(encoded(noise(1520, 1600), "JPEG"), Preprocessing(32, 3, crop))
     assert sides == [side]
     assert crop * side >= 4 * 32
 
 
-def test_padding_keeps_the_whole_picture_between_black_borders() -> None:
+@pytest.mark.parametrize(
+    ("background", "colour", "level"),
+    [("white", [255, 255, 255], 255), ("black", [0, 0, 0], 0), ("#336699", [51, 102, 153], 93)],
+)
+def test_borders_and_transparent_parts_have_the_background(background, colour, level) -> None:
     image = np.full((10, 30, 3), 200, dtype=np.uint8)
-    padded = decode(encoded(image), Preprocessing(15, 3, fit="pad"))
+    padded = decode(encoded(image), Preprocessing(15, 3, 1.0, "pad", background))
     assert (padded[5:10] == 200).all()
-    assert not padded[:5].any()
-    assert not padded[10:].any()
-    tall = decode(encoded(image[..., 0].T), Preprocessing(15, 1, fit="pad"))
+    assert (padded[:5] == colour).all()
+    assert (padded[10:] == colour).all()
+    tall = decode(encoded(image[..., 0].T), Preprocessing(15, 1, 1.0, "pad", background))
     assert (tall[:, 5:10] == 200).all()
-    assert not tall[:, :5].any()
-
-
-def test_a_transparent_picture_is_white_within_its_borders() -> None:
-    padded = decode(encoded(Image.new("RGBA", (4, 8))), Preprocessing(8, 3, fit="pad"))
-    assert padded[0, :, 0].tolist() == [0, 0, 255, 255, 255, 255, 0, 0]
+    assert (tall[:, :5] == level).all()
+    clear = decode(encoded(Image.new("RGBA", (4, 8))), Preprocessing(8, 3, 1.0, "pad", background))
+    assert (clear == colour).all()
+    assert (
+        decode(encoded(Image.new("LA", (4, 8))), Preprocessing(8, 1, 1.0, "pad", background)) == level
+    ).all()
 
 
 def test_squashing_keeps_the_whole_picture_in_other_proportions() -> None:
@@ -253,7 +338,7 @@ def test_any_proportions_fit(fit: Fit, height: int, width: int, crop: float) -> 
     fit=st.sampled_from(get_args(Fit)),
 )
 def test_every_preprocessing_has_the_declared_shape(data: bytes, size: int, crop: float, fit: Fit) -> None:
-    assert decode(data, Preprocessing(size, 1, crop, fit)).shape == (size, size, 1)
+    assert decode(data, Preprocessing(size, 1, crop, fit, "red")).shape == (size, size, 1)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

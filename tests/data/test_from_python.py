@@ -172,7 +172,7 @@ def test_a_set_is_preprocessed_as_requested(tmp_path: Path) -> None:
     chosen = pack_from_python(large, PreprocessingOverrides(), tmp_path)
     assert open_packed(chosen).preprocessing.size == 32
     asked = pack_from_python(large, PreprocessingOverrides(20, 1, 0.5, "pad"), tmp_path)
-    assert vars(open_packed(asked).preprocessing) == {"size": 20, "channels": 1, "crop": 0.5, "fit": "pad"}
+    assert open_packed(asked).preprocessing == Preprocessing(20, 1, 0.5, "pad")
     assert chosen != asked
 
 

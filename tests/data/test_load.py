@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from avae.console import Progress
 from avae.data.dataset import Dataset, checksum
@@ -241,6 +242,27 @@ def test_a_set_packed_by_the_rules_of_another_version_is_packed_anew(tmp_path: P
         patch.setattr("avae.data.sources.folder.find_splits", lambda names: find_splits(names[10:]))
         assert len(load_data(str(source), 16, 3, cache=str(tmp_path / "cache")).train) == 9
     assert len(load_data(str(source), 16, 3, cache=str(tmp_path / "cache")).train) == 18
+
+
+DEEP = {
+    "12 bits in 16": (np.uint16, 4095, "values from 0 to 4095"),
+    "8 bits in 32": (np.int32, 255, "--range=0:255"),
+    "more than 16 bits": (np.int32, 10**6, "values from 0 to 1e+06"),
+    "16 bits": (np.uint16, 65_535, None),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_values_that_would_come_out_black_or_white_are_warned_of(tmp_path: Path, name: str) -> None:
+    kind, top, warning = DEEP[name]
+    values = [np.array([[0, top // 2], [top // 3, top]], dtype=kind) for _ in range(4)]
+    files = {f"{n}.tif": encoded(Image.fromarray(value), "TIFF") for n, value in enumerate(values)}
+    source = str(folder(tmp_path / "set", files | {"8-bit.png": encoded(noise(2, 2))}))
+    said = [note for note in load_data(source, 2, 1).notes if note.startswith("warning: ")]
+    assert (warning in said[0]) if warning else not said
+    data = load_data(source, 2, 1, range=f"0:{top}")
+    assert not [note for note in data.notes if note.startswith("warning: ")]
+    assert [0, 85, 255] in data.train.reshape(-1, 4)[:, [0, 2, 3]].tolist()
 
 
 def test_what_is_passed_over_is_counted(tmp_path: Path) -> None:

@@ -125,6 +125,8 @@ def test_the_description_is_complete(tmp_path: Path) -> None:
         "channels": 3,
         "crop": 0.9,
         "fit": "squash",
+        "background": "white",
+        "range": None,
         "checksum": checksum(images[:2], images[2:]),
         "rejected": 1,
         "classes": ["x", "y"],

@@ -115,7 +115,8 @@ def _require_outside(out: Path, data: Path) -> None:
 def _describe_preprocessing(to: Preprocessing) -> str:
     colours = "grey" if to.channels == 1 else "colour"
     crop = f", the central {to.crop:.0%}" if to.crop != 1 else ""
-    return f"{to.size} px, {colours}{crop}, fit {to.fit}"
+    range_ = f", values {to.range}" if to.range else ""
+    return f"{to.size} px, {colours}{crop}, fit {to.fit}, background {to.background}{range_}"
 
 
 def _classes(names: tuple[str, ...], labels: NDArray[np.int32] | None) -> Rows:

@@ -40,8 +40,13 @@ class Preparation:
     crop: float | None = None
     """Share of the width and of the height to keep, around the centre; by default 1, for CelebA 0.7."""
     fit: Fit | None = None
-    """Method to make pictures square: crop to the centre, pad with black, or squash; by default crop, for
+    """Method to make pictures square: crop to the centre, pad with borders, or squash; by default crop, for
     bedroom squash."""
+    background: str | None = None
+    """Colour behind transparent parts of pictures, and of borders: a name or #RRGGBB; by default white."""
+    range: str | None = None
+    """LOW:HIGH, the values that become black and white in grey pictures of more than 8 bits; by default
+    0:65535. Pictures of floating-point pixels need it."""
     train_folder: str | None = None
     """Folder inside the data with the pictures to train on; by default train (or training), if all folders
     beside it are splits, too."""
@@ -52,7 +57,9 @@ class Preparation:
     @property
     def overrides(self) -> PreprocessingOverrides:
         """The settings of preprocessing."""
-        return PreprocessingOverrides(self.size, self.channels, self.crop, self.fit)
+        return PreprocessingOverrides(
+            self.size, self.channels, self.crop, self.fit, self.background, self.range
+        )
 
     @property
     def folders(self) -> SplitFolders:

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from avae.console import Progress
-from avae.data.images.preprocessing import Preprocessing, PreprocessingOverrides
+from avae.data.images.preprocessing import (
+    BACKGROUND,
+    Preprocessing,
+    PreprocessingOverrides,
+    is_colour,
+    parse_range,
+)
 from avae.data.packed.format import is_packed, read_meta
 from avae.data.packed.pack import PackJob, pack
 from avae.data.sources.resolve import ResolvedSource
@@ -69,7 +76,7 @@ def ensure_packed(
             overrides, resolved, lambda: _cached_survey(source_folder / "survey.json", fingerprint, opened)
         )
         dest = source_folder / folder_name(to)
-        if _is_up_to_date(dest, fingerprint):
+        if _is_up_to_date(dest, fingerprint, to):
             return dest
         start = time.monotonic()
         pack(PackJob(opened(), to, resolved.identifier, fingerprint, dest), progress)
@@ -83,10 +90,13 @@ def _hash(text: str) -> str:
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:12]
 
 
-def _is_up_to_date(dest: Path, fingerprint: str) -> bool:
+def _is_up_to_date(dest: Path, fingerprint: str, to: Preprocessing) -> bool:
     """Return True if a folder is a packed set, in the current format, of an unchanged source."""
     try:
-        return is_packed(dest) and read_meta(dest).fingerprint == fingerprint
+        if not is_packed(dest):
+            return False
+        meta = read_meta(dest)
+        return meta.fingerprint == fingerprint and meta.preprocessing == to
     except UserError:
         return False
 
@@ -110,7 +120,12 @@ def fill_preprocessing(
         size, channels = suggest_size()
     else:
         size, channels = overrides.size, overrides.channels
-    to = Preprocessing(**vars(overrides.or_else(PreprocessingOverrides(size, channels, 1.0, "crop"))))
+    defaults = PreprocessingOverrides(size, channels, 1.0, "crop", BACKGROUND)
+    to = Preprocessing(**vars(overrides.or_else(defaults)))
+    if not is_colour(to.background):
+        raise UserError(f"--background {to.background}: name a colour, such as white, black or #336699")
+    if to.range is not None:
+        parse_range(to.range)
     if to.size < 1 or to.channels not in (1, 3) or not 0 < to.crop <= 1:
         raise UserError(
             f"size {to.size}, channels {to.channels}, crop {to.crop}: "
@@ -121,8 +136,13 @@ def fill_preprocessing(
 
 def folder_name(to: Preprocessing) -> str:
     """Return the folder name of a preprocessing, such as "64px-3ch"."""
-    crop = f"-crop{to.crop}" if to.crop != 1 else ""
-    return f"{to.size}px-{to.channels}ch{crop}{f'-{to.fit}' if to.fit != 'crop' else ''}"
+    others = [
+        f"crop{to.crop}" if to.crop != 1 else "",
+        to.fit if to.fit != "crop" else "",
+        re.sub(r"\W", "_", to.background.lower()) if to.background != BACKGROUND else "",
+        f"range{to.range.replace(':', '_')}" if to.range else "",
+    ]
+    return "-".join([f"{to.size}px-{to.channels}ch", *filter(None, others)])
 
 
 @dataclass(frozen=True)

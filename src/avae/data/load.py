@@ -25,6 +25,8 @@ def load_data(
     *,
     crop: float | None = None,
     fit: Fit | None = None,
+    background: str | None = None,
+    range: str | None = None,
     folders: SplitFolders = AUTOMATIC,
     cache: str | None = None,
     seed: int = 0,
@@ -40,7 +42,7 @@ def load_data(
             one for a packed set, 16 for "digits", 32 for "emoji", and for others the largest of 16, 32 and 64
             that enlarges at most half of a sample of 200. Ignored for "toy".
         channels: 1 or 3; None: as published, as packed, or 1 if the whole sample is grey. Ignored for "toy".
-        crop, fit: see `Preprocessing`; None: as published, as packed, or 1 and "crop".
+        crop, fit, background, range: see `Preprocessing`; None: as published, as packed, or its defaults.
         folders: folders of the splits, by name; only for a folder or an archive.
         cache: the folder of downloads and packed sets; None: ~/.cache/avae.
         seed: seed of the hold-out and of "toy"; bundled and published data sets have one fixed split.
@@ -54,7 +56,7 @@ def load_data(
         raise fixed_splits_error(folders, source)
     if source == "toy":
         return toy_data(seed)
-    overrides = PreprocessingOverrides(size, channels, crop, fit)
+    overrides = PreprocessingOverrides(size, channels, crop, fit, background, range)
     if source in BUNDLED:
         return _preprocess_again(BUNDLED[source](), overrides)
     return open_packed(pack_into_cache(source, overrides, folders, cache_folder(cache), seed, progress))

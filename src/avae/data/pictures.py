@@ -29,7 +29,7 @@ from avae.data.dataset import as_images, as_tensor
 from avae.data.images.archives import TAR_SUFFIXES, open_collection
 from avae.data.images.item import ImageContent, Item, RejectedImage
 from avae.data.images.preprocessing import Preprocessing
-from avae.data.images.workers import preprocess_parallel
+from avae.data.images.workers import hull, preprocess_parallel, values_warning
 from avae.data.packed.format import is_packed, open_packed
 from avae.errors import UserError
 
@@ -345,7 +345,9 @@ def _preprocessed(
             pending[row] = picture
             yield Item(row, picture.name, as_content(picture))
 
+    values = None
     for batch in preprocess_parallel(items(), to):
+        values = hull(values, batch.values)
         for row, rejected in batch.rejected.items():
             content = pending.pop(row).content
             if named:
@@ -357,6 +359,8 @@ def _preprocessed(
             _log_left_out(rejected)
         if batch.rows:
             yield ItemBatch([pending.pop(row).name for row in batch.rows], as_tensor(batch.images))
+    if warning := values_warning(values, to):
+        logger.warning(warning)
 
 
 def as_content(picture: Picture) -> ImageContent:

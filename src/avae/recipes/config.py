@@ -12,7 +12,7 @@ from tyro.conf import arg
 
 from avae.errors import UserError, did_you_mean
 from avae.priors.registry import PriorKind
-from avae.recipes.facts import DECAY, POSITIVE, SHARE, Check, Fact, Needs, TableFlag, at_least
+from avae.recipes.facts import COLOUR, DECAY, POSITIVE, RANGE, SHARE, Check, Fact, Needs, TableFlag, at_least
 from avae.recipes.frameworks import FRAMEWORKS, FrameworkName, listed, titles_with, titles_without
 from avae.recipes.networks import NETWORK_FAMILIES, NetworkName, families_for
 
@@ -71,8 +71,13 @@ class Config:
     crop: Annotated[float | None, SHARE, Fact.FROM_DATA, Fact.ARCHITECTURE] = None
     """Share of the width and of the height to keep, around the centre; by default 1, for CelebA 0.7."""
     fit: Annotated[Literal["crop", "pad", "squash"] | None, Fact.FROM_DATA, Fact.ARCHITECTURE] = None
-    """How to make pictures square: crop to the centre, pad with black, or squash; by default crop, for
+    """How to make pictures square: crop to the centre, pad with borders, or squash; by default crop, for
     bedroom squash."""
+    background: Annotated[str | None, COLOUR, Fact.FROM_DATA, Fact.ARCHITECTURE] = None
+    """Colour behind transparent parts of pictures, and of borders: a name or #RRGGBB; by default white."""
+    range: Annotated[str | None, RANGE, Fact.FROM_DATA, Fact.ARCHITECTURE] = None
+    """LOW:HIGH, the values that become black and white in grey pictures of more than 8 bits; by default
+    0:65535. Pictures of floating-point pixels need it."""
     train_folder: Annotated[str | None, Fact.FROM_DATA, Fact.ARCHITECTURE] = None
     """Folder inside --data with the pictures to train on; by default the folder train (or training), if all
     folders beside it are splits, too. For a folder or an archive of pictures."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from avae.data.images.preprocessing import is_colour, is_range
 from avae.recipes.frameworks import Part
 
 
@@ -51,6 +52,8 @@ def at_least(least: int) -> Check:
 
 
 POSITIVE = Check(lambda value: 0 < value < float("inf"), "must be positive")
+COLOUR = Check(is_colour, "name a colour, such as white, black or #336699")
+RANGE = Check(is_range, "write LOW:HIGH, such as 0:4095")
 SHARE = Check(lambda value: 0 < value <= 1, "must be a share above 0, up to 1")
 DECAY = Check(lambda value: 0 <= value < 1, "must be 0 or more, and below 1")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from avae.data.dataset import Dataset
+from avae.data.images.preprocessing import earlier_background
 from avae.errors import UserError
 from avae.json_io import convert
 from avae.priors.registry import STANDARD
@@ -81,6 +82,8 @@ def resolve(config: Config, data: Dataset) -> ResolvedConfig:
             channels=data.train.shape[-1],
             crop=preprocessing.crop if preprocessing else None,
             fit=preprocessing.fit if preprocessing else None,
+            background=preprocessing.background if preprocessing else None,
+            range=preprocessing.range if preprocessing else None,
         )
     )
 
@@ -118,8 +121,10 @@ def from_dict(values: dict[str, Any]) -> ResolvedConfig:
         KeyError: a field is missing.
     """
     check_fields(values, "config.json has an unknown field")
-    # Older runs have no prior, and no folders of splits.
-    values = {"prior": STANDARD, "train_folder": None, "test_folder": None} | values
+    # Older runs have none of these.
+    earlier = {"prior": STANDARD, "train_folder": None, "test_folder": None, "range": None}
+    earlier["background"] = earlier_background(values["fit"]) if values["fit"] else None
+    values = earlier | values
     named = {field.name: values[field.name] for field in dataclasses.fields(Config)}
     config = convert(named, ResolvedConfig)
     validate(config)

@@ -25,6 +25,8 @@ class Settings(TypedDict, total=False):
     channels: int | None
     crop: float | None
     fit: Literal["crop", "pad", "squash"] | None
+    background: str | None
+    range: str | None
     train_folder: str | None
     test_folder: str | None
     flip: bool

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from math import ceil
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +24,18 @@ from PIL import (
 
 from avae.data.images.archives import read_bytes
 from avae.data.images.item import ImageContent, UnreadableError, one_line
-from avae.data.images.preprocessing import Preprocessing
+from avae.data.images.metadata import without_metadata
+from avae.data.images.preprocessing import Preprocessing, parse_range
 
 MAX_PIXELS = 89_478_485  # Pillow's default: up to a gigabyte in memory
 MAX_REPEATS = 1000
 
+Read = TypeVar("Read")
+
+_LEVELS_8, _LEVELS_16 = 255, 65_535  # largest values of 8 and of 16 bits
+
 _JPEG_OVERSAMPLING = 4  # least ratio of a JPEG's decoded side to the result's
+_BIT_DEPTH = 24  # offset in a PNG
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323  # tags of TIFF
 
 # Not PIL.ImageOps.exif_transpose, which also rewrites the metadata and so fails where they are damaged.
@@ -56,45 +64,93 @@ _READERS: tuple[tuple[bytes, Callable[[IO[bytes]], Image.Image]], ...] = (
 )
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A preprocessed image.
+
+    Attributes:
+        pixels: uint8 (size, size, channels).
+        values: smallest and largest value of an image of more than 8 bits, before they were reduced; of
+            16-bit colour, in multiples of 257. None for other images.
+    """
+
+    pixels: NDArray[np.uint8]
+    values: tuple[float, float] | None = None
+
+
 def decode(data: bytes, to: Preprocessing) -> NDArray[np.uint8]:
     """Decode the bytes of an image file to uint8 (size, size, channels).
 
-    The image is turned upright (EXIF), cropped, composited on white where transparent, reduced to 8 bits,
-    made square and resized with antialiasing. Only the first frame is used. An image that already has the
-    size is neither cropped nor resized.
+    The image is turned upright (EXIF), cropped, composited on the background where transparent, reduced to 8
+    bits, made square and resized with antialiasing. Only the first frame is used. An image that already has
+    the size is neither cropped nor resized. Metadata that cannot be read are left out.
 
     Raises:
         UnreadableError: the file cannot be decoded, for any reason.
     """
+    return _despite_metadata(partial(_decode, to=to), data).pixels
+
+
+def _despite_metadata(read: Callable[[bytes], Read], data: bytes) -> Read:
+    """Call a function with the bytes of an image; if it fails, once more without what pixels do not need."""
+    try:
+        return read(data)
+    except UnreadableError:
+        pixels = without_metadata(data)
+        if len(pixels) == len(data):
+            raise
+        return read(pixels)
+
+
+def _decode(data: bytes, to: Preprocessing) -> Prepared:
     with _as_unreadable(), _reader(data) as image:
         _check_extent(image)
         side = ceil(_JPEG_OVERSAMPLING * to.size / to.crop)
         image.draft(None, (side, side))
+        if isinstance(image, PngImagePlugin.PngImageFile):
+            _reduce_transparency(image, bits=data[_BIT_DEPTH])
         return crop_and_resize(image, to)
+
+
+def _reduce_transparency(image: PngImagePlugin.PngImageFile, bits: int) -> None:
+    """Reduce the transparent level or colour of a PNG to the 8 bits that Pillow's pixels have."""
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int) and bits < 8:
+        image.info["transparency"] = transparent * _LEVELS_8 // (2**bits - 1)
+    elif isinstance(transparent, tuple) and bits == 16:
+        image.info["transparency"] = tuple(level >> 8 for level in transparent)
 
 
 def probe(data: bytes) -> tuple[int, bool]:
     """Return (shorter side in pixels, True if grey) from an image's header; raise UnreadableError."""
+    return _despite_metadata(_probe, data)
+
+
+def _probe(data: bytes) -> tuple[int, bool]:
     with _as_unreadable(), _reader(data) as image:
         _check_extent(image)
         return min(image.size), Image.getmodebase(image.mode) == "L"
 
 
-def preprocess_pil(image: Image.Image, to: Preprocessing) -> NDArray[np.uint8]:
-    """Convert a PIL image to uint8 (size, size, channels); raise UnreadableError."""
-    with _as_unreadable():
-        return crop_and_resize(image, to)
-
-
-def crop_and_resize(image: Image.Image, to: Preprocessing) -> NDArray[np.uint8]:
-    """Convert a PIL image to uint8 (size, size, channels), as `decode` does; raise any of PIL's errors."""
-    image = _to_grey_or_rgb(_crop_share(_apply_exif_orientation(image), to), to.channels)
+def crop_and_resize(image: Image.Image, to: Preprocessing) -> Prepared:
+    """Preprocess a PIL image as `decode` does; raise any of PIL's errors."""
+    deep_colour = _is_deep_colour(image)
+    image = _crop_share(_apply_exif_orientation(image), to)
+    values = None
+    if deep_colour:
+        levels = np.asarray(image.convert("RGB"))
+        values = (float(levels.min()) * 257, float(levels.max()) * 257)
+        if to.range is not None:
+            raise UnreadableError("colour of 16 bits, which --range is not for; save it with 8 bits")
+    elif image.mode == "F" or image.mode.startswith("I"):
+        image, values = _to_uint8(image, to.range)
+    image = _to_grey_or_rgb(image, to)
     extent = _target_extent(image, to)
     if image.size != extent:
         image = image.resize(extent, Image.Resampling.LANCZOS)
     if extent != (to.size, to.size):
-        image = _pad_to_square(image, to.size)
-    return np.array(image, dtype=np.uint8).reshape(to.size, to.size, to.channels)
+        image = _pad_to_square(image, to)
+    return Prepared(np.array(image, dtype=np.uint8).reshape(to.size, to.size, to.channels), values)
 
 
 @contextmanager
@@ -172,33 +228,54 @@ def _target_extent(image: Image.Image, to: Preprocessing) -> tuple[int, int]:
     return width, height
 
 
-def _pad_to_square(image: Image.Image, size: int) -> Image.Image:
-    """Centre an image on a black square."""
-    square = Image.new(image.mode, (size, size))
-    square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
+def _pad_to_square(image: Image.Image, to: Preprocessing) -> Image.Image:
+    """Centre an image on a square of the background."""
+    square = Image.new(image.mode, (to.size, to.size), to.background)
+    square.paste(image, ((to.size - image.width) // 2, (to.size - image.height) // 2))
     return square
 
 
-def _to_grey_or_rgb(image: Image.Image, channels: int) -> Image.Image:
-    """Convert any mode to 8-bit grey (1 channel) or RGB (3)."""
-    if image.mode == "F":
-        raise UnreadableError("floating-point pixels have no known range; save it with 8 or 16 bits")
-    if image.mode.startswith("I"):
-        image = _to_uint8(image)
+def _to_grey_or_rgb(image: Image.Image, to: Preprocessing) -> Image.Image:
+    """Convert any mode of 8 bits or fewer to grey (1 channel) or RGB (3), on the background."""
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("L" if channels == 1 else "RGB")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, to.background), image)
+    return image.convert("L" if to.channels == 1 else "RGB")
 
 
-def _to_uint8(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits, 65535 to 255."""
-    levels = np.asarray(image).clip(0, 65535).astype(np.uint32)
-    return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
+def _is_deep_colour(image: Image.Image) -> bool:
+    """Return True for a file of 16 bits in colour, of which Pillow keeps the upper 8."""
+    raw_modes = [str(tile[3]) for tile in getattr(image, "tile", [])]
+    return image.mode.startswith(("RGB", "LA")) and any(";16" in mode for mode in raw_modes)
+
+
+def _to_uint8(image: Image.Image, range_: str | None) -> tuple[Image.Image, tuple[float, float]]:
+    """Scale grey of more than 8 bits to 8, and return it with its smallest and largest value.
+
+    A transparent level stays transparent.
+    """
+    if image.mode == "F" and range_ is None:
+        raise UnreadableError("floating-point pixels have no known range; give it with --range LOW:HIGH")
+    values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise UnreadableError("it holds NaN or infinity")
+    low, high = parse_range(range_) if range_ else (0, _LEVELS_16)
+    levels = ((values - low) * (_LEVELS_8 / (high - low))).round().clip(0, _LEVELS_8)
+    grey = Image.fromarray(levels.astype(np.uint8))
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        opaque = np.where(values == transparent, 0, _LEVELS_8).astype(np.uint8)
+        grey = Image.merge("LA", (grey, Image.fromarray(opaque)))
+    return grey, (float(values.min()), float(values.max()))
 
 
 def preprocess(content: ImageContent, to: Preprocessing) -> NDArray[np.uint8]:
-    """Convert any image content to uint8 (size, size, channels).
+    """Convert any image content to uint8 (size, size, channels); arguments and errors as for `prepare`."""
+    return prepare(content, to).pixels
+
+
+def prepare(content: ImageContent, to: Preprocessing) -> Prepared:
+    """Preprocess any image content.
 
     Args:
         content: the bytes of a file, its path, a PIL image, or uint8 pixels (H, W) or (H, W, C), where C is
@@ -208,20 +285,21 @@ def preprocess(content: ImageContent, to: Preprocessing) -> NDArray[np.uint8]:
         UnreadableError: the image cannot be read, or `content` is an UnreadableError, which is raised.
     """
     if isinstance(content, np.ndarray):
-        return _preprocess_pixels(content, to)
+        return _prepare_pixels(content, to)
     if isinstance(content, Image.Image):
-        return preprocess_pil(content, to)
-    return decode(read_bytes(content), to)
+        with _as_unreadable():
+            return crop_and_resize(content, to)
+    return _despite_metadata(partial(_decode, to=to), read_bytes(content))
 
 
-def _preprocess_pixels(pixels: NDArray[np.uint8], to: Preprocessing) -> NDArray[np.uint8]:
+def _prepare_pixels(pixels: NDArray[np.uint8], to: Preprocessing) -> Prepared:
     """Preprocess an array, by PIL unless it already has the shape."""
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
         raise UnreadableError(f"pixels {pixels.dtype}{pixels.shape}; they must be uint8 (H, W) or (H, W, C)")
     if pixels.shape == (to.size, to.size, to.channels):
-        return pixels
+        return Prepared(pixels)
     if pixels.size == 0:
         raise UnreadableError("it has no pixels")
-    return preprocess_pil(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels), to)
+    return prepare(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels), to)

@@ -18,12 +18,15 @@ from loky.process_executor import TerminatedWorkerError
 from numpy.typing import NDArray
 from PIL import Image
 
-from avae.data.images.decode import preprocess
+from avae.data.images.decode import prepare
 from avae.data.images.item import ImageContent, Item, RejectedImage, UnreadableError
 from avae.data.images.preprocessing import Preprocessing
 
 _BATCH_COUNT, _BATCH_BYTES = 64, 4 * 2**20  # limits of one batch
 _SERIAL_SECONDS = 0.5  # about the time to start worker processes
+
+LEVELS, DARK = 65_535, 32_767
+"""Largest value of 16 bits, and the value that the brightest of several pictures should exceed."""
 
 CRASHED = "its decoder crashed"
 
@@ -37,12 +40,30 @@ class PreprocessedBatch:
         rows: the rows of the readable items.
         images: uint8 (len(rows), size, size, channels).
         rejected: the unreadable items, by row.
+        values: smallest and largest value of the images of more than 8 bits; None without any.
     """
 
     count: int
     rows: list[int]
     images: NDArray[np.uint8]
     rejected: dict[int, RejectedImage]
+    values: tuple[float, float] | None = None
+
+
+def hull(*ranges: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Return the smallest and largest of the values of several images, or None without any."""
+    known = [range_ for range_ in ranges if range_ is not None]
+    return (min(low for low, _ in known), max(high for _, high in known)) if known else None
+
+
+def values_warning(values: tuple[float, float] | None, to: Preprocessing) -> str:
+    """Return a warning if the values of pictures of more than 8 bits come out black or white, else ""."""
+    if values is None or to.range is not None or (values[0] >= 0 and DARK < values[1] <= LEVELS):
+        return ""
+    return (
+        f"warning: pictures of more than 8 bits have values from {values[0]:g} to {values[1]:g}, "
+        f"and 0 becomes black and {LEVELS} white"
+    )
 
 
 def preprocess_parallel(items: Iterable[Item], to: Preprocessing) -> Iterator[PreprocessedBatch]:
@@ -61,17 +82,20 @@ def preprocess_parallel(items: Iterable[Item], to: Preprocessing) -> Iterator[Pr
 
 def preprocess_batch(to: Preprocessing, batch: list[Item]) -> PreprocessedBatch:
     """Preprocess a batch in this process."""
-    rows, images, rejected = [], [], {}
+    rows, images, rejected, values = [], [], {}, None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's warnings about metadata do not name the file
         for item in batch:
             try:
-                images.append(preprocess(item.content, to))
+                prepared = prepare(item.content, to)
+                images.append(prepared.pixels)
                 rows.append(item.row)
+                values = hull(values, prepared.values)
             except UnreadableError as error:
                 rejected[item.row] = RejectedImage(item.name, str(error))
     shape = (len(images), to.size, to.size, to.channels)
-    return PreprocessedBatch(len(batch), rows, np.array(images, dtype=np.uint8).reshape(shape), rejected)
+    pixels = np.array(images, dtype=np.uint8).reshape(shape)
+    return PreprocessedBatch(len(batch), rows, pixels, rejected, values)
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
@@ -145,7 +169,8 @@ def _bisect_crash(to: Preprocessing, batch: list[Item]) -> PreprocessedBatch:
     middle = len(batch) // 2
     a, b = _bisect_crash(to, batch[:middle]), _bisect_crash(to, batch[middle:])
     images = np.concatenate([a.images, b.images])
-    return PreprocessedBatch(a.count + b.count, a.rows + b.rows, images, a.rejected | b.rejected)
+    values = hull(a.values, b.values)
+    return PreprocessedBatch(a.count + b.count, a.rows + b.rows, images, a.rejected | b.rejected, values)
 
 
 @contextmanager

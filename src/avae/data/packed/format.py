@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from avae.data.dataset import Dataset
 from avae.data.images.item import RejectedImage
-from avae.data.images.preprocessing import FILTER, Fit, Preprocessing
+from avae.data.images.preprocessing import FILTER, Fit, Preprocessing, earlier_background
 from avae.errors import UserError
 from avae.files import safe_component, write_json
 from avae.json_io import Count, convert, decode_json, read_json, read_lines
@@ -51,7 +51,7 @@ class PackedMetadata:
         fingerprint: hash of the source's file names, sizes and times, to detect changes.
         split: number of rows of the training split, then of the test split.
         count: number of images in both splits.
-        size, channels, crop, fit: see `Preprocessing`.
+        size, channels, crop, fit, background, range: see `Preprocessing`; older sets name no background.
         checksum: checksum of the pixels, see `avae.data.dataset.checksum`.
         rejected: number of unreadable images.
         classes: names of the labels, by number.
@@ -72,6 +72,8 @@ class PackedMetadata:
     fit: Fit
     checksum: str
     rejected: Count
+    background: str | None = None
+    range: str | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     filter: str = FILTER
@@ -81,7 +83,8 @@ class PackedMetadata:
     @property
     def preprocessing(self) -> Preprocessing:
         """The preprocessing of the images."""
-        return Preprocessing(self.size, self.channels, self.crop, self.fit)
+        background = self.background or earlier_background(self.fit)
+        return Preprocessing(self.size, self.channels, self.crop, self.fit, background, self.range)
 
     def write(self, folder: Path) -> None:
         """Write meta.json, which marks a folder as a packed set."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from avae.console import SILENT, Progress
 from avae.data.images.item import RejectedImage
 from avae.data.images.preprocessing import FILTER, Preprocessing
-from avae.data.images.workers import preprocess_parallel
+from avae.data.images.workers import hull, preprocess_parallel, values_warning
 from avae.data.packed.format import IMAGES, LABELS, PROGRESS_FILE, REJECTED, PackedMetadata, SplitSizes
 from avae.data.sources.source import ImageSource
 from avae.errors import UserError
@@ -74,6 +74,7 @@ class _ProgressFile:
     identity: dict[str, Any]
     done: int
     rejected: list[tuple[int, str, str]]
+    values: tuple[float, float] | None
 
 
 @dataclass
@@ -83,10 +84,12 @@ class PackProgress:
     Attributes:
         done: number of items processed, in reading order.
         rejected: the unreadable ones among them, by row.
+        values: smallest and largest value of those of more than 8 bits; None without any.
     """
 
     done: int = 0
     rejected: dict[int, RejectedImage] = field(default_factory=dict)
+    values: tuple[float, float] | None = None
 
 
 def pack(job: PackJob, progress: Progress = SILENT) -> None:
@@ -121,7 +124,7 @@ def _resume_progress(job: PackJob) -> PackProgress | None:
     if not (0 <= saved.done <= job.count and all(0 <= row < job.count for row in rejected)):
         return None
     remove_partials(job.partial)
-    return PackProgress(saved.done, rejected)
+    return PackProgress(saved.done, rejected, saved.values)
 
 
 def _start_fresh(job: PackJob) -> PackProgress:
@@ -153,6 +156,7 @@ def _write_rows(job: PackJob, state: PackProgress, progress: Progress) -> None:
             for row, image in zip(batch.rows, batch.images, strict=True):
                 _write_at(file, image.tobytes(), start + row * row_bytes)
             state.rejected |= batch.rejected
+            state.values = hull(state.values, batch.values)
             state.done += batch.count
             progress.update(state.done, job.count)
             if time.monotonic() - saved_at > _SECONDS:
@@ -176,7 +180,7 @@ def _save_progress(job: PackJob, state: PackProgress, file: BinaryIO) -> None:
     """Write the progress file, after the rows it counts are on the disk."""
     os.fsync(file.fileno())
     rejected = [(row, item.name, item.reason) for row, item in state.rejected.items()]
-    values = {"identity": job.identity, "done": state.done, "rejected": rejected}
+    values = {"identity": job.identity, "done": state.done, "rejected": rejected, "values": state.values}
     write_atomically(job.partial / PROGRESS_FILE, json.dumps(values).encode())
 
 
@@ -251,8 +255,16 @@ def _write_metadata(job: PackJob, state: PackProgress, good: NDArray[np.int64], 
         checksum=_checksum(folder / IMAGES, job.to, split),
         rejected=len(rejected),
         classes=source.classes,
-        notes=source.notes,
+        notes=tuple(filter(None, (*source.notes, _warning(state.values, job.to)))),
     ).write(folder)
+
+
+def _warning(values: tuple[float, float] | None, to: Preprocessing) -> str:
+    """Return `values_warning` with its remedy."""
+    warning = values_warning(values, to)
+    if warning and values:
+        return f"{warning}: set other ends with --range, such as --range={values[0]:g}:{values[1]:g}"
+    return warning
 
 
 def _publish(job: PackJob) -> None:
