@@ -7,7 +7,9 @@ import re
 import pytest
 
 import avae
-from avae.figures.html_tables import metrics_table, read_results, settings_table
+from avae.evaluate_model import measure
+from avae.figures.html_metrics import metrics_section, read_results
+from avae.figures.html_tables import settings_table
 from avae.figures.report import write_report
 from avae.files import write_json
 from avae.load_data import load_dataset_for
@@ -29,16 +31,16 @@ def report(copied, runs, once):
         for path, content in others:
             (run / "evaluation" / path).write_text(content)
 
-        def measure(folder):
+        def measured(folder):
             write_json(folder / "result.json", measure(model, data, samples=20, split=split))
 
-        result = json.loads((once(f"measured-{name}-{split}", measure) / "result.json").read_text())
+        result = json.loads((once(f"measured-{name}-{split}", measured) / "result.json").read_text())
         return write_report(model, data, result, run).read_text(), run
 
     return make
 
 
-def test_metrics_of_all_protocols_stand_side_by_side(report):
+def test_metrics_of_all_protocols_are_shown(report):
     paper = {
         "protocol": "paper",
         "metrics": {"mse_decoder_sampled": 0.123456, "fid": None, "of_old": 2},
@@ -53,12 +55,10 @@ def test_metrics_of_all_protocols_stand_side_by_side(report):
         ("notes.json", "[1, 2"),
         ("other.json", "[]"),
     )
-    assert "<th>paper</th><th>standard</th>" in page
+    assert page.index("Protocol paper") < page.index("Protocol standard")
     assert "0.1235" in page
     assert "77.25" not in page  # measured anew
     assert "no &lt;weights&gt; &amp; no network" in page
-    assert "not measured" in page  # by the other protocol
-    assert page.index("<td>mse_decoder_sampled</td>") < page.index("<td>seed</td>")
 
 
 def test_whose_items_were_measured(report):
@@ -91,38 +91,70 @@ def test_the_map_without_xi(report, without_xi):
     assert "difference of decoder and generator" in prose(page)
 
 
+def result(protocol="standard", features="inception-2015-12-05", metrics=None, reasons=None):
+    return {
+        "protocol": protocol,
+        "features": {"name": features, "checksum": "sha256:x"},
+        "prior": "gmm",
+        "metrics": metrics or {},
+        "reasons": reasons or {},
+    }
+
+
+def rows_of(page):
+    """Return the cells of every table row, as text."""
+    rows = re.findall("<tr>(.*?)</tr>", page, re.DOTALL)
+    cells = [re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
+    return [
+        [html.unescape(re.sub("<[^>]*>", "", cell)).replace("\xa0", " ") for cell in row] for row in cells
+    ]
+
+
+def test_metrics_are_a_matrix_of_kinds():
+    metrics = {
+        "fid": 30.0,
+        "kid": 1.5,
+        "kid_std": 0.25,
+        "fid_standard_prior": 40.0,
+        "mse_generator_calibrated": 0.06,
+        "psnr_generator_calibrated": 18.0,
+        "mse_decoder": 0.03,
+        "psnr_decoder": None,
+        "mse_mean_of_draws": 0.04,
+    }
+    page = metrics_section({"standard": result(metrics=metrics, reasons={"psnr_decoder": "too dark"})})
+    rows = rows_of(page)
+    assert ["reconstructions", "mse ↓", "psnr ↑"] in rows
+    assert ["generator", "0.06", "18"] in rows
+    assert ["decoder", "0.03", ""] in rows
+    assert ["samples", "fid ↓", "kid ↓"] in rows
+    assert ["prior of the model (gmm)", "30", "1.5 ± 0.25"] in rows
+    assert ["N(0, I)", "40", ""] in rows
+    assert ["mse_mean_of_draws", "0.04"] in rows
+    assert "1 not measured" in page
+    assert "psnr_decoder: too dark" in page
+    for name in ("mse", "fid", "mse_mean_of_draws"):
+        assert f'<a href="#{name}">' in page
+        assert page.count(f'<dt id="{name}">') == 1
+
+
 def test_a_reason_is_listed_once_for_any_number_of_metrics():
     reasons = dict.fromkeys("abc", "too dark") | {"d": "too light"}
-    result = {"protocol": "standard", "metrics": {**dict.fromkeys("abcd"), "e": 0.5}, "reasons": reasons}
-    page = metrics_table({"standard": result})
+    page = metrics_section({"standard": result(metrics=dict.fromkeys("abcd") | {"e": 0.5}, reasons=reasons)})
     assert page.count("too dark") == 1
-    assert page.count("<sup>1</sup>") == 3
-    assert page.count("<sup>2</sup>") == 1
-    assert "0.5" in page
+    assert "4 not measured" in page
+    assert "a, b, c: too dark" in page
+    assert ["e", "0.5"] in rows_of(page)
 
 
-def test_distances_in_different_features_have_rows_of_their_own_and_metrics_a_meaning():
-    def result(protocol, features, fid):
-        return {
-            "protocol": protocol,
-            "features": {"name": features, "checksum": "sha256:x"},
-            "metrics": {"fid": fid, "mse_decoder": 0.5},
-            "reasons": {},
-        }
-
-    results = [("standard", "cifar10-resnet", 41.5), ("paper", "inception-2015-12-05", 23.5)]
-    page = metrics_table({of[0]: result(*of) for of in results})
-    assert "<th>standard</th><th>paper</th><th>meaning</th>" in page
-    named, plain = (
-        re.search(rf"<tr><td>{name}</td>(.*)</tr>", page)[1] for name in (r"fid\[cifar10-resnet\]", "fid")
-    )
-    assert "41.5" in named
-    assert "23.5" not in named
-    assert "23.5" in plain
-    assert "41.5" not in plain
-    assert "distance of samples from training images" in plain
-    assert "or not in these features" in page
-    assert re.search("<td>mse_decoder</td>.*mean squared error of reconstructions", page)
+def test_results_in_different_features_have_tables_of_their_own():
+    named = result("standard", "cifar10-resnet", {"fid": 41.5})
+    page = metrics_section({"standard": named, "paper": result("paper", metrics={"fid": 23.5})})
+    first, second = page.split("Protocol paper")
+    assert ["samples", "fid ↓cifar10-resnet"] in rows_of(first)
+    assert "41.5" in first
+    assert ["samples", "fid ↓"] in rows_of(second)
+    assert "23.5" in second
 
 
 def test_results_are_named_by_protocol_and_a_second_of_one_by_its_file(tmp_path):

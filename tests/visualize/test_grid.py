@@ -34,6 +34,16 @@ def test_labels_stand_at_the_left() -> None:
         assert half.min() < 100
 
 
+def test_names_stand_below_and_are_shortened_to_their_column() -> None:
+    rows = [noise(3, 32, 32, 3)]
+    bare = np.asarray(grid(rows))
+    named = np.asarray(grid(rows, names=["a.png", "", "a name that is far too long for its column.png"]))
+    assert np.array_equal(named[: len(bare)], bare)
+    below = named[len(bare) :]
+    written = (below < 128).any((0, 2)).nonzero()[0] // (64 + PADDING)
+    assert set(written) == {0, 2}
+
+
 def test_wrong_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match="1 labels for 2 rows"):
         grid([noise(1, 8, 8, 1)] * 2, ["one"])

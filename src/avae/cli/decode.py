@@ -9,17 +9,23 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from avae.cli.io import numbered_names, read_array, write_items
+from avae.cli.io import numbered_names, read_array, unused_name, write_items
 from avae.cli.options import Device, Overwrite, Realism, Run
 from avae.cli.parsing import parse
+from avae.data.dataset import as_images
 from avae.errors import UserError
 from avae.files import require_unused
 from avae.model import load
+from avae.visualize.grid import save_png, sheet
+from avae.visualize.scatter import save_scatter
+
+SHOWN = 64
+"""Maximum number of pictures on decoded.png."""
 
 
 @dataclass(frozen=True)
 class Decode:
-    """Turn codes into pictures: one PNG each.
+    """Turn codes into pictures: one PNG each, and the first of them on decoded.png.
 
     Example: avae decode runs/photos codes.npz --out decoded
     """
@@ -43,8 +49,15 @@ def run(arguments: list[str]) -> int:
     out = options.out or options.run / "decoded"
     require_unused(out, options.overwrite)
     names, codes = read_codes(options.codes)
-    write_items(model, names, model.decode(codes, realism=options.realism, seed=options.seed), out)
-    print(f"{len(names)} decoded in {out}")
+    items = model.decode(codes, realism=options.realism, seed=options.seed)
+    write_items(model, names, items, out)
+    if model.is_image_model:
+        shown = out / unused_name(names, "decoded")
+        save_png(sheet(as_images(items[:SHOWN])), shown)
+    else:
+        shown = out / "decoded.png"
+        save_scatter({"decoded": {"decoded": items.numpy()}}, shown)
+    print(f"decoded {len(names)} in {out}; look at {shown}")
     return 0
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import tyro
 from torch import Tensor
 
@@ -20,7 +21,8 @@ from avae.visualize.scatter import save_scatter
 
 @dataclass(frozen=True)
 class Interpolate:
-    """Draw the path from one picture to another: one PNG per step, and all of them on interpolation.png.
+    """Draw the path from one picture to another: one PNG per step, and all, between the pictures themselves,
+    on interpolation.png.
 
     Example: avae interpolate runs/photos a.jpg b.jpg --steps 12 --out path
     """
@@ -52,7 +54,9 @@ def run(arguments: list[str]) -> int:
     items = model.interpolate(a, b, steps=options.steps, realism=options.realism, seed=options.seed)
     write_items(model, numbered_names(len(items)), items, out)
     if model.is_image_model:
-        save_png(grid([as_images(items)], ["a to b"]), out / "interpolation.png")
+        shown = as_images(torch.cat([a.cpu(), items, b.cpu()]))
+        names = [options.a.name, *[""] * len(items), options.b.name]
+        save_png(grid([shown], names=names), out / "interpolation.png")
     else:
         save_scatter({"a to b": {"way": items.numpy()}}, out / "interpolation.png")
     print(f"{len(items)} steps in {out}; look at {out / 'interpolation.png'}")

@@ -49,6 +49,17 @@ EXPLANATIONS = {
 """What a metric says, by the beginning of its name; the rest of a name is the kind of reconstruction."""
 
 
+_LOWER = ("mse", "lpips", "rfid", "cfid", "fid", "kid", "energy_distance", "manifold_distance")
+_HIGHER = ("psnr", "ssim", "precision", "recall")
+
+
+def better_values(metric: str) -> str:
+    """Return which values of a metric are better: an arrow, "→ 1" for the nearest to 1, or nothing."""
+    if metric == "sharpness":
+        return "→ 1"
+    return "↓" if metric in _LOWER else "↑" if metric in _HIGHER else ""
+
+
 def metric_label(metric: str, features: Mapping[str, Any] | None) -> str:
     """Return the printed name of a metric, such as "fid[cifar10-resnet]".
 

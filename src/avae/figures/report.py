@@ -1,6 +1,7 @@
 """Write the report of a run: one self-contained HTML page."""
 
 import html
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from string import Template
@@ -9,7 +10,8 @@ from typing import Any
 from avae.data.dataset import Dataset, evenly_spaced
 from avae.engine.metrics_log import read_stats
 from avae.figures.export import render
-from avae.figures.html_tables import data_uri, metrics_table, read_results, settings_table
+from avae.figures.html_metrics import metrics_section, read_results
+from avae.figures.html_tables import data_uri, settings_table
 from avae.figures.loss_curves import curves_png
 from avae.figures.uncertainty_map import map_description, map_figure, map_unavailable_reason
 from avae.files import write_text
@@ -18,7 +20,8 @@ from avae.recipes.config import fields_with
 from avae.recipes.facts import Fact
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.saved_run import read_run
-from avae.training.previews import previews
+from avae.training.previews import ROW, previews, reconstruction_rows
+from avae.visualize.grid import grid, png
 
 _MAX_MAPS = 8
 """Number of test images with a map."""
@@ -30,13 +33,30 @@ _PAGE = Template("""<!doctype html>
 <title>$title</title>
 <style>
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-  img { max-width: 100%; image-rendering: auto; }
+  h3 { margin: 2rem 0 .5rem; }
+  figure { margin: 0; overflow-x: auto; }
+  img { width: 100%; display: block; cursor: zoom-in; }
+  input:checked + img { width: 250%; cursor: zoom-out; }
+  .wide { overflow-x: auto; margin: 0 0 1.5rem; }
   table { border-collapse: collapse; }
-  th { text-align: left; font-weight: 600; padding-right: 1.5rem; }
-  td { padding: .15rem 1.5rem .15rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
-  td.number { text-align: right; font-variant-numeric: tabular-nums; }
-  .note { color: #666; overflow-wrap: anywhere; }
-  td.value { overflow-wrap: anywhere; }
+  th { text-align: right; font-weight: 600; padding-left: 1.5rem; white-space: nowrap; }
+  th:first-child { text-align: left; padding-left: 0; }
+  td { padding: .2rem 0 .2rem 1.5rem; border-bottom: 1px solid #ddd; vertical-align: top; }
+  td:first-child { padding-left: 0; white-space: nowrap; }
+  small { display: block; font-weight: 400; color: #666; }
+  td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+  td.value, .note, li { overflow-wrap: anywhere; }
+  .note { color: #666; }
+  a { color: inherit; text-decoration: underline dotted; text-underline-offset: .2em; }
+  summary { cursor: pointer; margin: .5rem 0; }
+  dt { font-weight: 600; margin-top: .5rem; }
+  dd { margin: 0; color: #666; }
+  dt:target { background: #ffef9e; }
+  @media (max-width: 30rem) {
+    body { font-size: 14px; margin: 1rem auto; }
+    th, td { padding-left: .8rem; }
+    td:first-child { white-space: normal; }
+  }
 </style>
 <h1>$title</h1>
 <p>$about</p>
@@ -46,11 +66,13 @@ $map
 <h2>Metrics</h2>
 $metrics
 <h2>Training</h2>
-<img src="$curves" alt="losses over steps">
+<figure>$curves</figure>
 <h2>Data</h2>
 $data
 <h2>Configuration</h2>
+<details><summary>All settings</summary>
 $settings
+</details>
 <p class="note">$footnote</p>
 </html>
 """)
@@ -77,12 +99,10 @@ def write_report(model: Model, data: Dataset, result: dict[str, Any], run: Path)
             f"Code of {config.code_dim} dimensions, width {config.width}."
         ),
         verdict=f"<p><strong>{html.escape(result['demo']['text'])}</strong></p>" if "demo" in result else "",
-        images="\n".join(
-            _image_section(name, png, _caption(name, model)) for name, png in previews(model, data).items()
-        ),
+        images="\n".join(_images(model, data)),
         map=_map(model, data),
-        metrics=metrics_table(read_results(run, result)),
-        curves=data_uri(curves_png(read_stats(run / "stats.jsonl"))),
+        metrics=metrics_section(read_results(run, result)),
+        curves=_image(curves_png(read_stats(run / "stats.jsonl")), "losses over steps"),
         data=settings_table(_data(data, model)),
         settings=settings_table(_settings(model, run)),
         footnote=html.escape(
@@ -95,11 +115,27 @@ def write_report(model: Model, data: Dataset, result: dict[str, Any], run: Path)
     return path
 
 
-def _image_section(kind: str, png: bytes, caption: str) -> str:
-    return (
-        f'<h2>{kind.capitalize()}</h2>\n<img src="{data_uri(png)}" alt="{kind}">\n'
-        f'<p class="note">{html.escape(caption)}</p>'
-    )
+def _images(model: Model, data: Dataset) -> Iterator[str]:
+    """Yield a section for each kind of image. Reconstructions are rows of their own, or labels shrink too."""
+    if data.is_image_data and model.framework.has_encoder:
+        rows = reconstruction_rows(model, evenly_spaced(data.test, ROW))
+        named = {label: png(grid([row])) for label, row in rows.items()}
+        yield _section("reconstructions", named, _caption("reconstructions", model))
+    for name, image in previews(model, data).items():
+        if name != "reconstructions":
+            yield _section(name, {"": image}, _caption(name, model))
+
+
+def _section(kind: str, images: Mapping[str, bytes], caption: str) -> str:
+    """Return a heading, images (PNG by label) below each other, and a caption."""
+    lines = [f"<figure>{label}{_image(image, label or kind)}</figure>" for label, image in images.items()]
+    note = f'<p class="note">{html.escape(caption)}</p>'
+    return "\n".join([f"<h2>{kind.capitalize()}</h2>", *lines, note])
+
+
+def _image(png: bytes, alt: str) -> str:
+    """Return an image that a click enlarges, by a checkbox: a report runs no scripts."""
+    return f'<label><input type="checkbox" hidden><img src="{data_uri(png)}" alt="{alt}"></label>'
 
 
 def _caption(kind: str, model: Model) -> str:
@@ -130,7 +166,7 @@ def _map(model: Model, data: Dataset) -> str:
         f"generator invents it, where the map is light ({map_description(model)}; from 0 to {top:.3g}, "
         "pixels on [-1, 1])."
     )
-    return _image_section("known and invented", render(figure, "png"), caption)
+    return _section("known and invented", {"": render(figure, "png")}, caption)
 
 
 def _data(data: Dataset, model: Model) -> dict[str, Any]:

@@ -23,6 +23,7 @@ _STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
+    "axes.formatter.useoffset": False,
     "lines.linewidth": 1.4,
     "pdf.fonttype": 42,  # text stays text
 }

@@ -19,6 +19,7 @@ CELL = 64
 PADDING = 2
 
 _FONT_SIZE = 14
+_NAME_SIZE = 10
 _MARGIN = 8
 
 
@@ -49,12 +50,15 @@ def mosaic(rows: Sequence[Images], cell: int = CELL, gap: int = PADDING, lines: 
     return canvas
 
 
-def grid(rows: Sequence[Images], labels: Sequence[str] | None = None) -> Image.Image:
-    """Draw rows of images as `mosaic` does, with a border and with labels at the left.
+def grid(
+    rows: Sequence[Images], labels: Sequence[str] | None = None, names: Sequence[str] = ()
+) -> Image.Image:
+    """Draw rows of images as `mosaic` does, with a border, labels at the left and names below.
 
     Args:
         rows: as for `mosaic`.
         labels: one label for each row.
+        names: names of the columns, shortened to their width.
 
     Returns:
         An RGB image.
@@ -71,12 +75,30 @@ def grid(rows: Sequence[Images], labels: Sequence[str] | None = None) -> Image.I
     font = ImageFont.load_default(_FONT_SIZE)
     widest = max((font.getlength(label) for label in labels or ()), default=None)
     left = 0 if widest is None else math.ceil(widest) + 2 * _MARGIN
-    border = ((PADDING, PADDING), (left + PADDING, PADDING), (0, 0))
+    below = _NAME_SIZE + PADDING if any(names) else 0
+    border = ((PADDING, PADDING + below), (left + PADDING, PADDING), (0, 0))
     canvas = Image.fromarray(np.pad(images, border, constant_values=255))
     for y, label in enumerate(labels or ()):
         middle = y * down + PADDING + down // 2
         ImageDraw.Draw(canvas).text((_MARGIN, middle), label, fill="black", font=font, anchor="lm")
+    across = (images.shape[1] + PADDING) // max(len(row) for row in rows)
+    small = ImageFont.load_default(_NAME_SIZE)
+    for x, name in enumerate(names):
+        centre = left + PADDING + x * across + across // 2
+        place = centre, canvas.height - PADDING
+        text = _shortened(name, small, across - PADDING)
+        ImageDraw.Draw(canvas).text(place, text, fill="black", font=small, anchor="mb")
     return canvas
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """Return a text no wider than `width` pixels: without its middle if it is too long."""
+    kept = len(text)
+    short = text
+    while kept > 0 and font.getlength(short) > width:
+        kept -= 1
+        short = f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
+    return short
 
 
 def sheet(images: Images, columns: int | None = None) -> Image.Image:
