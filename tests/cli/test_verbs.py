@@ -536,7 +536,7 @@ def test_evaluate_replaces_no_result_unasked(cli, runs, tmp_path, monkeypatch):
     before = {path: path.read_bytes() for path in (*run.glob("evaluation/*"), other)}
     assert len(before) == 3
     with monkeypatch.context() as patch:
-        patch.setattr("avae.cli.evaluate.evaluate", lambda *_, **__: pytest.fail("measured in vain"))
+        patch.setattr("avae.cli.evaluate.measure", lambda *_, **__: pytest.fail("measured in vain"))
         for flags in (["--protocol", "standard"], ["--protocol", "paper"], ["--out", other]):
             cli("evaluate", run, "--samples", 10, *flags).refused("already exists", "--overwrite", "--out")
     assert before == {path: path.read_bytes() for path in before}
