@@ -5,6 +5,7 @@ import html
 import html.parser
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from torch.testing import assert_close
 import avae
 from avae.data.dataset import as_images
 from avae.evaluation.metric_labels import metric_explanation
+from command_line import as_flags
 
 FRAMEWORKS = ["vae", "gan", "vaegan", "bigan", "avae"]
 ENCODERS = ["vae", "vaegan", "bigan", "avae"]
@@ -301,6 +303,17 @@ def test_a_picture_called_as_the_comparison_is_not_lost(cli, runs, pictures, tmp
     sizes = sorted(Image.open(path).size for path in out.rglob("*.png"))
     assert len(sizes) == 2
     assert sizes[0] == (16, 16)
+
+
+@pytest.mark.parametrize("framework", ["gan", "avae"])
+def test_training_ends_with_what_to_type_next(framework, cli, tiny, tmp_path):
+    run = tmp_path / "a run"
+    said = cli("train", "digits", *as_flags(tiny | {"framework": framework, "steps": 1}), "--out", run)
+    assert said.code == 0, said
+    first, *commands = said.out.splitlines()
+    assert first == f"the model is in {run}; next:"
+    verbs = ["evaluate", "sample"] if framework == "gan" else ["evaluate", "reconstruct", "sample"]
+    assert [shlex.split(command)[1:3] for command in commands] == [[verb, str(run)] for verb in verbs]
 
 
 # Measuring

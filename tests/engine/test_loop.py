@@ -11,6 +11,7 @@ from avae.engine.checkpoint import CheckpointManager
 from avae.engine.loop import LoopSpec, Schedule, train_loop
 from avae.engine.metrics_log import RunningMeans, read_stats
 from avae.engine.optimizers import make_ema
+from avae.engine.progress import FIRST_WARNING, ProgressDisplay, summary
 from avae.engine.signals import StopRequest
 from avae.engine.step import Phase, gradients, training_step
 
@@ -92,8 +93,37 @@ def test_plain_lines_tell_step_time_left_and_terms(tmp_path, capsys, monkeypatch
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(",")[0] for line in lines] == [f"one weight: step {n}/6" for n in (2, 4, 6)]
     assert "left" in lines[0]
-    assert "/s" in lines[0]
-    assert "w -0.5" in lines[0]  # the mean of w before steps 0 and 1
+    assert "images/s" in lines[0]
+    assert "w -0.5" not in lines[0], "no term that a person cannot read"
+
+
+@pytest.mark.parametrize(
+    ("means", "shown"),
+    [
+        (
+            {"reconstruction": 90.0, "mse": 0.0571, "kl": 36.1, "gradient_norm": 3.0},
+            ["MSE 0.0571", "KL 36.1"],
+        ),
+        ({"real": -0.2, "fake": 0.3, "diversity": 0.98, "r1": 1.0}, ["diversity 0.98", "game even"]),
+        ({"real": -1.0, "fake": 1.0}, ["game critic ahead"]),
+        (
+            {"mse": 1.0, "kl": 2.0, "latent_consistency": 3.0, "diversity": 4.0, "real": -3.0, "fake": 3.0},
+            ["MSE 1", "KL 2", "code error 3", "game critic far ahead"],
+        ),
+    ],
+)
+def test_the_line_of_progress_is_for_persons(means, shown):
+    assert summary(means) == shown
+
+
+def test_warnings_wait_until_training_is_under_way(capsys, monkeypatch):
+    monkeypatch.setattr("avae.engine.progress.PLAIN_SECONDS", 0.0)
+    display = ProgressDisplay("gan", 1000, 1)
+    for step in (FIRST_WARNING - 1, FIRST_WARNING):
+        display.show_terms(step, {}, "collapsing")
+    early, later = capsys.readouterr().err.splitlines()
+    assert "collapsing" not in early
+    assert "collapsing" in later
 
 
 def test_the_first_step_which_may_compile_does_not_count_as_slow(tmp_path, monkeypatch):

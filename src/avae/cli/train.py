@@ -1,10 +1,12 @@
 """avae train RECIPE [flags]"""
 
+import shlex
 from dataclasses import dataclass
 
 from avae.cli.parsing import parse
 from avae.errors import UserError
 from avae.recipes.config import Config
+from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.registry import RECIPES, get_recipe
 
 
@@ -35,6 +37,7 @@ def run(arguments: list[str]) -> int:
     prog = f"avae train {name}"
     options = parse(Train, prog, flags, Train(get_recipe(name)))
     # Imported here: they import torch, which help does not need.
+    from avae.distributed.processes import rank
     from avae.training.run_folder import resume_config
     from avae.training.train import run as train
 
@@ -46,7 +49,19 @@ def run(arguments: list[str]) -> int:
         dry_run(options.config, resume=options.resume, overwrite=options.overwrite)
         return 0
     result = train(options.config, resume=options.resume, overwrite=options.overwrite)
-    return 0 if result.signal is None else 128 + result.signal
+    if result.signal is not None:
+        return 128 + result.signal
+    if rank() == 0:
+        print(_next_steps(options.config))
+    return 0
+
+
+def _next_steps(config: Config) -> str:
+    """Return where the model is, and commands to look at it."""
+    run = shlex.quote(config.out)
+    reconstruct = [f"avae reconstruct {run} PICTURES"] * ("encoder" in FRAMEWORKS[config.framework].parts)
+    commands = [f"avae evaluate {run}", *reconstruct, f"avae sample {run}"]
+    return "\n".join([f"the model is in {config.out}; next:", *(f"  {command}" for command in commands)])
 
 
 def _help() -> str:

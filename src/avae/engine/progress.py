@@ -1,13 +1,27 @@
 """Show the progress of training: a progress bar on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from avae.distributed.processes import rank
+
+SHOWN = {
+    "mse": "MSE",
+    "kl": "KL",
+    "latent_consistency": "code error",
+    "diversity": "diversity",
+}
+"""Terms that the line of progress shows, by name, and what they are called there. The log has all terms."""
+
+AHEAD, FAR_AHEAD = 1.0, 4.0
+"""Differences of the critic's mean logits, generated minus real, from which on it is ahead in the game."""
+
+FIRST_WARNING = 200
+"""Step before which no warning is shown: at the start every game is uneven."""
 
 PLAIN_SECONDS = 10.0
 """Seconds between two lines if the output is not a terminal."""
@@ -60,7 +74,8 @@ class ProgressDisplay:
     def show_terms(self, step: int, means: dict[str, float], warning: str = "") -> None:
         """Show the newest means, and a warning if there is one."""
         speed = self.images_per_second(step)
-        text = "  ".join([f"{speed:.0f}/s", *(f"{name} {value:.3g}" for name, value in means.items())])
+        text = "  ".join([f"{speed:.0f} images/s", *summary(means)])
+        warning = warning if step >= FIRST_WARNING else ""
         self._bar.note = Text.assemble((f"{warning}\n" if warning else "", "bold red"), (text, "dim"))
         now = time.monotonic()
         last = step == self._steps
@@ -73,6 +88,16 @@ class ProgressDisplay:
     def print(self, text: str) -> None:
         """Print a line, above the bar if it is shown."""
         self._console.print(f"{self._title}: {text}", soft_wrap=True, highlight=False, markup=False)
+
+
+def summary(means: Mapping[str, float]) -> list[str]:
+    """Return at most four terms for a person to read; the last is the state of the game, if there is one."""
+    terms = [f"{label} {means[name]:.3g}" for name, label in SHOWN.items() if name in means]
+    if "real" in means and "fake" in means:
+        ahead = means["fake"] - means["real"]
+        state = "even" if ahead < AHEAD else "critic ahead" if ahead < FAR_AHEAD else "critic far ahead"
+        return [*terms[:3], f"game {state}"]
+    return terms[:4]
 
 
 class _AnnotatedProgress(Progress):
