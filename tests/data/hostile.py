@@ -121,6 +121,7 @@ def samples(width: int = 40, height: int = 33) -> dict[str, list[bytes]]:
             encoded(pixels, "TIFF", **frames),
             encoded(pixels.convert("CMYK"), "TIFF"),
         ],
+        "ppm": [encoded(pixels.convert(mode), "PPM") for mode in ("1", "L", "RGB", "I;16")],
         "webp": [encoded(pixels, "WEBP", **options) for options in ({}, {"lossless": True}, frames)],
     }
 

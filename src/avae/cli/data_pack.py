@@ -59,7 +59,8 @@ def pack_source(arguments: list[str]) -> None:
         _check_dest(
             dest, options.overwrite
         )  # again: another process may have packed it while this one waited
-        state = located.fingerprint()
+        # Another seed holds out other pictures: an interrupted packing of one is no part of the other.
+        state = f"{located.fingerprint()} seed {options.seed}"
         source = located.open(extraction_folder(cache), options.seed)
         pack(
             PackJob(
