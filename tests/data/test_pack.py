@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from avae.console import Progress
 from avae.data.dataset import checksum
-from avae.data.images.decode import preprocess
+from avae.data.images.decode import prepare, preprocess
 from avae.data.images.item import Item, RejectedImage, UnreadableError
 from avae.data.images.preprocessing import FILTER, Preprocessing
 from avae.data.packed import pack as pack_module
@@ -380,7 +380,7 @@ def many(tmp_path_factory) -> Path:
 def whole(many: Path) -> dict[str, bytes]:
     """The same, packed in one go."""
     dest = many.parent / "whole"
-    fingerprint = resolve_source(str(many), many).fingerprint()
+    fingerprint = f"{resolve_source(str(many), many).fingerprint()} seed 0"
     pack(PackJob(open_folder(many, 0), TO, str(many), fingerprint, dest))
     return files_of(dest)
 
@@ -405,8 +405,8 @@ def check_finished(source: Path, dest: Path, whole: dict[str, bytes], monkeypatc
     prepared: list[object] = []
     monkeypatch.setattr("avae.data.images.workers._SERIAL_SECONDS", float("inf"))
     monkeypatch.setattr(
-        "avae.data.images.workers.preprocess",
-        lambda content, to: prepared.append(content) or preprocess(content, to),
+        "avae.data.images.workers.prepare",
+        lambda content, to: prepared.append(content) or prepare(content, to),
     )
     assert not dest.exists()
     assert cli("data", "pack", source, dest, "--size", 16, "--channels", 3).code == 0
