@@ -4,6 +4,7 @@ import pytest
 import safetensors.torch
 import torch
 
+import avae
 from avae.errors import UserError
 from avae.safetensors_io import load_tensors, save_tensors
 
@@ -48,3 +49,20 @@ def test_a_file_without_checksum_is_refused(tmp_path):
     (tmp_path / "a").write_bytes(safetensors.torch.save(TENSORS, WORDS))
     with pytest.raises(UserError, match="checksum"):
         load_tensors(tmp_path / "a")
+
+
+def test_equal_contents_give_equal_bytes(tmp_path):
+    words = {f"word {i}": str(i) for i in range(6)}
+    for i in range(6):
+        save_tensors(tmp_path / f"{i}", TENSORS, dict(reversed(words.items())) if i % 2 else words)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    assert load_tensors(tmp_path / "0")[1] == words
+
+
+def test_the_same_model_and_its_codes_give_the_same_files(runs, pictures, cli, tmp_path):
+    model = avae.load(runs["digits-avae"], device="cpu")
+    for name in ("a", "b"):
+        model.save(tmp_path / name)
+        cli("encode", runs["digits-avae"], pictures, "--out", tmp_path / name / "codes.npz")
+    for file in ("model.safetensors", "config.json", "codes.npz"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -16,23 +16,31 @@ from torch import Tensor, nn
 
 from avae.console import SILENT, Progress
 from avae.data import pictures
+from avae.data.dataset import DataInfo
 from avae.data.images.preprocessing import Preprocessing, earlier_background
 from avae.data.pictures import Images, ItemBatch, ValueRange, item_batches, numbered, without_label
 from avae.distributed.device import pick_device
 from avae.errors import UserError
 from avae.files import write_json
 from avae.frameworks.base import CodeMode, Framework, Noise
+from avae.json_io import convert, decode_json, read_json
 from avae.losses import MIN_CODE_SCALE
-from avae.priors.prior import Prior, build_prior, standard_prior
-from avae.recipes.build import build_framework
-from avae.recipes.config import Config, fields_with, validate
+from avae.priors.prior import Prior, PriorDescription, restore_prior, standard_prior
+from avae.recipes.build import build_framework, expected_tensors
+from avae.recipes.config import Config, check_fields, fields_with, validate
 from avae.recipes.facts import Fact
 from avae.recipes.frameworks import FRAMEWORKS
-from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.resolve import ResolvedConfig, with_defaults
 from avae.recipes.saved_run import read_run
 from avae.rng import normal_named, normal_rows, row_chunks
-from avae.safetensors_io import load_tensors, save_tensors, strip_prefix
+from avae.safetensors_io import (
+    TensorType,
+    first_difference,
+    load_tensors,
+    save_tensors,
+    strip_prefix,
+    tensor_types,
+)
 from avae.torch_defaults import torch_defaults
 
 PriorChoice = Literal["standard", "learned"]
@@ -550,15 +558,22 @@ def load(
     if run:  # the model's config has no paths
         built = {name: getattr(config, name) for name in fields_with(Fact.ARCHITECTURE)}
         config = dataclasses.replace(run.config, **built)
-    framework = build_framework(config, networks)
-    weights, prior = _read_weights(folder / _WEIGHTS, config.code_dim)
+    path = folder / _WEIGHTS
+    types = _tensor_types(path)
+    # Compared before a network is built: the file may ask for any size.
     try:
-        nn.ModuleDict(framework.networks).load_state_dict(weights)
-    except RuntimeError:
+        expected = expected_tensors(config, networks or {})
+    except ValueError as error:
+        raise UserError(f"{folder / 'config.json'} is damaged ({error}); {_RECOVERY_HINT}") from None
+    difference = first_difference(expected, _without_prior(types))
+    if difference:
         raise UserError(
-            f"{folder / _WEIGHTS} does not fit its config.json: "
+            f"{path} does not fit its config.json ({difference}): "
             "for a model with custom networks, pass networks="
-        ) from None
+        )
+    framework = build_framework(config, networks)
+    weights, prior = _read_weights(path, config.code_dim)
+    nn.ModuleDict(framework.networks).load_state_dict(weights)
     return Model(framework, config, data, pick_device(device), prior)
 
 
@@ -582,7 +597,7 @@ def model_folder(path: str | os.PathLike[str]) -> Path:
 _WEIGHTS = "model.safetensors"
 _PRIOR = "prior."
 _RECOVERY_HINT = "fetch it again, or delete the newest file in its run's state folder and train with --resume"
-_INTEGER_FIELDS = ("channels", "width", "code_dim", "xi_dim")
+_Each = TypeVar("_Each")
 _PLACEHOLDER_CONFIG = Config(recipe="", data="", out="", steps=1)
 
 
@@ -591,14 +606,22 @@ def _read_weights(path: Path, code_dim: int) -> tuple[dict[str, Tensor], Prior]:
     tensors, metadata = _read_tensors(path)
     if "prior" not in metadata:
         return tensors, standard_prior(code_dim)
+    state = strip_prefix(tensors, _PRIOR)
     try:
-        prior = build_prior(json.loads(metadata["prior"]), code_dim)
-        prior.load_state_dict(strip_prefix(tensors, _PRIOR))
+        description = decode_json(metadata["prior"], PriorDescription)
+        prior = restore_prior(description, code_dim, state)
     except (ValueError, KeyError, TypeError, RuntimeError):
         raise UserError(
             f"{path}: its prior is damaged, or of another version of avae; {_RECOVERY_HINT}"
         ) from None
     return _without_prior(tensors), prior
+
+
+def _tensor_types(path: Path) -> dict[str, TensorType]:
+    try:
+        return tensor_types(path)
+    except UserError as error:
+        raise UserError(f"{error}; {_RECOVERY_HINT}") from None
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -608,39 +631,36 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UserError(f"{error}; {_RECOVERY_HINT}") from None
 
 
-def _without_prior(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _without_prior(tensors: Mapping[str, _Each]) -> dict[str, _Each]:
     return {name: tensor for name, tensor in tensors.items() if not name.startswith(_PRIOR)}
 
 
-def _read_config(path: Path) -> tuple[ResolvedConfig, dict[str, Any]]:
-    """Read the config.json that `Model.save` wrote: config, and name and checksum of the data."""
+class _ModelFile(TypedDict):
+    """The content of config.json. A model of before 2026-11-27 has its recipe and its architecture only."""
+
+    data: DataInfo
+    config: NotRequired[dict[str, Any]]
+    recipe: NotRequired[str]
+    architecture: NotRequired[dict[str, Any]]
+
+
+def _read_config(path: Path) -> tuple[ResolvedConfig, DataInfo]:
+    """Read the config.json that `Model.save` wrote: config, and description of the data."""
     try:
-        description = json.loads(path.read_text())
-        if "architecture" in description:  # a model of before 2026-11-27 has no other settings
-            values = {"recipe": description["recipe"], **description["architecture"]}
-        else:
-            values = description["config"]
-        config = dataclasses.replace(_PLACEHOLDER_CONFIG, **values)
-        data = dict(description["data"])
-        for name in ("name", "checksum"):
-            _require(data[name], str, f"data's {name}")
-        images = NETWORK_FAMILIES[config.network].items == "images"
-        for name in (*_INTEGER_FIELDS, "size") if images else _INTEGER_FIELDS:
-            _require(getattr(config, name), int, name)
+        description = read_json(path, _ModelFile)
+        old = {"recipe": description.get("recipe"), **description.get("architecture", {})}
+        values = description.get("config", old)
+        check_fields(values, "config.json has an unknown field")
+        config = convert(dataclasses.asdict(_PLACEHOLDER_CONFIG) | values, Config)
         validate(config)
         resolved = with_defaults(config)
         if min(resolved.item_shape) < 1:
             raise ValueError(f"items are of shape {resolved.item_shape}")
-        return resolved, data
-    except (ValueError, KeyError, TypeError, UserError) as error:
+        return resolved, description["data"]
+    except (ValueError, UserError) as error:
         raise UserError(
             f"{path} is damaged, or of another version of avae ({error}); {_RECOVERY_HINT}"
         ) from None
-
-
-def _require(value: object, kind: type, name: str) -> None:
-    if type(value) is not kind:
-        raise TypeError(f"{name} is {value!r}")
 
 
 def _check_realism(realism: float | None) -> None:

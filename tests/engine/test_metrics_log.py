@@ -13,10 +13,10 @@ from avae.errors import UserError
 
 def test_lines_of_later_steps_and_a_last_one_cut_short_are_dropped(tmp_path):
     path = tmp_path / "stats.jsonl"
-    path.write_text('{"step": 1}\n{"step": 2, "what": "\u2028"}\n{"step": 3}\n{"st')
+    path.write_text('{"step": 1}\n{"step": 2, "\u2028": 1.5}\n{"step": 3}\n{"st')
     assert [line["step"] for line in read_stats(path)] == [1, 2, 3]
     StatsLog(path, 2).write({"step": 3, "kl": float("nan")})
-    assert read_stats(path)[1:] == [{"step": 2, "what": "\u2028"}, {"step": 3, "kl": None}]
+    assert read_stats(path)[1:] == [{"step": 2, "\u2028": 1.5}, {"step": 3, "kl": None}]
 
 
 @pytest.mark.parametrize("line", [b"{", b"", b"[]", b"3", b"{}", b'{"step": "2"}', b'{"step": 2\xff}'])
@@ -29,7 +29,8 @@ def test_a_damaged_line_is_named(line, tmp_path):
 
 def test_events_are_kept_added_where_missing_and_dropped_with_their_step(tmp_path):
     path = tmp_path / "stats.jsonl"
-    events = [{"step": 2, "event": "rollback", "rate": rate} for rate in (0.5, 0.25)]
+    event = {"step": 2, "event": "rollback", "from": 3, "why": "it collapsed"}
+    events = [event | {"rate": rate} for rate in (0.5, 0.25)]
     for step in (1, 2, 3):
         StatsLog(path, step).write({"step": step})
     assert StatsLog(path, 2, events[:1]).kept == [{"step": 1}, {"step": 2}, events[0]]

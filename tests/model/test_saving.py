@@ -115,7 +115,7 @@ def test_values_no_model_has_are_refused(part, name, value, runs, tmp_path):
     del described[part][name]
     if part == "data":
         (folder / "config.json").write_text(json.dumps(described))
-        with pytest.raises(avae.UserError, match=rf"config\.json is damaged.*'{name}'"):
+        with pytest.raises(avae.UserError, match=rf"config\.json is damaged.*`{name}`"):
             avae.load(folder)
 
 

@@ -36,7 +36,7 @@ def test_a_lease_keeps_others_out_until_it_is_released(tmp_path):
     with hold_lease(run) as ours:
         assert ours is not None
         assert is_leased(run)
-        assert lease_holder(run)["pid"] == os.getpid()
+        assert lease_holder(run).pid == os.getpid()
         with hold_lease(run) as again:
             assert again is None
         assert is_leased(run), "the process that was kept out did not release it"
@@ -96,7 +96,7 @@ def test_who_was_taken_for_dead_notices_and_leaves_the_lease_alone(tmp_path, mon
         path = write_lease(tmp_path)
         while not ours.lost:
             time.sleep(0.01)
-    assert lease_holder(tmp_path)["token"] == "theirs"
+    assert lease_holder(tmp_path).token == "theirs"
     assert path.exists()
 
 
@@ -108,7 +108,7 @@ def test_of_many_that_take_over_one_succeeds(tmp_path):
         with ThreadPoolExecutor(8) as pool:
             taken = list(pool.map(lambda n, run=run: lease._take(run / ".claim", str(n)), range(8)))
         assert sum(taken) == 1
-        assert lease_holder(run)["token"] == str(taken.index(True))
+        assert lease_holder(run).token == str(taken.index(True))
 
 
 def test_a_training_process_is_detected_by_its_lock(tmp_path):
@@ -116,3 +116,15 @@ def test_a_training_process_is_detected_by_its_lock(tmp_path):
     with FileLock(tmp_path / ".lock"):
         assert is_locked(tmp_path)
     assert not is_locked(tmp_path)
+
+
+@pytest.mark.parametrize("pid", [-1, 0, "1", 10**30, True, None])
+def test_a_lease_of_a_process_that_cannot_be_ends_by_its_time(pid, tmp_path):
+    path = write_lease(tmp_path)
+    holder = json.loads(path.read_text()) | {"pid": pid, "host": lease._host()}
+    path.write_text(json.dumps(holder))
+    assert is_leased(tmp_path)
+    now = time.time()
+    for touched in (now - 2 * lease.STALE, now + 2 * lease.STALE):
+        os.utime(path, (touched, touched))
+        assert not is_leased(tmp_path)

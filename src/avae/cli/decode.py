@@ -1,6 +1,5 @@
 """avae decode RUN CODES [flags]"""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,8 @@ from avae.data.dataset import as_images
 from avae.errors import UserError
 from avae.files import require_unused
 from avae.model import load
+from avae.numpy_io import read_npz
+from avae.shown_text import printable
 from avae.visualize.grid import save_png, sheet
 from avae.visualize.scatter import save_scatter
 
@@ -67,12 +68,11 @@ def read_codes(path: Path) -> tuple[list[str], NDArray[np.generic]]:
         codes = np.atleast_2d(read_array(path))
         return numbered_names(len(codes)), codes
     try:
-        with np.load(path, allow_pickle=False) as file:
-            names, codes = [str(name) for name in file["names"]], file["codes"]
+        names, codes = read_npz(path, ("names", "codes"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is not a file of avae encode ({error})") from None
-    if codes.shape[:1] != (len(names),):
-        raise UserError(f"{path}: {len(names)} names do not fit codes of shape {codes.shape}")
-    return names, codes
+    except ValueError as error:
+        raise UserError(f"{path} is not a file of avae encode ({printable(error)})") from None
+    if names.ndim != 1 or codes.shape[:1] != names.shape:
+        raise UserError(f"{path}: names of shape {names.shape} do not fit codes of shape {codes.shape}")
+    return [str(name) for name in names], codes

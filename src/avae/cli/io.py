@@ -15,6 +15,7 @@ from avae.data.dataset import as_images
 from avae.data.images.read import load_images
 from avae.errors import UserError
 from avae.model import Model
+from avae.numpy_io import read_npy
 from avae.visualize.grid import save_png
 
 
@@ -44,12 +45,11 @@ def read_items(model: Model, path: Path) -> tuple[list[str], Tensor]:
 def read_array(path: Path) -> NDArray[np.generic]:
     """Read a .npy file; raise UserError if that fails."""
     try:
-        array: NDArray[np.generic] = np.load(path, allow_pickle=False)
+        return read_npy(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (ValueError, EOFError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is not a readable array ({error})") from None
-    return array
 
 
 def write_items(model: Model, names: Sequence[str], items: Tensor, folder: Path) -> None:

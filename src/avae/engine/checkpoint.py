@@ -1,17 +1,21 @@
 """Save and restore everything needed to resume bit for bit: named objects as tensors."""
 
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from avae.engine.collapse import CollapseError
+from avae.engine.metrics_log import Event
 from avae.errors import UserError
 from avae.files import remove_partials
-from avae.safetensors_io import load_tensors, save_tensors, strip_prefix
+from avae.json_io import Count, from_words
+from avae.safetensors_io import first_difference, load_tensors, save_tensors, strip_prefix
 
 KEEP_LAST = 2
 """Number of newest checkpoints to keep, besides the newest healthy one: the second is a spare."""
@@ -20,6 +24,26 @@ MAX_ROLLBACKS = 3
 
 RATE_AFTER_ROLLBACK = 0.5
 """Factor by which a rollback multiplies every learning rate."""
+
+
+_NAME = re.compile(r"step-([0-9]{8,15})\.safetensors")
+
+
+@dataclass(frozen=True)
+class _Words:
+    """The metadata of a checkpoint.
+
+    Attributes:
+        step: number of steps done.
+        tensors: number of tensors.
+        healthy: step of the newest checkpoint without symptoms of collapse.
+        rollbacks: the rollbacks so far.
+    """
+
+    step: Count
+    tensors: Count
+    healthy: Count | None
+    rollbacks: list[Event]
 
 
 class Stateful(Protocol):
@@ -52,7 +76,7 @@ class CheckpointManager:
         self.folder = folder
         self.objects = objects
         self.healthy: int | None = None
-        self.rollbacks: list[dict[str, Any]] = []
+        self.rollbacks: list[Event] = []
 
     @property
     def learning_rate_scale(self) -> float:
@@ -115,8 +139,14 @@ class CheckpointManager:
         # saving it and before deleting the later checkpoint that the run was then resumed from.
         rollbacks, rate = self.rollbacks, self.learning_rate_scale * RATE_AFTER_ROLLBACK
         step = self._load(self._path(self.healthy))
-        event = {"event": "rollback", "from": collapse.step, "why": collapse.why, "rate": rate}
-        self.rollbacks = [*rollbacks, {"step": step, **event}]
+        event: Event = {
+            "step": step,
+            "event": "rollback",
+            "from": collapse.step,
+            "why": collapse.why,
+            "rate": rate,
+        }
+        self.rollbacks = [*rollbacks, event]
         return step
 
     def recovery_hint(self, finite: bool = False) -> str:
@@ -139,18 +169,22 @@ class CheckpointManager:
     def _load(self, path: Path) -> int:
         try:
             tensors, metadata = load_tensors(path)
-            if metadata["tensors"] != str(len(tensors)):
+            words = from_words(metadata, _Words)
+            if words.step != step_of(path):
+                raise ValueError("its name is that of another step")
+            if words.tensors != len(tensors):
                 # Adam would silently start anew for parameters whose moments are missing.
                 raise ValueError("tensors are missing")
             for name, each in self.objects.items():
                 each.load_state_dict(strip_prefix(tensors, f"{name}."))
-            if self._tensors().keys() != tensors.keys():
-                raise ValueError("it has tensors of other objects")
-            healthy = json.loads(metadata["healthy"])
+            # A module copies tensors of another type, and ignores those of other objects.
+            if first_difference(self._tensors(), tensors):
+                raise ValueError("it has other tensors")
             # A later healthy checkpoint may have replaced it, and been deleted since because it was damaged.
-            self.healthy = healthy if healthy is not None and self._path(healthy).exists() else None
-            self.rollbacks = json.loads(metadata["rollbacks"])
-            return int(metadata["step"])
+            known = words.healthy is not None and self._path(words.healthy).exists()
+            self.healthy = words.healthy if known else None
+            self.rollbacks = words.rollbacks
+            return words.step
         except UserError as error:
             raise UserError(f"checkpoint {error}; {_deletion_hint(self.folder, path)}") from None
         except (KeyError, ValueError, RuntimeError):
@@ -178,7 +212,9 @@ def step_of(path: Path) -> int:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*.safetensors"))
+    """Return the checkpoints of a folder by step; leave out others' files, such as copies by a sync tool."""
+    found = (path for path in folder.glob("step-*.safetensors") if _NAME.fullmatch(path.name))
+    return sorted(found, key=step_of)
 
 
 class NonFiniteError(CollapseError):

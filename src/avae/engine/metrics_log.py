@@ -4,14 +4,30 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+import msgspec
 import torch
 from torch import Tensor
 
 from avae.distributed.processes import rank
 from avae.errors import UserError
 from avae.files import write_text
+from avae.json_io import Count, Whole, convert, decode_json, read_lines
+
+_Rate = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Event = TypedDict(
+    "Event", {"step": Count, "event": Literal["rollback"], "from": Count, "why": str, "rate": _Rate}
+)
+"""A rollback: the steps it went to and from, why, and the factor of the learning rate since."""
+
+
+class _Symptoms(TypedDict):
+    """The fields of a line that are not terms."""
+
+    step: Count
+    symptoms: NotRequired[dict[str, Count]]
+    collapsed: NotRequired[bool]
 
 
 class RunningMeans:
@@ -41,10 +57,15 @@ class RunningMeans:
         return counts | {f"{name}.sum": total for name, total in self._sums.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restore the sums and counts that `state_dict` returned."""
+        """Restore the sums and counts that `state_dict` returned; raise ValueError for any others."""
         names = [name.removesuffix(".sum") for name in state if name.endswith(".sum")]
-        self._sums = {name: state[f"{name}.sum"] for name in names}
-        self._counts = {name: int(state[f"{name}.count"]) for name in names}
+        sums = {name: state[f"{name}.sum"] for name in names}
+        counts = {name: state[f"{name}.count"] for name in names}
+        if any(tensor.shape or not tensor.is_floating_point() for tensor in sums.values()):
+            raise ValueError("a sum is not a single number")
+        if any(count.shape or count.dtype != torch.int64 or count < 1 for count in counts.values()):
+            raise ValueError("a count is not a whole number above 0")
+        self._sums, self._counts = sums, {name: int(count) for name, count in counts.items()}
 
 
 def non_finite(means: dict[str, float]) -> str | None:
@@ -64,10 +85,10 @@ class StatsLog:
         kept: lines in the file at the start.
     """
 
-    def __init__(self, path: Path, start: int, events: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(self, path: Path, start: int, events: Sequence[Event] = ()) -> None:
         self.path = path
         self.kept = [line for line in read_stats(path) if line["step"] <= start]
-        self.kept += [event for event in events if event not in self.kept]
+        self.kept += [dict(event) for event in events if event not in self.kept]
         if rank() == 0:
             write_text(path, "".join(f"{json.dumps(line)}\n" for line in self.kept))
 
@@ -88,14 +109,20 @@ def read_stats(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    lines = path.read_bytes().splitlines(keepends=True)
-    parsed = []
-    for number, line in enumerate((line for line in lines if line.endswith(b"\n")), 1):
-        try:
-            fields = json.loads(line)
-        except ValueError:
-            fields = None
-        if not isinstance(fields, dict) or not isinstance(fields.get("step"), int):
-            raise UserError(f"{path} is damaged in line {number}: delete that line")
-        parsed.append(fields)
+    parsed: list[dict[str, Any]] = []
+    try:
+        for line in read_lines(path):
+            parsed.append(_parse(line))
+    except ValueError:
+        raise UserError(f"{path} is damaged in line {len(parsed) + 1}: delete that line") from None
     return parsed
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """Return the fields of a line; raise ValueError if it is neither an event nor terms."""
+    fields = decode_json(line, dict[str, Any])
+    if "event" in fields:
+        return dict(convert(fields, Event))
+    known = dict(convert(fields, _Symptoms))
+    terms = {name: value for name, value in fields.items() if name not in known}
+    return convert(terms, dict[str, Whole | float | None]) | known

@@ -59,6 +59,10 @@ def set_learning_rate(optimizers: Mapping[str, torch.optim.Optimizer], factor: f
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
 
 
+ADAM_PARTS = {"step", "exp_avg", "exp_avg_sq"}
+"""Names of the tensors that Adam keeps for each parameter."""
+
+
 class OptimizerState:
     """State of a network's optimizer, such as moments, as tensors by parameter name, for checkpoints.
 
@@ -79,11 +83,15 @@ class OptimizerState:
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the tensors; raise ValueError if a shape differs from that of its parameter."""
+        """Restore the tensors; raise ValueError if they are not Adam's for these parameters."""
         for name, parameter in self.network.named_parameters():
             restored = strip_prefix(state, f"{name}.")
+            if restored and restored.keys() != ADAM_PARTS:
+                raise ValueError(f"the state of a parameter is {', '.join(restored)}")
             for part, tensor in restored.items():
                 if part == "step":
+                    if tensor.shape or tensor.dtype != torch.float32 or tensor < 1:
+                        raise ValueError("a step of Adam is not a number above 0")
                     restored[part] = tensor.to(parameter.device)
                 elif tensor.shape != parameter.shape:
                     raise ValueError(f"a moment of shape {tuple(tensor.shape)} for {tuple(parameter.shape)}")

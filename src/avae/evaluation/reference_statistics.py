@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from avae.evaluation.distances import FeatureMoments
 from avae.evaluation.feature_statistics import FeatureSummary, kept_rows, summarise
 from avae.evaluation.features import FeatureExtractor, extract_features
 from avae.files import write_atomically
+from avae.numpy_io import read_npz
 from avae.rng import row_chunks
 
 Split = Literal["train", "test"]
@@ -91,8 +91,13 @@ def _write(path: Path, summary: FeatureSummary) -> None:
 def _read(path: Path) -> FeatureSummary | None:
     """Read the file that `_write` wrote. Return None if it is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            moments = FeatureMoments(file["mean"], file["covariance"], int(file["count"]))
-            return FeatureSummary(moments, file["features"].astype(np.float64))
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        mean, covariance, count, features = read_npz(path, ("mean", "covariance", "count", "features"))
+    except (OSError, ValueError, UserError):
         return None
+    size = features.shape[-1] if features.ndim == 2 else 0
+    numbers = all(array.dtype.kind == "f" for array in (mean, covariance, features))
+    if not numbers or count.shape or count.dtype.kind != "i" or mean.shape != (size,):
+        return None
+    if covariance.shape != (size, size):
+        return None
+    return FeatureSummary(FeatureMoments(mean, covariance, int(count)), features.astype(np.float64))

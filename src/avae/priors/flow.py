@@ -43,6 +43,10 @@ class Flow(Density):
         descend(density, loss, train.float(), held_out.float(), seed)
         return density
 
+    @classmethod
+    def least_values(cls, **sizes: int) -> int:
+        return sizes["transforms"] * sizes["width"] ** 2
+
     @property
     def sizes(self) -> dict[str, int]:
         return super().sizes | {"transforms": self.transforms, "width": self.width}

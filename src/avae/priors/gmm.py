@@ -89,6 +89,10 @@ class Mixture(Density):
         density.factors = factors.contiguous()  # as when it is loaded, or rounding would differ
         return density
 
+    @classmethod
+    def least_values(cls, **sizes: int) -> int:
+        return sizes["components"] * sizes["dim"] ** 2
+
     @property
     def sizes(self) -> dict[str, int]:
         return super().sizes | {"components": self.components}

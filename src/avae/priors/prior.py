@@ -3,13 +3,14 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Self
+from typing import Self, TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from avae.frameworks.base import Noise, NoiseShapes
-from avae.priors.registry import STANDARD, load_density
+from avae.priors.registry import STANDARD, PriorKind, load_density
+from avae.safetensors_io import first_difference
 
 MAX_SIZE = 4096
 """Largest size, besides that of a code, that a model file may ask for."""
@@ -39,6 +40,11 @@ class Density(nn.Module, ABC):
     def sizes(self) -> dict[str, int]:
         """The arguments of the constructor."""
         return {"dim": self.dim}
+
+    @classmethod
+    def least_values(cls, **sizes: int) -> int:
+        """Return a number of values that the tensors of a density of these sizes exceed."""
+        return sizes["dim"]
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         """Return the shape of every further standard normal tensor for n vectors, by name."""
@@ -109,8 +115,8 @@ class Prior(nn.Module):
         return u
 
     @property
-    def description(self) -> dict[str, object]:
-        """Plain data from which `build_prior` makes a prior that the tensors of this one fit."""
+    def description(self) -> "PriorDescription":
+        """Plain data from which `restore_prior` makes this prior, with its tensors."""
         return {"kind": self.kind, "sizes": self.density.sizes}
 
 
@@ -119,19 +125,34 @@ def standard_prior(code_dim: int) -> Prior:
     return Prior(STANDARD, load_density(STANDARD)(0), code_dim)
 
 
-def build_prior(description: Mapping[str, object], code_dim: int) -> Prior:
-    """Build a prior from its description, with tensors to be loaded.
+class PriorDescription(TypedDict):
+    """A prior, without its tensors, in a model file."""
+
+    kind: PriorKind
+    sizes: dict[str, int]
+
+
+def restore_prior(description: PriorDescription, code_dim: int, state: Mapping[str, Tensor]) -> Prior:
+    """Build a prior from its description and its tensors.
 
     Raises:
         KeyError, TypeError, ValueError: it is not the description of a prior.
     """
     kind, sizes = description["kind"], description["sizes"]
-    if not isinstance(kind, str) or not isinstance(sizes, dict):
-        raise TypeError(f"a prior of kind {kind!r} with sizes {sizes!r}")
     limits = {"dim": code_dim}
-    if not all(type(n) is int and 0 < n <= limits.get(name, MAX_SIZE) for name, n in sizes.items()):
+    if not all(0 < n <= limits.get(name, MAX_SIZE) for name, n in sizes.items()):
         raise ValueError(f"a prior of sizes {sizes}")
-    return Prior(kind, load_density(kind)(**sizes), code_dim)
+    density = load_density(kind)
+    # Compared before the prior is built: the description may ask for any memory.
+    if density.least_values(**sizes) > sum(tensor.numel() for tensor in state.values()):
+        raise ValueError("its tensors are too small for its sizes")
+    prior = Prior(kind, density(**sizes), code_dim)
+    if difference := first_difference(prior.state_dict(), state):
+        raise ValueError(difference)
+    if int(state["informative"].sum()) != sizes["dim"]:
+        raise ValueError("its dimensions are not those of its sizes")
+    prior.load_state_dict(dict(state))
+    return prior
 
 
 def standard_normal_log_density(u: Tensor) -> Tensor:

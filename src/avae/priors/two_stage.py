@@ -61,6 +61,10 @@ class TwoStage(Density):
         density.variance = variance.value.clone()
         return density
 
+    @classmethod
+    def least_values(cls, **sizes: int) -> int:
+        return sizes["width"] ** 2
+
     @property
     def sizes(self) -> dict[str, int]:
         return super().sizes | {"width": self.width}

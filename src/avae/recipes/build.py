@@ -39,6 +39,7 @@ from avae.recipes.custom_networks import validate_custom_networks
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.resolve import ResolvedConfig
+from avae.safetensors_io import TensorType
 
 INTEGRAL_GAIN, PROPORTIONAL_GAIN = 10.0, 4.0
 """Gains of the controller of beta; the integral gain is per unit of sigma's learning rate."""
@@ -89,6 +90,32 @@ def build_framework(config: ResolvedConfig, networks: Mapping[str, nn.Module] | 
     parameters = inspect.signature(framework).parameters
     settings = {name: make(config) for name, make in SETTINGS.items() if name in parameters}
     return framework(**built | custom, **settings)
+
+
+def expected_tensors(config: ResolvedConfig, networks: Mapping[str, nn.Module]) -> dict[str, TensorType]:
+    """Return name, shape and type of every tensor of a saved model, without memory for its networks.
+
+    Args:
+        config: configuration of the model.
+        networks: custom networks, by name.
+
+    Raises:
+        ValueError: the sizes in the config are beyond any memory.
+    """
+    family = NETWORK_FAMILIES[config.network].load()
+    contracts = FRAMEWORKS[config.framework].load().contracts
+    try:
+        with torch.device("meta"):
+            modules = {
+                name: networks[name] if name in networks else build_network(contract, family, config)
+                for name, contract in contracts.items()
+            }
+    except (RuntimeError, TypeError, OverflowError):
+        raise ValueError("its sizes are beyond any memory") from None
+    return {
+        name: TensorType(tuple(tensor.shape), torch.float32 if tensor.is_floating_point() else tensor.dtype)
+        for name, tensor in nn.ModuleDict(modules).state_dict().items()
+    }
 
 
 def build_network(contract: NetworkContract, family: NetworkFamily, config: ResolvedConfig) -> nn.Module:

@@ -396,6 +396,8 @@ def _check_types(config: Config) -> None:
         value = getattr(config, name)
         parts = (hint,) if get_origin(hint) is Literal else get_args(hint) or (hint,)
         _require(any(_fits(value, part) for part in parts), config, name, f"must be {_kinds(parts)}")
+        too_large = isinstance(value, int) and abs(value) >= 2**63
+        _require(not too_large, config, name, "is larger than any run can be")
 
 
 def _fits(value: object, part: Any) -> bool:

@@ -5,6 +5,7 @@ lives. It is stale, and another worker may take it over, once it has not been to
 same machine, as soon as its process is gone.
 """
 
+import dataclasses
 import json
 import os
 import socket
@@ -14,10 +15,15 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+import msgspec
 from filelock import FileLock, Timeout
+
+from avae.errors import UserError
+from avae.json_io import read_json
 
 BEAT = 20.0
 """Seconds between touches."""
@@ -27,6 +33,23 @@ STALE = 300.0
 
 FILE = ".claim"
 """Name of a lease file; hidden, so that the folder counts as empty until the run has started."""
+
+
+@dataclass(frozen=True)
+class LeaseHolder:
+    """The content of a lease file.
+
+    Attributes:
+        host: the machine and its container.
+        pid: the worker's process id there.
+        since: date and time.
+        token: text that identifies the lease.
+    """
+
+    host: str
+    pid: Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
+    since: str
+    token: str
 
 
 class RunLease:
@@ -70,7 +93,7 @@ class RunLease:
 
     def _is_ours(self) -> bool:
         holder = lease_holder(self.path.parent)
-        return holder is not None and holder.get("token") == self.token
+        return holder is not None and holder.token == self.token
 
 
 @contextmanager
@@ -90,13 +113,12 @@ def hold_lease(run: Path) -> Iterator[RunLease | None]:
         lease.release()
 
 
-def lease_holder(run: Path) -> dict[str, Any] | None:
-    """Return the holder of a run's lease (host, pid, since, token); None if unknown."""
+def lease_holder(run: Path) -> LeaseHolder | None:
+    """Return the holder of a run's lease; None if unknown."""
     try:
-        holder = json.loads((run / FILE).read_text())
-    except (OSError, ValueError):
+        return read_json(run / FILE, LeaseHolder)
+    except (OSError, ValueError, UserError):
         return None
-    return holder if isinstance(holder, dict) else None
 
 
 def is_leased(run: Path) -> bool:
@@ -133,28 +155,24 @@ def _create(path: Path, token: str) -> bool:
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     except FileExistsError:
         return False
-    holder = {
-        "host": _host(),
-        "pid": os.getpid(),
-        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-        "token": token,
-    }
+    holder = LeaseHolder(_host(), os.getpid(), time.strftime("%Y-%m-%d %H:%M:%S"), token)
     with os.fdopen(file, "w") as stream:
-        json.dump(holder, stream)
+        json.dump(dataclasses.asdict(holder), stream)
     return True
 
 
 def _is_stale(path: Path) -> bool:
     """Return True if the worker of a lease is gone. Both times compared are of the file server's clock."""
     holder = lease_holder(path.parent)
-    if holder and holder.get("host") == _host() and not _is_alive(holder.get("pid", 0)):
+    if holder and holder.host == _host() and not _is_alive(holder.pid):
         return True
     try:
         touched = path.stat().st_mtime
     except FileNotFoundError:
         return True
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".clock-") as fresh:
-        return os.fstat(fresh.fileno()).st_mtime - touched > STALE
+        # A time in the future is no touch either: the clock was changed, or somebody set the time.
+        return abs(os.fstat(fresh.fileno()).st_mtime - touched) > STALE
 
 
 def _is_alive(pid: int) -> bool:

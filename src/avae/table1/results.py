@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def read_runs(out: Path, protocol: str) -> list[TableRun]:
         UserError: a run does not match its place, a file is damaged, or runs are not comparable.
     """
     places = [path for path in out.glob("*/*/seed-*") if path.is_dir() and path.parent.name in ROWS]
-    runs = [_read(path, protocol) for path in places if path.name.removeprefix("seed-").isdigit()]
+    runs = [_read(path, protocol) for path in places if re.fullmatch(r"seed-[0-9]{1,18}", path.name)]
     runs.sort(key=lambda run: (_column_order(run), ROWS.index(run.row), run.seed))
     check_comparable(runs)
     return runs

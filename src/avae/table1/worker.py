@@ -8,6 +8,7 @@ from pathlib import Path
 
 from avae.console import Progress, progress_bar
 from avae.engine.signals import StopRequest
+from avae.shown_text import printable
 from avae.table1 import commands, status, subprocesses
 from avae.table1.commands import AVAE, EvaluationOptions
 from avae.table1.jobs import Job
@@ -181,8 +182,10 @@ def _progress_updater(job: Job, progress: Progress) -> Callable[[], None]:
 
 
 def _holder_text(run: Path) -> str:
-    holder = lease_holder(run) or {}
-    return f"process {holder.get('pid', '?')} on {str(holder.get('host', '?')).partition(' ')[0]}"
+    holder = lease_holder(run)
+    if holder is None:
+        return "an unknown process"
+    return f"process {holder.pid} on {printable(holder.host.partition(' ')[0])}"
 
 
 def _duration(seconds: float) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from avae.data.dataset import Dataset
 from avae.data.images.item import RejectedImage
-from avae.data.images.preprocessing import FILTER, Fit, Preprocessing, earlier_background
+from avae.data.images.preprocessing import FILTER, Fit, Preprocessing, earlier_background, is_colour, is_range
 from avae.errors import UserError
 from avae.files import safe_component, write_json
 from avae.json_io import Count, convert, decode_json, read_json, read_lines
@@ -109,6 +109,8 @@ def read_meta(path: Path) -> PackedMetadata:
         meta = convert(values, PackedMetadata)
         if meta.split.train + meta.split.test != meta.count:
             raise ValueError("its splits do not make up its count")
+        if not is_colour(meta.preprocessing.background) or not (meta.range is None or is_range(meta.range)):
+            raise ValueError("its background or its range is none")
     except ValueError as error:
         raise UserError(f"{path / META} is damaged ({error}): pack the set again") from None
     return dataclasses.replace(meta, name=safe_component(meta.name))
