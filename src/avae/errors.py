@@ -11,6 +11,11 @@ class UserError(Exception):
     """
 
 
+def counted(count: int, noun: str) -> str:
+    """Return "1 code", "2 codes" and so on."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def did_you_mean(word: str, known: Iterable[str], synonyms: Mapping[str, str] | None = None) -> str:
     """Return ", perhaps you meant ..." if `word` is similar to a known one, else an empty string.
 

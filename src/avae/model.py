@@ -219,7 +219,7 @@ class Model:
                 framework's default.
             seed: seed of xi, and of the prior draws that replace uninformative dimensions.
             keys: names by which this noise is drawn, one for each item, so that it stays when other items
-                come or go; None for the number of the row.
+                come or go; None for the number of the row. A name that is a number counts as that row.
             grad: keep the graph, for gradients with respect to z, a float tensor (N, d). Items are drawn in
                 one batch, and are on the model's device.
         """

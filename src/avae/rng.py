@@ -5,6 +5,7 @@ in it. So a resumed run needs no saved generator state, and no number depends on
 """
 
 import hashlib
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ROWS_PER_BLOCK = 64
+_ROW_NUMBER = re.compile("[0-9]{1,15}")
 
 
 def rng(seed: int, stream: str, *index: int) -> np.random.Generator:
@@ -57,14 +59,20 @@ def normal_rows(rows: range, columns: int, seed: int, stream: str) -> NDArray[np
 def normal_named(names: Sequence[str], columns: int, seed: int, stream: str) -> NDArray[np.float32]:
     """Return rows of standard normal numbers, each a function of (seed, stream, name).
 
+    A name that is a number, as of an item without a name, counts as the row of this number in `normal_rows`.
+
     Returns:
         (len(names), columns).
     """
-    rows = np.empty((len(names), columns), dtype=np.float32)
-    for row, name in zip(rows, names, strict=True):
-        digest = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest()
-        row[:] = normal((columns,), seed, f"{stream} by name", int.from_bytes(digest))
-    return rows
+    return np.stack([_named_row(name, columns, seed, stream) for name in names])
+
+
+def _named_row(name: str, columns: int, seed: int, stream: str) -> NDArray[np.float32]:
+    if _ROW_NUMBER.fullmatch(name):
+        row: NDArray[np.float32] = normal_rows(range(int(name), int(name) + 1), columns, seed, stream)[0]
+        return row
+    digest = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest()
+    return normal((columns,), seed, f"{stream} by name", int.from_bytes(digest))
 
 
 def row_chunks(count: int, size: int = 256, *, merge_rest: bool = False) -> Iterator[range]:

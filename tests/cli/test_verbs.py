@@ -84,19 +84,21 @@ def test_sample(name, cli, runs, tmp_path):
 
 @every("digits", ENCODERS)
 def test_reconstruct_from_every_kind_of_source(name, cli, runs, pictures, tmp_path):
-    """A folder, a zip, a single file and a .npy array come to the same pictures."""
+    """A folder, a zip, a single file and a .npy array, whose xi is by row, come to the same pictures."""
     files = sorted(pictures.rglob("*.png"))
     array = np.stack([png(path) for path in files])[..., None]
     np.save(tmp_path / "array.npy", array)
     with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
         for path in files:
             archive.write(path, path.relative_to(pictures))
-    expected = as_images(avae.load(runs[name], device="cpu").reconstruct(array, seed=2))
+    model = avae.load(runs[name], device="cpu")
     names = [str(path.relative_to(pictures)) for path in files]
-    for source, written in (
-        (pictures, names),
-        (tmp_path / "pictures.zip", names),
-        (tmp_path / "array.npy", [f"{i:05d}.png" for i in range(len(files))]),
+    by_name = as_images(model.reconstruct(array, seed=2, keys=names))
+    by_row = as_images(model.reconstruct(array, seed=2))
+    for source, written, expected in (
+        (pictures, names, by_name),
+        (tmp_path / "pictures.zip", names, by_name),
+        (tmp_path / "array.npy", [f"{i:05d}.png" for i in range(len(files))], by_row),
     ):
         out = tmp_path / f"from-{source.name}"
         said = cli("reconstruct", runs[name], source, "--seed", 2, "--out", out)
@@ -108,17 +110,39 @@ def test_reconstruct_from_every_kind_of_source(name, cli, runs, pictures, tmp_pa
             assert np.array_equal(png(out / file), expected[i, ..., 0]), file
     out = tmp_path / "single"
     assert cli("reconstruct", runs[name], files[0], "--seed", 2, "--out", out).code == 0
-    assert np.abs(png(out / files[0].name).astype(int) - expected[0, ..., 0]).max() <= 1
+    alone = as_images(model.reconstruct(array[:1], seed=2, keys=[files[0].name]))
+    assert np.array_equal(png(out / files[0].name), alone[0, ..., 0])
+
+
+def test_a_reconstruction_stays_when_a_picture_comes_before_it(cli, runs, pictures, tmp_path):
+    """Its xi is by name, for maps and for decoded codes, too."""
+    source = tmp_path / "source"
+    shutil.copytree(pictures, source)
+    written = {}
+    for when in ("before", "after"):
+        flags = ("--seed", 3, "--map", "--out", tmp_path / when)
+        assert cli("reconstruct", runs["digits-avae"], source, *flags).code == 0
+        codes = tmp_path / f"{when}.npz"
+        assert cli("encode", runs["digits-avae"], source, "--out", codes).code == 0
+        flags = ("--seed", 3, "--out", tmp_path / f"decoded {when}")
+        assert cli("decode", runs["digits-avae"], codes, *flags).code == 0
+        written[when] = png(tmp_path / when / "odd/11.png").astype(int)
+        decoded = png(tmp_path / f"decoded {when}/odd/11.png")
+        assert np.array_equal(decoded, written[when])
+        shutil.copy(pictures / "even/00.png", source / "a new one.png")
+    assert np.abs(written["before"] - written["after"]).max() <= 1
+    assert len(list((tmp_path / "after").rglob("*.map.png"))) == 13
 
 
 def test_reconstruct_options_reach_the_model(cli, runs, pictures, tmp_path):
     model = avae.load(runs["digits-avae"], device="cpu")
     files = sorted(pictures.rglob("*.png"))
+    names = [str(path.relative_to(pictures)) for path in files]
     for options in ({"realism": 0}, {"realism": 0.5}, {"code": "sample", "seed": 9}):
         out = tmp_path / str(len(list(tmp_path.iterdir())))
         flags = [f"--{name}={value}" for name, value in options.items()]
         assert cli("reconstruct", runs["digits-avae"], pictures, *flags, "--out", out).code == 0
-        expected = as_images(model.reconstruct(files, **options))
+        expected = as_images(model.reconstruct(files, keys=names, **options))
         found = np.stack([png(out / path.relative_to(pictures)) for path in files])
         assert np.array_equal(found, expected[..., 0])
 
@@ -137,10 +161,13 @@ def test_decode_of_encode_is_reconstruct(name, cli, runs, pictures, tmp_path):
     assert cli("decode", runs[name], codes, "--out", tmp_path / "decoded").code == 0
     assert cli("decode", runs[name], tmp_path / "codes.npy", "--out", tmp_path / "numbered").code == 0
     assert cli("reconstruct", runs[name], pictures, "--out", tmp_path / "reconstructed").code == 0
-    for i, file in enumerate(names):
+    for file in names:
         expected = png(tmp_path / "reconstructed" / file)
         assert np.array_equal(png(tmp_path / "decoded" / file), expected)
-        assert np.array_equal(png(tmp_path / "numbered" / f"{i:05d}.png"), expected)
+    model = avae.load(runs[name], device="cpu")
+    by_row = as_images(model.decode(np.load(tmp_path / "codes.npy")))
+    for i in range(12):
+        assert np.array_equal(png(tmp_path / "numbered" / f"{i:05d}.png"), by_row[i, ..., 0])
 
 
 @every("digits", ENCODERS)
@@ -279,12 +306,22 @@ def test_two_pictures_of_one_name_are_both_kept(cli, runs, pictures, tmp_path):
     values = np.linspace(-2, 2, 4 * len(names)).reshape(-1, 4)
     np.savez(codes, codes=values, names=np.array(names))
     assert cli("decode", runs["digits-vae"], codes, "--out", out).code == 0
-    written = ["a.jpg.png", "a.jpg-2.png", "a.jpg-2-2.png", "b-2.png", "b.png/c.png", "a/a.jpg.png"]
+    written = ["a.jpg.png", "a.jpg-2.png", "a.jpg-2-2.png", "b.png", "b-2.png/c.png", "a/a.jpg.png"]
     found = {str(path.relative_to(out)) for path in out.rglob("*.png") if path.is_file()}
     assert found == {*written, "decoded.png"}
     expected = as_images(avae.load(runs["digits-vae"], device="cpu").decode(values))
     for path, image in zip(written, expected, strict=True):
         assert np.array_equal(png(out / path), image[..., 0])
+
+
+def test_long_names_are_shortened_and_numbered(cli, runs, tmp_path):
+    codes = tmp_path / "codes.npz"
+    names = [f"{'x' * 250}{i}.jpg" for i in range(3)] + [f"{'é' * 150}/{'y' * 240}.png"]
+    np.savez(codes, codes=np.zeros((4, 4)), names=np.array(names))
+    assert cli("decode", runs["digits-vae"], codes, "--out", tmp_path / "out").code == 0
+    written = [path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.png")]
+    ends = sorted(path.name[-8:] for path in written)
+    assert ends == ["oded.png", "xx-2.png", "xx-3.png", "xxxx.png", "yyyy.png"]
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\0", "a\ud800b"])

@@ -83,7 +83,9 @@ def test_reconstruct_writes_a_map_beside_every_picture(xi, cli, runs, without_xi
     names = sorted(str(path.relative_to(pictures)) for path in pictures.rglob("*.png"))
     expected = {"comparison.png", *names, *(name.replace(".png", ".map.png") for name in names)}
     assert {str(path.relative_to(out)) for path in out.rglob("*.png")} == expected
-    maps = uncertainty_map(model, model.to_items([str(pictures / name) for name in names]), seed=4)
+    maps = uncertainty_map(
+        model, model.to_items([str(pictures / name) for name in names]), seed=4, keys=names
+    )
     shades = colourise(maps, float(maps.max()))
     for name, shade in zip(names, shades, strict=True):
         assert np.array_equal(np.asarray(Image.open(out / name.replace(".png", ".map.png"))), shade)

@@ -5,17 +5,20 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 import tyro
 from numpy.typing import NDArray
+from torch import Tensor
 
-from avae.cli.io import numbered_names, read_array, unused_name, write_items
+from avae.cli.io import ItemWriter, numbered_names, read_array
 from avae.cli.options import Device, Overwrite, Realism, Run
 from avae.cli.parsing import parse
 from avae.data.dataset import as_images
-from avae.errors import UserError
+from avae.errors import UserError, counted
 from avae.files import require_unused
 from avae.model import load
 from avae.numpy_io import read_npz
+from avae.rng import row_chunks
 from avae.shown_text import printable
 from avae.visualize.grid import save_png, sheet
 from avae.visualize.scatter import save_scatter
@@ -23,10 +26,15 @@ from avae.visualize.scatter import save_scatter
 SHOWN = 64
 """Maximum number of pictures on decoded.png."""
 
+SHOWN_POINTS = 3000
+"""About the number of points on it."""
+
 
 @dataclass(frozen=True)
 class Decode:
     """Turn codes into pictures: one PNG each, and the first of them on decoded.png.
+
+    xi is a function of --seed and of the names in a .npz, as in avae reconstruct; for a .npy, of the row.
 
     Example: avae decode runs/photos codes.npz --out decoded
     """
@@ -50,15 +58,22 @@ def run(arguments: list[str]) -> int:
     out = options.out or options.run / "decoded"
     require_unused(out, options.overwrite)
     names, codes = read_codes(options.codes)
-    items = model.decode(codes, realism=options.realism, seed=options.seed)
-    write_items(model, names, items, out)
+    writer = ItemWriter(model, out)
+    first: list[Tensor] = []
+    for rows in row_chunks(len(names)):
+        keys, some = names[rows.start : rows.stop], codes[rows.start : rows.stop]
+        drawn = model.decode(some, realism=options.realism, seed=options.seed, keys=keys)
+        writer.write(keys, drawn)
+        if rows.start < SHOWN_POINTS:
+            first.append(drawn)
+    writer.close()
+    shown = writer.unused("decoded")
     if model.is_image_model:
-        shown = out / unused_name(names, "decoded")
-        save_png(sheet(as_images(items[:SHOWN])), shown)
+        save_png(sheet(as_images(torch.cat(first)[:SHOWN])), shown)
     else:
-        shown = out / "decoded.png"
-        save_scatter({"decoded": {"decoded": items.numpy()}}, shown)
-    print(f"decoded {len(names)} in {out}; look at {shown}")
+        save_scatter({"decoded": {"decoded": torch.cat(first).numpy()}}, shown)
+    kind = "picture" if model.is_image_model else "point"
+    print(f"drew {counted(len(names), kind)} from codes in {out}; look at {shown}")
     return 0
 
 

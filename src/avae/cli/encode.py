@@ -1,17 +1,26 @@
 """avae encode RUN PICTURES [flags]"""
 
-import io
+import os
+import shutil
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO
 
 import numpy as np
 
-from avae.cli.io import read_items
+from avae.cli.io import read_batches
 from avae.cli.options import Device, Pictures, Run
 from avae.cli.parsing import parse
-from avae.errors import UserError
-from avae.files import require_unused, write_atomically
+from avae.console import progress_bar
+from avae.errors import UserError, counted
+from avae.files import require_unused
 from avae.model import load
+
+_CHUNK = 4096
+"""Names that are converted at a time."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +50,36 @@ def run(arguments: list[str]) -> int:
         )
     out = options.out or options.run / "codes.npz"
     require_unused(out, options.overwrite)
-    names, items = read_items(model, options.pictures)
-    file = io.BytesIO()
-    np.savez(file, codes=model.encode(items).numpy(), names=np.array(names))
-    write_atomically(out, file.getvalue())
-    print(f"{len(names)} codes of {model.config.code_dim} dimensions in {out}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    names: list[str] = []
+    with TemporaryDirectory(dir=out.parent, prefix=".codes-") as scratch:
+        # Not in memory: a million codes take as much as all else.
+        raw = Path(scratch) / "codes"
+        with open(raw, "wb") as file, progress_bar(f"encoding {options.pictures}") as progress:
+            for batch in read_batches(model, options.pictures, progress):
+                names += batch.names
+                file.write(model.encode(batch.items, value_range=(-1, 1)).numpy().tobytes())
+        npz = Path(scratch) / "npz"
+        write_codes(npz, raw, names, model.config.code_dim)
+        os.replace(npz, out)
+    print(f"{counted(len(names), 'code')} of {counted(model.config.code_dim, 'dimension')} in {out}")
     return 0
+
+
+def write_codes(path: Path, codes: Path, names: Sequence[str], code_dim: int) -> None:
+    """Write a .npz with `codes` (N, d), float32 copied from a file of raw numbers, and `names` (N,)."""
+    text = np.dtype(f"<U{max(map(len, names))}")
+    chunks = (names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK))
+    with open(path, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+        with archive.open("codes.npy", "w", force_zip64=True) as member, open(codes, "rb") as raw:
+            _write_header(member, "<f4", (len(names), code_dim))
+            shutil.copyfileobj(raw, member)
+        with archive.open("names.npy", "w", force_zip64=True) as member:
+            _write_header(member, text.str, (len(names),))
+            for chunk in chunks:
+                member.write(np.array(chunk, text).tobytes())
+
+
+def _write_header(file: IO[bytes], kind: str, shape: tuple[int, ...]) -> None:
+    header = {"descr": kind, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)

@@ -1,19 +1,23 @@
 """avae reconstruct RUN PICTURES [flags]"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Literal
 
+import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
-from avae.cli.io import png_names, read_items, unused_name, write_items
+from avae.cli.io import ItemWriter, read_batches
 from avae.cli.options import Device, Overwrite, Pictures, Realism, Run
 from avae.cli.parsing import parse
 from avae.console import progress_bar
 from avae.data.dataset import as_images
-from avae.errors import UserError
+from avae.data.pictures import ItemBatch
+from avae.errors import UserError, counted
 from avae.figures.export import render
 from avae.figures.uncertainty_map import (
     colourise,
@@ -23,15 +27,21 @@ from avae.figures.uncertainty_map import (
     uncertainty_map,
 )
 from avae.files import require_unused, write_atomically
-from avae.model import Model, load
+from avae.model import load
 from avae.training.previews import ROW, reconstruction_rows
 from avae.visualize.grid import grid, save_png
 from avae.visualize.scatter import save_scatter
+
+POINTS = 3000
+"""Points in the comparison."""
 
 
 @dataclass(frozen=True)
 class Reconstruct:
     """Reconstruct pictures: one PNG each, and the first few beside their originals in comparison.png.
+
+    xi is a function of --seed and of the picture's name in the folder or archive, so a reconstruction stays
+    the same when other pictures come or go.
 
     Example: avae reconstruct runs/photos some/pictures --realism 1 --out reconstructions
     """
@@ -61,39 +71,80 @@ def run(arguments: list[str]) -> int:
         raise UserError(f"--map cannot be drawn: {reason}; leave it out")
     out = options.out or options.run / "reconstructions"
     require_unused(out, options.overwrite)
-    names, items = read_items(model, options.pictures)
-    drawn = model.reconstruct(items, realism=options.realism, code=options.code, seed=options.seed)
-    write_items(model, names, drawn, out)
-    maps = map_names(names) if options.map else []
-    comparison = out / unused_name([*names, *maps], "comparison")
+    writer, maps = ItemWriter(model, out), MapStore(out)
+    count, squared = 0, 0.0
+    first = ROW if model.is_image_model else POINTS
+    shown: list[ItemBatch] = []
+    with progress_bar(f"reconstructing {options.pictures}") as progress:
+        for batch in read_batches(model, options.pictures, progress):
+            drawn = model.reconstruct(
+                batch.items,
+                realism=options.realism,
+                code=options.code,
+                seed=options.seed,
+                keys=batch.names,
+                value_range=(-1, 1),
+            )
+            paths = writer.write(batch.names, drawn)
+            if options.map:
+                maps.add(uncertainty_map(model, batch.items, options.seed, keys=batch.names), paths)
+            if count < first:
+                shown.append(ItemBatch(batch.names, torch.stack([batch.items, drawn], 1)))
+            count += len(drawn)
+            squared += float((drawn - batch.items).square().mean()) * len(drawn)
+    writer.close()
+    names = [name for batch in shown for name in batch.names][:first]
+    items, drawn = torch.cat([batch.items for batch in shown])[:first].unbind(1)
     if options.map:
-        write_maps(model, items, maps, comparison, options.seed)
+        for path, image in maps.images():
+            save_png(image, writer.unused(str(path.relative_to(out).with_suffix(".map.png"))))
+    comparison = writer.unused("comparison")
+    if options.map:
+        sheet = draw_map_figure(model, as_images(items), maps.maps[:ROW], maps.top, options.seed, names)
+        write_atomically(comparison, render(sheet, "png"))
+        print(f"maps: {map_description(model)}; black is 0, the lightest {maps.top:.3g}, pixels on [-1, 1]")
     elif model.is_image_model:
-        rows = reconstruction_rows(model, as_images(items[:ROW]), seed=options.seed)
-        rows["written"] = as_images(drawn[:ROW])
+        rows = reconstruction_rows(model, as_images(items), seed=options.seed, keys=names)
+        rows["written"] = as_images(drawn)
         save_png(grid(list(rows.values()), list(rows)), comparison)
     else:
         points = {"original": items.numpy(), "reconstruction": drawn.numpy()}
         save_scatter({"reconstructions": points}, comparison)
-    mse = float((drawn - items).square().mean())
-    print(f"{len(names)} reconstructions in {out}, MSE {mse:.4f}; look at {comparison}")
+    print(f"{counted(count, 'reconstruction')} in {out}, MSE {squared / count:.4f}; look at {comparison}")
     return 0
 
 
-def map_names(names: Sequence[str]) -> list[str]:
-    """Return a path for the map of each image: a/b.map.png for a/b.png, unless an image has that path."""
-    paths = png_names(names)
-    wanted = [str(path.with_suffix(".map.png")) for path in paths]
-    return [str(path) for path in png_names([*map(str, paths), *wanted])[len(names) :]]
+class MapStore:
+    """Maps of many pictures, kept in a temporary file until the scale of all is known.
 
+    Args:
+        folder: folder of that file.
 
-def write_maps(model: Model, items: Tensor, names: Sequence[str], comparison: Path, seed: int) -> None:
-    """Write all maps on one scale, and the first few beside originals and reconstructions."""
-    with progress_bar("mapping what is invented") as progress:
-        maps = uncertainty_map(model, items, seed, progress)
-    top = float(maps.max())
-    for name, image in zip(names, colourise(maps, top), strict=True):
-        save_png(Image.fromarray(image), comparison.parent / name)
-    sheet = draw_map_figure(model, as_images(items[:ROW]), maps[:ROW], top, seed)
-    write_atomically(comparison, render(sheet, "png"))
-    print(f"maps: {map_description(model)}; black is 0, the lightest {top:.3g}, pixels on [-1, 1]")
+    Attributes:
+        top: the largest value so far.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - closed, and so gone, with this object
+        self._paths: list[Path] = []
+        self._side: tuple[int, ...] = ()
+        self.top = 0.0
+
+    def add(self, maps: Tensor, paths: Sequence[Path]) -> None:
+        """Add maps (N, H, W), and the paths of the pictures they belong to."""
+        self._file.write(maps.numpy().tobytes())
+        self._side = tuple(maps.shape[1:])
+        self._paths += paths
+        self.top = max(self.top, float(maps.max()))
+
+    @property
+    def maps(self) -> Tensor:
+        """All maps, (N, H, W), mapped into memory."""
+        self._file.flush()
+        shape = (len(self._paths), *self._side)
+        return torch.from_numpy(np.memmap(self._file, np.float32, "r+", shape=shape))
+
+    def images(self) -> Iterator[tuple[Path, Image.Image]]:
+        """Yield the path of each picture, and its map as a colour image on the scale of all."""
+        for path, values in zip(self._paths, self.maps, strict=True):
+            yield path, Image.fromarray(colourise(values[None], self.top)[0])

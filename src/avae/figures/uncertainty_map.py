@@ -1,5 +1,6 @@
 """Map, for each image, how much of its reconstruction is invented rather than known from the code."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor
 from avae.errors import UserError
 from avae.figures.image_grid import Scale, grid_figure
-from avae.model import Model
+from avae.model import Model, Rows
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.rng import row_chunks
 from avae.training.previews import reconstruction_rows
@@ -45,7 +46,13 @@ def map_description(model: Model) -> str:
 
 
 @torch.inference_mode()
-def uncertainty_map(model: Model, images: Tensor, seed: int = 0, progress: Progress = SILENT) -> Tensor:
+def uncertainty_map(
+    model: Model,
+    images: Tensor,
+    seed: int = 0,
+    progress: Progress = SILENT,
+    keys: Sequence[str] | None = None,
+) -> Tensor:
     """Return the uncertain part of each pixel's value, (N, H, W), in units of pixels on [-1, 1].
 
     With xi it is the standard deviation of G(z, xi) over xi at the image's code (n - 1 in the denominator),
@@ -55,6 +62,7 @@ def uncertainty_map(model: Model, images: Tensor, seed: int = 0, progress: Progr
         images: (N, C, H, W) in [-1, 1].
         seed: seed of the first draw of xi, as in `Model.reconstruct`; the others use the seeds that follow.
         progress: counts the images.
+        keys: names by which xi is drawn, as in `Model.reconstruct`; None for the number of the row.
 
     Raises:
         UserError: the model is of points, or has neither xi nor two networks that draw.
@@ -66,7 +74,8 @@ def uncertainty_map(model: Model, images: Tensor, seed: int = 0, progress: Progr
     parts = []
     for rows in row_chunks(len(images), _BATCH):
         x = images[rows.start : rows.stop].to(model.device)
-        parts.append(map_rows(model, x, rows, seed).cpu())
+        which = rows if keys is None else keys[rows.start : rows.stop]
+        parts.append(map_rows(model, x, which, seed).cpu())
         progress.update(rows.stop, len(images))
     return torch.cat(parts)
 
@@ -81,7 +90,12 @@ def colourise(maps: Tensor, top: float) -> NDArray[np.uint8]:
 
 
 def draw_map_figure(
-    model: Model, images: NDArray[np.uint8], maps: Tensor, top: float, seed: int = 0
+    model: Model,
+    images: NDArray[np.uint8],
+    maps: Tensor,
+    top: float,
+    seed: int = 0,
+    keys: Sequence[str] | None = None,
 ) -> "Figure":
     """Draw originals, decoder, generator and maps, in a row each, with the colour scale of the maps.
 
@@ -90,8 +104,9 @@ def draw_map_figure(
         maps: (N, H, W), the maps of these images.
         top: value at the light end of the scale.
         seed: seed of xi.
+        keys: names by which xi is drawn; None for the number of the row.
     """
-    rows = reconstruction_rows(model, images, seed=seed) | {"invented": colourise(maps, top)}
+    rows = reconstruction_rows(model, images, seed=seed, keys=keys) | {"invented": colourise(maps, top)}
     title = "std over ξ" if _has_xi(model) else "|decoder − generator|"
     return grid_figure(list(rows.values()), list(rows), scale=Scale(top or 1.0, title, COLOURS))
 
@@ -107,7 +122,7 @@ def _has_xi(model: Model) -> bool:
     return "xi" in model.framework.noise_shapes(1)
 
 
-def _std_over_xi(model: Model, x: Tensor, rows: range, seed: int) -> Tensor:
+def _std_over_xi(model: Model, x: Tensor, rows: Rows, seed: int) -> Tensor:
     mu, noise = model.framework.encode(x), model.noise(rows, seed)
     draws = [
         model.framework.decode(mu, noise | {"xi": model.noise(rows, seed + k)["xi"]}, 1.0)
@@ -116,7 +131,7 @@ def _std_over_xi(model: Model, x: Tensor, rows: range, seed: int) -> Tensor:
     return torch.stack(draws).float().std(0).mean(1)
 
 
-def _decoder_generator_difference(model: Model, x: Tensor, rows: range, seed: int) -> Tensor:
+def _decoder_generator_difference(model: Model, x: Tensor, rows: Rows, seed: int) -> Tensor:
     mu, noise = model.framework.encode(x), model.noise(rows, seed)
     decoder, generator = (model.framework.decode(mu, noise, realism).float() for realism in (0.0, 1.0))
     return (decoder - generator).abs().mean(1)

@@ -1,9 +1,11 @@
 """Preview images of a model: reconstructions beside their originals, and samples."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from avae.data.dataset import Dataset, as_images, as_tensor, evenly_spaced
+from avae.data.dataset import Dataset, as_images, evenly_spaced
 from avae.model import Model
 from avae.visualize.grid import grid, png, sheet
 from avae.visualize.scatter import scatter_png
@@ -24,12 +26,16 @@ def previews(model: Model, data: Dataset) -> dict[str, bytes]:
 
 
 def reconstruction_rows(
-    model: Model, images: NDArray[np.uint8], seed: int = 0
+    model: Model, images: NDArray[np.uint8], seed: int = 0, keys: Sequence[str] | None = None
 ) -> dict[str, NDArray[np.uint8]]:
-    """Return uint8 rows (N, H, W, C) by label: the originals, then the reconstructions of each network."""
+    """Return uint8 rows (N, H, W, C) by label: the originals, then the reconstructions of each network.
+
+    Args:
+        seed, keys: as for `Model.reconstruct`.
+    """
     rows = {"original": images}
     for network, realism in model.framework.image_networks.items():
-        rows[network] = as_images(model.reconstruct(as_tensor(images), realism=realism, seed=seed))
+        rows[network] = as_images(model.reconstruct(images, realism=realism, seed=seed, keys=keys))
     return rows
 
 
