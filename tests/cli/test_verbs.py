@@ -314,6 +314,15 @@ def test_two_pictures_of_one_name_are_both_kept(cli, runs, pictures, tmp_path):
         assert np.array_equal(png(out / path), image[..., 0])
 
 
+def test_files_without_codes_are_refused(cli, runs, tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((0, 4)))
+    np.savez(tmp_path / "b.npz", codes=np.zeros((0, 4)), names=np.array([], str))
+    np.savez(tmp_path / "c.npz", codes=np.zeros(4), names=np.array(list("abcd")))
+    for name, words in (("a.npy", "no codes"), ("b.npz", "no codes"), ("c.npz", "do not fit codes")):
+        refused = cli("decode", runs["digits-vae"], tmp_path / name, "--out", tmp_path / "out")
+        refused.refused(name, words)
+
+
 def test_long_names_are_shortened_and_numbered(cli, runs, tmp_path):
     codes = tmp_path / "codes.npz"
     names = [f"{'x' * 250}{i}.jpg" for i in range(3)] + [f"{'é' * 150}/{'y' * 240}.png"]

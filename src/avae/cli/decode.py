@@ -81,6 +81,8 @@ def read_codes(path: Path) -> tuple[list[str], NDArray[np.generic]]:
     """Read names and codes (N, d) from .npz, or codes alone from .npy; raise UserError if that fails."""
     if path.suffix == ".npy":
         codes = np.atleast_2d(read_array(path))
+        if not len(codes):
+            raise UserError(f"{path}: it holds no codes")
         return numbered_names(len(codes)), codes
     try:
         names, codes = read_npz(path, ("names", "codes"))
@@ -88,6 +90,8 @@ def read_codes(path: Path) -> tuple[list[str], NDArray[np.generic]]:
         raise UserError(f"{path}: no such file") from None
     except ValueError as error:
         raise UserError(f"{path} is not a file of avae encode ({printable(error)})") from None
-    if names.ndim != 1 or codes.shape[:1] != names.shape:
+    if names.ndim != 1 or codes.ndim != 2 or len(codes) != len(names):
         raise UserError(f"{path}: names of shape {names.shape} do not fit codes of shape {codes.shape}")
+    if not len(names):
+        raise UserError(f"{path}: it holds no codes")
     return [str(name) for name in names], codes
