@@ -379,4 +379,4 @@ def test_a_split_is_decided_once_and_a_run_inside_its_own_data_is_no_data(cli, t
     cli("data", "pack", *asked[:4], source, "packed")
     assert read_meta(Path("packed")).checksum == model.data["checksum"]
     cli("data", "info", "packed", "--test-folder", "odd").refused("--test-folder odd", "packed are fixed")
-    assert "1: a run of avae (run)" in cli("data", "info", source).out
+    assert "1: a run or model of avae (run)" in cli("data", "info", source).out

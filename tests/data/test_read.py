@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from avae.console import Progress
 from avae.data.images import archives as room
@@ -17,6 +18,7 @@ from avae.data.images.archives import open_collection
 from avae.data.images.preprocessing import Preprocessing
 from avae.data.images.read import load_images
 from avae.data.load import load_data
+from avae.data.pictures import item_batches
 from avae.errors import UserError
 from picture_files import encoded, folder, link, noise, pictures, tarred, zipped
 
@@ -148,7 +150,10 @@ def test_splits_that_are_links_are_splits(tmp_path: Path) -> None:
     assert len(load_data(str(changed), 16, 3).test) == 5
 
 
-@pytest.mark.parametrize("marks", [["config.json", "stats.jsonl"], ["meta.json", "images.npy"]])
+@pytest.mark.parametrize(
+    "marks",
+    [["config.json", "stats.jsonl"], ["config.json", "model.safetensors"], ["meta.json", "images.npy"]],
+)
 def test_what_avae_made_inside_is_no_data(tmp_path: Path, marks: list[str]) -> None:
     inside = folder(tmp_path / "set", pictures(["a.png", "b.png"]))
     before = load_data(str(inside), 16, 3)
@@ -283,3 +288,13 @@ def test_what_cannot_be_a_source_is_reported(tmp_path: Path) -> None:
 def test_impossible_shapes_are_reported(tmp_path: Path, size: int, channels: int) -> None:
     with pytest.raises(UserError, match=str(size)):
         load_data(str(folder(tmp_path / "x", pictures(["a.png"]))), size, channels)
+
+
+def test_values_that_come_out_dark_are_warned_of_for_a_model_too(tmp_path: Path, messages) -> None:
+    deep = encoded(Image.fromarray(np.array([[0, 4095], [9, 9]], dtype=np.uint16)))
+    source = folder(tmp_path / "set", {"a.png": deep, "b.png": deep})
+    load_images(source, Preprocessing(2, 1))
+    list(item_batches(source, Preprocessing(2, 1)))
+    assert [message.count("values from 0 to 4095") for message in messages()] == [1, 1]
+    list(item_batches(source, Preprocessing(2, 1, range="0:4095")))
+    assert len(messages()) == 2

@@ -17,7 +17,7 @@ Entry = os.DirEntry[str]
 
 _LISTED = "a link to a folder that is listed already"
 _OUTSIDE = "a link out of the data folder, which is not followed: copy the folder, or name it"
-_RUN = "a run of avae"
+_RUN = "a run or model of avae"
 _PACKED = "a packed set of avae"
 
 
@@ -97,7 +97,7 @@ def _entries(root: Path, prefix: str) -> list[Entry]:
 
 def _made_by_avae(names: set[str]) -> str | None:
     """Return what avae made a folder with these names for, or None."""
-    if "config.json" in names and names & {"stats.jsonl", "state"}:
+    if "config.json" in names and names & {"stats.jsonl", "state", "model.safetensors"}:
         return _RUN
     return _PACKED if {"meta.json", "images.npy"} <= names else None
 

@@ -58,7 +58,7 @@ def hull(*ranges: tuple[float, float] | None) -> tuple[float, float] | None:
 
 def values_warning(values: tuple[float, float] | None, to: Preprocessing) -> str:
     """Return a warning if the values of pictures of more than 8 bits come out black or white, else ""."""
-    if values is None or to.range is not None or (values[0] >= 0 and DARK < values[1] <= LEVELS):
+    if values in (None, (0, 0)) or to.range is not None or (values[0] >= 0 and DARK < values[1] <= LEVELS):
         return ""
     return (
         f"warning: pictures of more than 8 bits have values from {values[0]:g} to {values[1]:g}, "

@@ -263,7 +263,8 @@ def _warning(values: tuple[float, float] | None, to: Preprocessing) -> str:
     """Return `values_warning` with its remedy."""
     warning = values_warning(values, to)
     if warning and values:
-        return f"{warning}: set other ends with --range, such as --range={values[0]:g}:{values[1]:g}"
+        low, high = min(values[0], 0), max(values[1], 0)
+        return f"{warning}: set other ends with --range, such as --range={low:g}:{high:g}"
     return warning
 
 
