@@ -1,15 +1,18 @@
 """Messages and bars: on stderr, by one process, and never one through the other."""
 
 import io
+import json
 import logging
 import os
 import pty
 import subprocess
 import sys
+import types
 
 import pytest
 
-from avae.console import Progress, lasting_output, messages_on_stderr
+import avae
+from avae.console import Progress, lasting_output, messages_on_stderr, progress_bar
 
 logger = logging.getLogger("avae.somewhere")
 
@@ -124,3 +127,49 @@ def test_output_that_nobody_reads_is_dropped(name, monkeypatch):
             for _ in range(2):
                 print("a line" * 10_000, file=getattr(sys, name), flush=True)
         monkeypatch.undo()
+
+
+def test_a_notebook_has_one_line_for_each_bar(monkeypatch, tiny, tmp_path, capsys):
+    """A line that changes in place: training showed nothing but plain lines, and reading nothing."""
+    shown: list[list[str]] = []
+
+    class Handle:
+        def __init__(self, text: str) -> None:
+            self.lines = [text]
+            shown.append(self.lines)
+
+        def update(self, bundle: dict[str, str], raw: bool) -> None:
+            self.lines.append(bundle["text/plain"])
+
+    notebook = types.ModuleType("IPython.display")
+    notebook.display = lambda bundle, raw, display_id: Handle(bundle["text/plain"])  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython.display", notebook)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    avae.train("digits", **tiny, out=tmp_path / "run")
+    training = next(lines for lines in shown if "avae on digits" in lines[0])
+    assert "8/8" in training[-1]
+    assert "images/s" in training[-1]
+    with progress_bar("reading") as progress:
+        progress.update(0, None)
+        progress.update(5, 5)
+    assert [line.split()[-1] for line in shown[-1]] == ["0", "5/5"]
+    assert "step 8/8" not in capsys.readouterr().err
+    shown.clear()
+    avae.train("digits", **tiny, out=tmp_path / "silent", progress=False)
+    assert shown == []
+
+
+def test_training_calls_back_with_the_lines_of_the_log_and_may_be_silent(tiny, tmp_path, capsys):
+    lines: list[dict[str, object]] = []
+    avae.train("digits", **tiny, out=tmp_path / "run", callback=lines.append, progress=False)
+    assert [line["step"] for line in lines] == [2, 4, 6, 8]
+    assert [json.loads(line) for line in (tmp_path / "run/stats.jsonl").read_text().splitlines()] == lines
+    assert "step 8/8" not in capsys.readouterr().err
+
+    def stop(line: dict[str, object]) -> None:
+        raise ArithmeticError(line["step"])
+
+    with pytest.raises(ArithmeticError, match="2"):
+        avae.train("digits", **tiny, out=tmp_path / "stopped", callback=stop)
+    assert avae.train("digits", out=tmp_path / "stopped", resume=True, **tiny).config.steps == 8
+    assert "step 8/8" in capsys.readouterr().err

@@ -3,9 +3,14 @@
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO, cast
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class Progress:
@@ -32,24 +37,77 @@ class Progress:
 SILENT = Progress()
 """A counter that is not shown."""
 
+_hidden = ContextVar("hidden", default=False)
+
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Progress]:
-    """Show a progress bar on a terminal, by rank 0 only; messages appear above it."""
+def no_progress() -> Iterator[None]:
+    """Show no progress within the context; messages and results appear all the same."""
+    token = _hidden.set(True)
+    try:
+        yield
+    finally:
+        _hidden.reset(token)
+
+
+def progress_console() -> "Console":
+    """Return the console that progress is shown on: stderr, and silent where nothing is to be shown."""
     # Imported here: help needs neither torch, which `distributed` imports, nor rich.
-    from rich import progress as rich_progress
     from rich.console import Console
 
     from avae.distributed.processes import rank
 
-    console = Console(stderr=True)
+    return Console(stderr=True, quiet=_hidden.get() or rank() > 0)
+
+
+class NotebookLine:
+    """A line of text below a cell of a notebook, which changes in place, at most once a second."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._shown = -1.0
+
+    def show(self, text: str, last: bool = False) -> None:
+        """Show a text; `last` shows it at once."""
+        from IPython.display import display  # a notebook has it
+
+        now = time.monotonic()
+        if self._handle is None:
+            self._handle = display({"text/plain": text}, raw=True, display_id=True)
+        elif last or now - self._shown >= 1:
+            self._handle.update({"text/plain": text}, raw=True)
+        else:
+            return
+        self._shown = now
+
+
+def text_bar(done: int, total: int, width: int = 20) -> str:
+    """Return a bar of characters, and the counts."""
+    full = width * done // max(total, 1)
+    return f"{'█' * full}{'░' * (width - full)} {done:,}/{total:,}"
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Progress]:
+    """Show a progress bar on a terminal or in a notebook, by rank 0 only; messages appear above it."""
+    from rich import progress as rich_progress
+
+    console = progress_console()
+    if console.is_jupyter and not console.quiet:
+        line = NotebookLine()
+        yield Progress(
+            lambda done, total: line.show(
+                f"{title}: {text_bar(done, total) if total else f'{done:,}'}", last=done == total
+            )
+        )
+        return
     columns = (
         rich_progress.TextColumn("{task.description}", markup=False),  # a path may hold brackets
         rich_progress.BarColumn(),
         rich_progress.MofNCompleteColumn(),
         rich_progress.TimeRemainingColumn(),
     )
-    hidden = not console.is_terminal or rank() > 0
+    hidden = not console.is_terminal or console.quiet
     with rich_progress.Progress(*columns, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task(title, total=None)
         yield Progress(lambda done, total: bar.update(task, completed=done, total=total))

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from avae.console import SILENT, Progress, messages_on_stderr
+from avae.console import SILENT, Progress, messages_on_stderr, no_progress, progress_bar
 from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset, evenly_spaced
 from avae.data.pictures import Images, ValueRange
@@ -73,7 +74,7 @@ def evaluate(
     device: str | torch.device = "auto",
     value_range: ValueRange | None = None,
     cache: str | os.PathLike[str] | None = None,
-    progress: Progress = SILENT,
+    progress: bool = True,
 ) -> dict[str, Any]:
     """Evaluate a model, as avae evaluate does, and return the result; docs/metrics explains every name.
 
@@ -81,7 +82,7 @@ def evaluate(
         model: a model, or a run or model folder.
         data: what `avae.train` takes: a data set's name, a path, or pictures from Python, of which a tenth is
             the test split unless they are a pair (train, test). None for the data of the run.
-        protocol, split, samples, seed, progress: as for `measure`.
+        protocol, split, samples, seed: as for `measure`.
         features: "auto", "inception", "cifar10-resnet", or code to run that makes an extractor, as for
             `avae.evaluation.features.open_features`; an open extractor; None for no distances.
         inception_weights, lpips_weights: files to use instead of the published weights.
@@ -90,6 +91,7 @@ def evaluate(
         value_range: values of black and white in floats; None for (-1, 1).
         cache: folder of packed data sets, weights and features of real images; None is the user's default
             cache.
+        progress: False to show no progress.
 
     Raises:
         UserError: as `measure`; or the model, its data or the features cannot be loaded.
@@ -97,7 +99,7 @@ def evaluate(
     if not isinstance(model, Model):
         model = load(model, device=device, networks=networks)
     folder = cache_folder(None if cache is None else os.fspath(cache))
-    with messages_on_stderr(unless_configured=True):
+    with messages_on_stderr(unless_configured=True), nullcontext() if progress else no_progress():
         if not isinstance(data, Dataset):
             data = _load(model, data, value_range, folder)
         extractor: FeatureExtractor | Unavailable = NO_FEATURES
@@ -107,18 +109,19 @@ def evaluate(
             weights = None if inception_weights is None else Path(inception_weights)
             extractor = try_open_features(features, weights, model.device, folder)
         weights = None if lpips_weights is None else Path(lpips_weights)
-        return measure(
-            model,
-            data,
-            protocol=protocol,
-            split=split,
-            samples=samples,
-            seed=seed,
-            extractor=extractor,
-            lpips=try_open_lpips(model, weights, model.device, folder),
-            cache=folder,
-            progress=progress,
-        )
+        with progress_bar("measuring") as bar:
+            return measure(
+                model,
+                data,
+                protocol=protocol,
+                split=split,
+                samples=samples,
+                seed=seed,
+                extractor=extractor,
+                lpips=try_open_lpips(model, weights, model.device, folder),
+                cache=folder,
+                progress=bar,
+            )
 
 
 def _load(model: Model, data: Images | None, value_range: ValueRange | None, cache: Path) -> Dataset:

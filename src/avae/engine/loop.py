@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from avae.distributed.processes import any_rank
+from avae.distributed.processes import any_rank, rank
 from avae.engine.checkpoint import CheckpointManager, NonFiniteError
 from avae.engine.collapse import CollapseDetector, CollapseError, OnCollapse
 from avae.engine.metrics_log import RunningMeans, StatsLog, non_finite
@@ -53,6 +54,7 @@ class LoopSpec:
         folder: the run folder.
         title: title of the progress bar.
         stop: signals, which it records.
+        report: called in rank 0 with each line of stats.jsonl, once it is written.
     """
 
     step: Callable[[int], Terms]
@@ -66,6 +68,7 @@ class LoopSpec:
     folder: Path
     title: str
     stop: StopRequest
+    report: Callable[[dict[str, Any]], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,8 @@ def _log_and_check(
     }
     detector.update(line)
     stats.write(line | detector.log_fields())
+    if spec.report and rank() == 0:
+        spec.report(line | detector.log_fields())
     display.show_terms(done, means, str(detector))
     if (bad := non_finite(means)) is not None:
         why = f"{bad} is {means[bad]} between the last report and step {done}"

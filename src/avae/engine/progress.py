@@ -1,13 +1,13 @@
-"""Show the progress of training: a progress bar on a terminal, plain lines elsewhere."""
+"""Show the progress of training: a bar on a terminal or in a notebook, plain lines elsewhere."""
 
 import time
 from collections.abc import Iterator, Mapping
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from avae.distributed.processes import rank
+from avae.console import NotebookLine, progress_console, text_bar
 
 SHOWN = {
     "mse": "MSE",
@@ -28,7 +28,8 @@ PLAIN_SECONDS = 10.0
 
 
 class ProgressDisplay:
-    """A progress bar on a terminal; elsewhere a plain line every `PLAIN_SECONDS`. Only rank 0 shows it.
+    """A progress bar on a terminal; in a notebook a line that changes in place; elsewhere a plain line every
+    `PLAIN_SECONDS`. Only rank 0 shows it.
 
     Args:
         title: start of every line.
@@ -37,7 +38,10 @@ class ProgressDisplay:
     """
 
     def __init__(self, title: str, steps: int, batch_size: int) -> None:
-        self._console = Console(stderr=True, quiet=rank() > 0)
+        self._console = progress_console()
+        is_notebook = self._console.is_jupyter and not self._console.quiet
+        self._notebook = NotebookLine() if is_notebook else None
+        self._text = ""
         self._title, self._steps, self._batch_size = title, steps, batch_size
         self._start, self._began = 0, time.monotonic()
         self._printed = self._began
@@ -47,7 +51,7 @@ class ProgressDisplay:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             console=self._console,
-            disable=not self._console.is_terminal or rank() > 0,
+            disable=is_notebook or not self._console.is_terminal or self._console.quiet,
         )
         self._task = self._bar.add_task(title, total=steps)
 
@@ -66,6 +70,9 @@ class ProgressDisplay:
     def advance(self, step: int) -> None:
         """Show that `step` steps are done."""
         self._bar.update(self._task, completed=step)
+        if self._notebook:
+            bar, left = text_bar(step, self._steps), self._left(step)
+            self._notebook.show(f"{self._title}: {bar}, {left} left, {self._text}", last=step == self._steps)
 
     def images_per_second(self, step: int) -> float:
         """Return the mean speed since the last `begin`; 0 at its step."""
@@ -78,12 +85,18 @@ class ProgressDisplay:
         warning = warning if step >= FIRST_WARNING else ""
         self._bar.note = Text.assemble((f"{warning}\n" if warning else "", "bold red"), (text, "dim"))
         now = time.monotonic()
+        self._text = text
         last = step == self._steps
-        if not self._console.is_terminal and (last or now - self._printed >= PLAIN_SECONDS):
+        if not (self._console.is_terminal or self._notebook) and (
+            last or now - self._printed >= PLAIN_SECONDS
+        ):
             self._printed = now
-            left = _duration((self._steps - step) * self._batch_size / speed) if speed else "unknown time"
-            progress = f"step {step}/{self._steps}, {left} left, {text}"
+            progress = f"step {step}/{self._steps}, {self._left(step)} left, {text}"
             self.print("  ".join([progress, warning] if warning else [progress]))
+
+    def _left(self, step: int) -> str:
+        speed = self.images_per_second(step)
+        return _duration((self._steps - step) * self._batch_size / speed) if speed else "unknown time"
 
     def print(self, text: str) -> None:
         """Print a line, above the bar if it is shown."""

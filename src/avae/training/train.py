@@ -5,14 +5,14 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 from torch import nn
 
-from avae.console import lasting_output, messages_on_stderr
+from avae.console import lasting_output, messages_on_stderr, no_progress
 from avae.data.pictures import ValueRange
 from avae.distributed.processes import process_group, rank
 from avae.engine.checkpoint import latest_checkpoint, step_of
@@ -35,6 +35,8 @@ from avae.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
+Callback = Callable[[dict[str, Any]], None]
+
 DATA_FROM_PYTHON = "pictures from Python"
 """Placeholder for the field `data` until the pictures are packed."""
 
@@ -46,6 +48,8 @@ def train(
     overwrite: bool = False,
     networks: Mapping[str, nn.Module] | None = None,
     value_range: ValueRange | None = None,
+    callback: Callback | None = None,
+    progress: bool = True,
     **settings: Unpack[Settings],
 ) -> Model:
     """Train a recipe and return the model; the run folder is `out`.
@@ -57,6 +61,9 @@ def train(
         networks: custom modules instead of the built ones, by name ("encoder", "decoder", "generator",
             "critic"); docs/networks.md describes what each framework requires.
         value_range: values of black and white in floats that are passed as data; None for (-1, 1).
+        callback: called with each line of stats.jsonl, a dict, every `log_every` steps. What it raises ends
+            training; `resume=True` continues from the last checkpoint.
+        progress: False to show no progress.
         settings: fields of `avae.recipes.config.Config`, such as data, out, steps, width; `Settings` has
             their types. data may also be pictures from Python, all that `Model.encode` takes, or a pair
             (train, test) of them, see `avae.data.from_python.pack_from_python`.
@@ -76,8 +83,10 @@ def train(
     if resume:
         config = resume_config(dataclasses.replace(config, out=values.get("out", config.out)))
     config = with_overrides(config, values)
-    with messages_on_stderr(unless_configured=True):
-        result = run(config, resume=resume, overwrite=overwrite, networks=networks, given=given)
+    with messages_on_stderr(unless_configured=True), nullcontext() if progress else no_progress():
+        result = run(
+            config, resume=resume, overwrite=overwrite, networks=networks, given=given, callback=callback
+        )
     if result.signal == signal.SIGINT:
         raise KeyboardInterrupt
     if result.signal is not None:
@@ -93,6 +102,7 @@ def run(
     overwrite: bool = False,
     networks: Mapping[str, nn.Module] | None = None,
     given: Callable[[Config], str] | None = None,
+    callback: Callback | None = None,
 ) -> TrainingResult:
     """Train the run that a config describes, until its last step or a signal.
 
@@ -102,13 +112,14 @@ def run(
         overwrite: replace it.
         networks: custom modules, by name.
         given: packs pictures from Python, instead of those that `config` names, and returns their path.
+        callback: as for `train`.
 
     Raises:
         UserError: as `train`.
     """
     with lasting_output(), StopRequest() as stop:
         try:
-            return _run(config, stop, resume, overwrite, networks, given)
+            return _run(config, stop, resume, overwrite, networks, given, callback)
         except Interrupted:
             logger.info("stopped before the first step: there is nothing to save")
             return TrainingResult(0, stop.signal)
@@ -121,6 +132,7 @@ def _run(
     overwrite: bool,
     networks: Mapping[str, nn.Module] | None,
     given: Callable[[Config], str] | None,
+    callback: Callback | None,
 ) -> TrainingResult:
     """Train as `run`; raise `Interrupted` at a signal before the first step."""
     with stop.interruptible():
@@ -151,7 +163,7 @@ def _run(
             if rank() == 0:
                 held.enter_context(run_lock(folder))
             start = trainer.prepare(saved, overwrite)
-        result = train_loop(trainer.loop(stop), start)
+        result = train_loop(trainer.loop(stop, callback), start)
     if result.signal is not None:
         logger.info(f"stopped at step {result.step} of {config.steps}, all saved; continue with --resume")
     return result

@@ -5,9 +5,10 @@ import dataclasses
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -147,8 +148,12 @@ class Trainer:
             "means": self.means,
         }
 
-    def loop(self, stop: StopRequest) -> LoopSpec:
-        """Return the specification of the training loop, which a signal stops."""
+    def loop(self, stop: StopRequest, report: Callable[[dict[str, Any]], None] | None = None) -> LoopSpec:
+        """Return the specification of the training loop, which a signal stops.
+
+        Args:
+            report: called with each line of stats.jsonl.
+        """
         config = self.config
         cache = cache_folder(config.cache) / "compiled"
         step = partial(
@@ -181,6 +186,7 @@ class Trainer:
             folder=self.folder,
             title=f"{config.framework} on {self.data.name}",
             stop=stop,
+            report=report,
         )
 
     def _learning_rate(self, step: int) -> float:
