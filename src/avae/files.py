@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import stat
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -82,9 +83,16 @@ def is_occupied(path: Path) -> bool:
 
 
 def require_unused(path: Path, overwrite: bool, remedy: str = "pass another --out, or --overwrite") -> None:
-    """Raise UserError if a path is occupied and `overwrite` is False."""
+    """Raise UserError if a path is occupied and `overwrite` is False, or if nothing can be written there."""
     if is_occupied(path) and not overwrite:
         raise UserError(f"{path} already exists: {remedy}")
+    place = path if path.is_dir() else path.parent
+    while not place.exists():
+        place = place.parent
+    try:
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}): pass another --out") from None
 
 
 def remove_partials(folder: Path) -> None:

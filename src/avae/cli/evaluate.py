@@ -19,9 +19,11 @@ from avae.errors import UserError
 from avae.evaluate_model import NO_FEATURES, SAMPLES, measure, try_open_features, try_open_lpips
 from avae.evaluation.features import FeatureExtractor
 from avae.evaluation.metric_labels import metric_label
+from avae.evaluation.protocol import ShownResult
 from avae.evaluation.unavailable import Unavailable
 from avae.figures.report import write_report
 from avae.files import require_unused, write_json
+from avae.json_io import read_json
 from avae.load_data import load_dataset_for
 from avae.model import Model, load
 from avae.recipes.custom_networks import open_networks
@@ -82,7 +84,13 @@ def run(arguments: list[str]) -> int:
     if options.out is not None and options.out.is_dir():
         raise UserError(f"--out {options.out} is a folder: name a .json to write")
     target = options.out or result_path(options.run, options.protocol)
+    if target.suffix != ".json":
+        raise UserError(
+            f"--out {target}: results are written as .json, so name {target.with_suffix('.json')}"
+        )
     require_unused(target, options.overwrite, "pass --overwrite, or name another .json with --out")
+    if target.exists():
+        _require_result(target)
     if rank() > 0:
         return 0  # one process measures: metrics do not depend on the number of processes
     networks = open_networks(options.networks) if options.networks else None
@@ -113,6 +121,16 @@ def run(arguments: list[str]) -> int:
         write_json(options.out, result)
         print(f"metrics: {options.out}")
     return 0
+
+
+def _require_result(path: Path) -> None:
+    """Raise UserError if a file that is to be replaced is something other than a result."""
+    try:
+        read_json(path, ShownResult)
+    except ValueError:
+        raise UserError(
+            f"{path} is something other than a result: --overwrite replaces results only; pass another --out"
+        ) from None
 
 
 def run_evaluation(options: Evaluate, model: Model, data: Dataset, cache: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from avae.console import progress_bar
 from avae.data.dataset import as_images
 from avae.errors import UserError
 from avae.evaluation.point_metrics import energy_distance
-from avae.files import require_unused
+from avae.files import is_occupied, require_unused
 from avae.fit_prior import fit_prior, likelihood_report, require_codes
 from avae.load_data import load_dataset_for
 from avae.model import Model, load, model_folder
@@ -72,6 +72,8 @@ def run(arguments: list[str]) -> int:
         require_codes(model)
         if options.out is not None:
             require_unused(options.out, options.overwrite)
+            if is_occupied(options.out) and model_folder(options.out) != options.out:
+                raise UserError(f"--out {options.out} is a run: name a model folder, or leave --out out")
         elif model.prior.is_learned and not options.overwrite:
             raise UserError(
                 f"{options.run} has a learned prior, {model.prior.kind}: replace it with --overwrite, "

@@ -384,7 +384,8 @@ def _check_items(config: Config) -> None:
     if family.items == "images":
         _require(config.channels in (None, 1, 3), config, "channels", "must be 1 (grey) or 3 (colour)")
     else:
-        _require(not config.augment, config, "augment", "is for images, not points")
+        for name in ("augment", "flip"):
+            _require(not getattr(config, name), config, name, "is for images, not points")
     sizes = family.load().sizes
     if sizes and config.size not in (None, *sizes):
         raise UserError(f"--size {config.size}: {config.network} draws {', '.join(map(str, sizes))} pixels")

@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,9 +12,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from avae.data.sources.resolve import absolute_source
 from avae.distributed.device import pick_device
-from avae.distributed.processes import world_size
+from avae.distributed.processes import check_launcher, world_size
 from avae.errors import UserError
 from avae.frameworks.base import Framework
+from avae.recipes.build import expected_tensors
 from avae.recipes.config import Config, validate
 from avae.recipes.resolve import ResolvedConfig
 from avae.recipes.saved_run import SavedRun, read_run
@@ -47,6 +49,7 @@ def validate_run(
         config = require_named_features(config, saved.config)
     config = _with_absolute_paths(config)
     validate(config)
+    check_launcher()
     device = pick_device(config.device)
     if saved:
         require_same_config(config, saved.config)
@@ -55,6 +58,34 @@ def validate_run(
     else:
         require_new_run(folder, overwrite)
     return config, device, saved
+
+
+def check_memory(
+    config: ResolvedConfig, device: torch.device, networks: Mapping[str, torch.nn.Module] | None
+) -> None:
+    """Raise UserError if weights, their gradients and moments, or a batch alone exceed the whole memory."""
+    room = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else _memory()
+    wanted = f"--width {config.width} --code-dim {config.code_dim} --xi-dim {config.xi_dim}"
+    try:
+        values = sum(math.prod(each.shape) for each in expected_tensors(config, networks or {}).values())
+    except ValueError:
+        raise UserError(f"{wanted}: no memory is that large; choose less") from None
+    if 16 * values > room:
+        raise UserError(
+            f"{wanted}: the networks take {16 * values / 2**30:,.0f} GiB, and this machine has "
+            f"{room / 2**30:,.0f}; choose less"
+        )
+    item = 4 * (math.prod(config.item_shape) + config.code_dim)
+    share = config.batch_size // (world_size() * config.micro_batches)
+    if item * share > room:
+        raise UserError(
+            f"--batch-size {config.batch_size}: a batch takes {item * share / 2**30:,.0f} GiB, and this "
+            f"machine has {room / 2**30:,.0f}; choose less"
+        )
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def check_batch_split(config: ResolvedConfig, framework: Framework) -> None:

@@ -15,6 +15,7 @@ from avae.load_data import load_dataset
 from avae.recipes.config import Config, Precision
 from avae.recipes.registry import get_recipe
 from avae.recipes.resolve import ResolvedConfig, resolve
+from avae.training.checks import check_memory
 from avae.training.step_time import seconds_per_step
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ def plan(config: Config, device: torch.device) -> tuple[Config, Dataset]:
         config = dataclasses.replace(config, compile="off")
     while True:
         data = load_dataset(config.data, config)
+        check_memory(_resolved(config, data, config.width or WIDTHS[0], "fp32"), device, None)
         left = SHARE * 60 * minutes - (time.monotonic() - begun)
         planned = _widest(config, data, device, left)
         size = data.preprocessing.size if data.preprocessing else 0

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import logging
-import shutil
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -23,19 +23,18 @@ from avae.shown_text import printable
 
 logger = logging.getLogger(__name__)
 
-RUN_FILES = (
-    "model",
-    "state",
-    "images",
-    "evaluation",
-    "best",
-    "stats.jsonl",
-    "rejected.jsonl",
-    "report.html",
-    "prior.png",
-    "config.json",
+RUN_FOLDERS = ("model", "state", "images", "evaluation/steps", "evaluation", "best")
+"""Folders of a run, the inner ones first."""
+
+RUN_FILES = ("stats.jsonl", "rejected.jsonl", "report.html", "prior.png", "config.json")
+"""Further files of a run. config.json is deleted last, so an interrupted deletion can be repeated."""
+
+_WRITTEN = re.compile(
+    r"(model|best)/(model\.safetensors|config\.json)|best/best\.json"
+    r"|state/step-[0-9]{8,}\.safetensors|images/step-[0-9]{8,}-[a-z]+\.png"
+    r"|evaluation/(standard|paper|steps/[0-9]{8,})\.json|.*/\.[^/]+\.partial"
 )
-"""Files and folders of a run. config.json is deleted last, so an interrupted deletion can be repeated."""
+"""Files that a run writes to its folders; all others are the user's."""
 
 
 def result_path(run: Path, protocol: str) -> Path:
@@ -92,13 +91,19 @@ def _holds_run(folder: Path) -> bool:
 
 
 def delete_run_files(folder: Path) -> None:
-    """Delete the files of a run, and nothing else. Call `require_new_run` first."""
+    """Delete the files that a run wrote, and nothing else. Call `require_new_run` first."""
+    for name in RUN_FOLDERS:
+        inner = folder / name
+        if inner.is_symlink():
+            inner.unlink()
+        elif inner.is_dir():
+            for path in list(inner.iterdir()):
+                if _WRITTEN.fullmatch(path.relative_to(folder).as_posix()) and not path.is_dir():
+                    path.unlink()
+            if not any(inner.iterdir()):
+                inner.rmdir()
     for name in RUN_FILES:
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        (folder / name).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -166,9 +171,8 @@ def note_other_cache(saved: ResolvedConfig, cache: str | None) -> None:
 
 def require_own_folders(folder: Path) -> None:
     """Raise UserError if a link in a run folder would make avae write outside of it."""
-    for name in (*RUN_FILES, "evaluation/steps"):
-        if (folder / name).is_dir():
-            require_inside(folder / name, folder)
+    for name in RUN_FOLDERS:
+        require_inside(folder / name, folder)
 
 
 def keep_warm_start(config: Config, saved: ResolvedConfig) -> Config:

@@ -28,7 +28,7 @@ from avae.recipes.resolve import resolve
 from avae.recipes.settings import Settings
 from avae.safetensors_io import strip_prefix
 from avae.torch_defaults import torch_defaults
-from avae.training.checks import check_batch_split, validate_run
+from avae.training.checks import check_batch_split, check_memory, validate_run
 from avae.training.plan import needs_plan, plan
 from avae.training.run_folder import check_same_data, keep_warm_start, resume_config, run_lock
 from avae.training.trainer import Trainer
@@ -153,6 +153,7 @@ def _run(
         resolved = resolve(config, data)
         if saved:
             check_same_data(config.data, data, saved)
+        check_memory(resolved, device, networks)
         trainer = Trainer(resolved, data, device, networks)
         check_batch_split(resolved, trainer.framework)
         if config.init_from and not reached:

@@ -1,0 +1,121 @@
+"""Odd environments and values: one line, before anything is done."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from avae.training.run_folder import delete_run_files
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"WORLD_SIZE": "x"}, ["WORLD_SIZE is 'x'"]),
+        ({"WORLD_SIZE": "0"}, ["WORLD_SIZE is '0'", "at least 1"]),
+        ({"WORLD_SIZE": "-1"}, ["WORLD_SIZE"]),
+        ({"WORLD_SIZE": ""}, ["WORLD_SIZE"]),
+        ({"WORLD_SIZE": "2"}, ["RANK is not set"]),
+        ({"WORLD_SIZE": "2", "RANK": "1"}, ["MASTER_ADDR is not set"]),
+        ({"RANK": "1"}, ["RANK is 1 and WORLD_SIZE 1"]),
+        ({"RANK": "1.5"}, ["RANK is '1.5'"]),
+        ({"RANK": "\x1b"}, [r"RANK is '\\x1b'"]),
+        ({"LOCAL_RANK": "none"}, ["LOCAL_RANK is 'none'"]),
+    ],
+)
+def test_a_launcher_that_is_none(environment, words, cli, tmp_path, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    cli("train", "digits", "--out", tmp_path / "run").refused(*words, "torchrun")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("toy --flip", ["--flip", "not points"]),
+        ("toy --augment", ["--augment", "not points"]),
+        ("toy --batch-size 1000000000000", ["--batch-size 1000000000000", "GiB"]),
+        ("digits --batch-size 10000000000", ["--batch-size 10000000000", "GiB"]),
+        ("digits --batch-size 10000000000000000000", ["--batch-size", "larger than any run"]),
+        ("toy --code-dim 1000000000000", ["--code-dim 1000000000000", "GiB"]),
+        ("digits --code-dim 4000000000000000000", ["--code-dim", "no memory"]),
+        ("digits --xi-dim 1000000000", ["--xi-dim 1000000000", "GiB"]),
+        ("digits --width 1000000", ["--width 1000000", "GiB"]),
+        ("digits --steps 100000000000000000000", ["--steps", "larger than any run"]),
+        ("demo --code-dim 1000000000", ["--code-dim 1000000000", "GiB"]),
+    ],
+)
+def test_values_beyond_any_machine(flags, words, cli, tmp_path, small_toy):
+    cli("train", *flags.split(), "--out", tmp_path / "run").refused(*words)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["evaluate run", "sample run", "encode run a.png", "prior run --out there", "figure 8 run --out there"],
+)
+def test_what_cannot_be_written_is_noticed_before_the_work(command, runs, cli, tmp_path, monkeypatch):
+    """As root may write anywhere, the system's answer is made."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(runs["digits-avae"], "run")
+
+    def read_only(**options):
+        raise PermissionError(13, "Permission denied", str(options["dir"]))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+    for work in ("cli.evaluate.run_evaluation", "cli.prior.fit_prior", "cli.encode.read_items"):
+        monkeypatch.setattr(f"avae.{work}", None)
+    monkeypatch.setattr("avae.model.Model.sample", None)
+    cli(*command.split()).refused("cannot be written (Permission denied)", "--out")
+
+
+def test_overwrite_deletes_only_what_a_run_wrote(runs, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(runs["digits-avae"], run)
+    mine = [f"{folder}/mine.txt" for folder in ("images", "model", "state", "evaluation/steps", "best")]
+    mine += [
+        "images/step-1.png",
+        "model/sub/config.json",
+        "state/step-00000004 (conflicted copy).safetensors",
+    ]
+    mine += ["evaluation/notes.json", "notes.md", "images/holiday.png"]
+    for name in mine:
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text("mine")
+    (run / "best/best.json").write_text("{}")
+    (run / "evaluation/standard.json").write_text("{}")
+    (run / "images/.step-00000004-samples.png.1a2b3c4d.partial").write_text("half")
+    delete_run_files(run)
+    assert sorted(str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()) == sorted(
+        [*mine, ".lock"]
+    )
+
+
+def test_a_deleted_run_leaves_no_empty_folders(runs, tmp_path):
+    shutil.copytree(runs["digits-avae"], tmp_path / "run")
+    (tmp_path / "run/evaluation/steps").mkdir(parents=True)
+    delete_run_files(tmp_path / "run")
+    assert os.listdir(tmp_path / "run") == [".lock"]
+
+
+@pytest.mark.parametrize("name", ["picture.png", "result", "package.json"])
+def test_evaluate_replaces_results_alone(name, runs, cli, tmp_path, monkeypatch):
+    monkeypatch.setattr("avae.cli.evaluate.load", None)
+    Path(tmp_path / name).write_text(json.dumps({"name": "mine"}))
+    cli("evaluate", runs["digits-avae"], "--out", tmp_path / name, "--overwrite").refused(name, ".json")
+    assert json.loads((tmp_path / name).read_text()) == {"name": "mine"}
+
+
+@pytest.mark.parametrize("flags", [(), ("--overwrite",)])
+def test_a_prior_is_written_over_models_alone(flags, runs, cli, tmp_path, contents):
+    for name in ("folder", "run"):
+        shutil.copytree(
+            runs["digits-avae"] if name == "run" else runs["digits-avae"] / "images", tmp_path / name
+        )
+        before = contents(tmp_path)
+        cli("prior", runs["digits-avae"], "--out", tmp_path / name, *flags).refused(name)
+        assert contents(tmp_path) == before
