@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from avae.training.run_folder import delete_run_files
@@ -67,7 +68,7 @@ def test_what_cannot_be_written_is_noticed_before_the_work(command, runs, cli, t
         raise PermissionError(13, "Permission denied", str(options["dir"]))
 
     monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
-    for work in ("cli.evaluate.run_evaluation", "cli.prior.fit_prior", "cli.encode.read_items"):
+    for work in ("cli.evaluate.run_evaluation", "cli.prior.fit_prior", "cli.encode.read_batches"):
         monkeypatch.setattr(f"avae.{work}", None)
     monkeypatch.setattr("avae.model.Model.sample", None)
     cli(*command.split()).refused("cannot be written (Permission denied)", "--out")
@@ -119,3 +120,36 @@ def test_a_prior_is_written_over_models_alone(flags, runs, cli, tmp_path, conten
         before = contents(tmp_path)
         cli("prior", runs["digits-avae"], "--out", tmp_path / name, *flags).refused(name)
         assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["sample {run}", "interpolate {run} {a} {a}", "reconstruct {run} {a}", "decode {run} codes.npy"],
+)
+def test_overwrite_writes_into_no_folder_of_the_users(
+    command, runs, pictures, cli, tmp_path, contents, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    run, a = runs["digits-avae"], pictures / "even/00.png"
+    np.save("codes.npy", np.zeros((1, 4), np.float32))
+    asked = command.format(run=run, a=a).split()
+    shutil.copytree(pictures, "photos")
+    before = contents(tmp_path)
+    for out in ("photos", "/", "."):
+        cli(*asked, "--out", out, "--overwrite").refused("other than pictures of avae", "--out")
+    assert contents(tmp_path) == before
+    for flags in ((), ("--overwrite",)):
+        assert cli(*asked, "--out", "own", *flags).code == 0
+
+
+def test_pictures_are_not_written_through_links(runs, pictures, cli, tmp_path, contents):
+    run, out, away = tmp_path / "run", tmp_path / "out", tmp_path / "away"
+    shutil.copytree(runs["digits-avae"], run)
+    assert cli("reconstruct", run, pictures, "--out", out).code == 0
+    away.mkdir()
+    shutil.rmtree(out / "even")
+    (out / "even").symlink_to(away)
+    cli("reconstruct", run, pictures, "--out", out, "--overwrite").refused("leads out of")
+    (run / "samples").symlink_to(away)
+    cli("sample", run).refused("run/samples", "leads out of")
+    assert contents(away) == {}

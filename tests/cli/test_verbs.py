@@ -76,7 +76,7 @@ def test_sample(name, cli, runs, tmp_path):
     out = tmp_path / "new"
     said = cli("sample", runs[name], "--count", 5, "--seed", 3, "--out", out)
     assert said.code == 0
-    assert {path.name for path in out.iterdir()} == {"samples.png", *(f"{i:05d}.png" for i in range(5))}
+    assert {path.name for path in out.glob("[!.]*")} == {"samples.png", *(f"{i:05d}.png" for i in range(5))}
     expected = as_images(avae.load(runs[name], device="cpu").sample(5, seed=3))
     for i in range(5):
         assert np.array_equal(png(out / f"{i:05d}.png"), expected[i, ..., 0])
@@ -175,7 +175,8 @@ def test_interpolate(name, cli, runs, pictures, tmp_path):
     a, b = pictures / "even/00.png", pictures / "odd/01.png"
     out = tmp_path / "way"
     assert cli("interpolate", runs[name], a, b, "--steps", 4, "--out", out).code == 0
-    assert {path.name for path in out.iterdir()} == {"interpolation.png", *(f"{i:05d}.png" for i in range(4))}
+    written = {path.name for path in out.glob("[!.]*")}
+    assert written == {"interpolation.png", *(f"{i:05d}.png" for i in range(4))}
     expected = as_images(avae.load(runs[name], device="cpu").interpolate(a, b, steps=4))
     assert np.array_equal(png(out / "00003.png"), expected[3, ..., 0])
     shown = np.asarray(Image.open(out / "interpolation.png"))
@@ -338,7 +339,7 @@ def test_names_no_file_can_have(name, cli, runs, tmp_path):
     codes = tmp_path / "codes.npz"
     np.savez(codes, codes=np.zeros((1, 4)), names=np.array([f"{name}.png"]))
     assert cli("decode", runs["digits-avae"], codes, "--out", tmp_path / "out").code == 0
-    assert len(list((tmp_path / "out").iterdir())) == 2, "one picture, and the sheet"
+    assert len(list((tmp_path / "out").glob("[!.]*"))) == 2, "one picture, and the sheet"
 
 
 def test_a_picture_called_as_the_comparison_is_not_lost(cli, runs, pictures, tmp_path):

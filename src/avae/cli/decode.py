@@ -12,10 +12,10 @@ from torch import Tensor
 
 from avae.cli.io import ItemWriter, numbered_names, read_array
 from avae.cli.options import Device, Overwrite, Realism, Run
+from avae.cli.output_folder import output_folder
 from avae.cli.parsing import parse
 from avae.data.dataset import as_images
 from avae.errors import UserError, counted
-from avae.files import require_unused
 from avae.model import load
 from avae.numpy_io import read_npz
 from avae.rng import row_chunks
@@ -55,8 +55,7 @@ def run(arguments: list[str]) -> int:
     """Decode codes."""
     options = parse(Decode, "avae decode", arguments)
     model = load(options.run, device=options.device)
-    out = options.out or options.run / "decoded"
-    require_unused(out, options.overwrite)
+    out = output_folder(options.out, options.run, "decoded", options.overwrite)
     names, codes = read_codes(options.codes)
     writer = ItemWriter(model, out)
     first: list[Tensor] = []

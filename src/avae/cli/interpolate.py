@@ -10,10 +10,10 @@ from torch import Tensor
 
 from avae.cli.io import numbered_names, read_items, write_items
 from avae.cli.options import Device, Overwrite, Realism, Run
+from avae.cli.output_folder import output_folder
 from avae.cli.parsing import parse
 from avae.data.dataset import as_images
 from avae.errors import UserError
-from avae.files import require_unused
 from avae.model import Model, load
 from avae.visualize.grid import grid, save_png
 from avae.visualize.scatter import save_scatter
@@ -48,8 +48,7 @@ def run(arguments: list[str]) -> int:
     options = parse(Interpolate, "avae interpolate", arguments)
     model = load(options.run, device=options.device)
     model.require_encoder()
-    out = options.out or options.run / "interpolation"
-    require_unused(out, options.overwrite)
+    out = output_folder(options.out, options.run, "interpolation", options.overwrite)
     a, b = (_read_single_item(model, path) for path in (options.a, options.b))
     items = model.interpolate(a, b, steps=options.steps, realism=options.realism, seed=options.seed)
     write_items(model, numbered_names(len(items)), items, out)

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from avae.cli.output_folder import mark
 from avae.console import SILENT, Progress, progress_bar
 from avae.data.dataset import as_images
 from avae.data.pictures import ItemBatch, numbered
 from avae.errors import UserError
+from avae.files import require_inside
 from avae.model import Model
 from avae.numpy_io import read_npy
 from avae.visualize.grid import save_png
@@ -69,16 +71,28 @@ class ItemWriter:
         self._files: set[str] = set()
         self._folders: set[str] = set()
         self._points: list[NDArray[np.float32]] = []
+        self._marked = False
+        self._checked: set[Path] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, names: Sequence[str], items: Tensor) -> list[Path]:
-        """Write some items; return the paths of their files."""
+        """Write some items; return the paths of their files.
+
+        Raises:
+            UserError: a link leads out of the folder.
+        """
+        if not self._marked:
+            mark(self._folder)
+            self._marked = True
         if not self._is_image_model:
             self._points.append(items.numpy())
             return []
         paths = [self.unused(name) for name in names]
         for path, image in zip(paths, as_images(items), strict=True):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.parent not in self._checked:
+                require_inside(path.parent, self._folder)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._checked.add(path.parent)
             save_png(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), path)
         return paths
 

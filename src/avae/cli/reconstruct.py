@@ -13,6 +13,7 @@ from torch import Tensor
 
 from avae.cli.io import ItemWriter, read_batches
 from avae.cli.options import Device, Overwrite, Pictures, Realism, Run
+from avae.cli.output_folder import output_folder
 from avae.cli.parsing import parse
 from avae.console import progress_bar
 from avae.data.dataset import as_images
@@ -26,7 +27,7 @@ from avae.figures.uncertainty_map import (
     map_unavailable_reason,
     uncertainty_map,
 )
-from avae.files import require_unused, write_atomically
+from avae.files import write_atomically
 from avae.model import load
 from avae.training.previews import ROW, reconstruction_rows
 from avae.visualize.grid import grid, save_png
@@ -69,8 +70,7 @@ def run(arguments: list[str]) -> int:
     model.require_encoder()
     if options.map and (reason := map_unavailable_reason(model)):
         raise UserError(f"--map cannot be drawn: {reason}; leave it out")
-    out = options.out or options.run / "reconstructions"
-    require_unused(out, options.overwrite)
+    out = output_folder(options.out, options.run, "reconstructions", options.overwrite)
     writer, maps = ItemWriter(model, out), MapStore(out)
     count, squared = 0, 0.0
     first = ROW if model.is_image_model else POINTS

@@ -6,9 +6,9 @@ from typing import Literal
 
 from avae.cli.io import numbered_names, write_items
 from avae.cli.options import Device, Overwrite, Run
+from avae.cli.output_folder import output_folder
 from avae.cli.parsing import parse
 from avae.data.dataset import as_images
-from avae.files import require_unused
 from avae.model import load
 from avae.visualize.grid import save_png, sheet
 from avae.visualize.scatter import save_scatter
@@ -39,8 +39,7 @@ def run(arguments: list[str]) -> int:
     """Draw samples."""
     options = parse(Sample, "avae sample", arguments)
     model = load(options.run, device=options.device)
-    out = options.out or options.run / "samples"
-    require_unused(out, options.overwrite)
+    out = output_folder(options.out, options.run, "samples", options.overwrite)
     items = model.sample(options.count, seed=options.seed, prior=options.prior)
     write_items(model, numbered_names(len(items)), items, out)
     if model.is_image_model:
