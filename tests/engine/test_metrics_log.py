@@ -67,9 +67,9 @@ def test_a_terminal_shows_warnings_and_rollbacks(monkeypatch):
         display.begin(20)
         display.advance(21)
         assert display.images_per_second(21) > 0
-        display.show_terms(21, {f"a_long_name_{n}": 0.7 for n in range(12)})
+        display.show_terms(21, dict.fromkeys(("mse", "kl", "latent_consistency", "diversity"), 0.7))
     assert "warning: critic loss 0.003 for 50 steps" in screen.getvalue()
     last = screen.getvalue().rpartition("\r")[2]
     assert "warning" not in last
     assert "21/100" in last
-    assert "a_long_name_11" in last
+    assert "diversity 0.7" in last
