@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import pickle
 import subprocess
 import sys
 from importlib.metadata import version
@@ -11,6 +12,8 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 import avae
+from avae.data.cache import cache_folder
+from avae.python_words import in_python_words
 from avae.recipes.config import SYNONYMS, Config, fields_with
 from avae.recipes.facts import Fact
 from avae.recipes.settings import Settings
@@ -61,3 +64,48 @@ def test_synonyms_are_of_fields():
     fields = set(get_type_hints(Config))
     assert set(SYNONYMS.values()) <= fields
     assert not SYNONYMS.keys() & fields
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("--size 48: resize draws 16, 32 pixels", "size=48: resize draws 16, 32 pixels"),
+        ("--batch-size 7: choose a smaller --batch-size", "batch_size=7: choose a smaller batch_size="),
+        ("--steps 5 --minutes 3: choose one of them", "steps=5 minutes=3: choose one of them"),
+        ("--data /a:b: no such file; name it with --data", "data=/a:b: no such file; name it with data="),
+        (
+            "runs/a is not empty: pass --overwrite, or --out",
+            "runs/a is not empty: pass overwrite=True, or out=",
+        ),
+        ("a - b -- c, and -x", "a - b -- c, and -x"),
+    ],
+)
+def test_messages_for_python_have_its_words(message, expected):
+    assert in_python_words(message) == expected
+
+
+def test_errors_from_python_speak_python(tmp_path):
+    for call, words in (
+        (lambda: avae.train("digits", size=48, out=tmp_path / "run"), "^size=48: "),
+        (lambda: avae.train("folder", out=tmp_path / "run"), "^data= is missing"),
+        (lambda: avae.train("digits", resume=True, overwrite=True), "^resume=True continues a run"),
+        (lambda: avae.train("digits", device="tpu", out=tmp_path / "run"), "^device=tpu: "),
+        (lambda: avae.train("folder", data=tmp_path / "moved", out=tmp_path / "run"), "new place with data="),
+    ):
+        with pytest.raises(avae.UserError, match=words):
+            call()
+    assert pickle.loads(pickle.dumps(avae.train)) is avae.train
+
+
+def test_a_user_without_a_home_needs_a_cache(monkeypatch, cli, tmp_path):
+    """Also a home that is not there in `~other`: Path.expanduser raised a RuntimeError for both."""
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("pwd.getpwuid", lambda user: (_ for _ in ()).throw(KeyError(user)))
+    with pytest.raises(avae.UserError, match=r"--cache is missing: this user has no home"):
+        cache_folder(None)
+    with pytest.raises(avae.UserError, match=r"^cache= is missing"):
+        avae.train("digits", device="cpu", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    flags = ("--cache", tmp_path / "cache", "--out", tmp_path / "run", "--init-from", "~nobody known/run")
+    cli("train", "digits", *flags).refused("no run or model folder")

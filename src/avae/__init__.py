@@ -44,8 +44,16 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'avae' has no attribute '{name}'")
     from importlib import import_module
+    from inspect import isfunction
 
-    return getattr(import_module(_MODULES[name]), name)
+    from avae.python_words import with_python_words
+
+    found = getattr(import_module(_MODULES[name]), name)
+    if isfunction(found):
+        found = with_python_words(found)
+        found.__module__ = "avae"  # where pickle finds it
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

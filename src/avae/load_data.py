@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 from typing import Any
 
 from avae.console import progress_bar
@@ -25,6 +26,11 @@ def load_dataset(source: str, config: Config) -> Dataset:
 
     Show progress on a terminal.
     """
+    if os.path.isabs(source) and not os.path.exists(source):
+        raise UserError(
+            f"--data {source}: no such file or folder; "
+            "if the data have moved, name their new place with --data"
+        )
     with progress_bar(f"reading {source}") as progress:
         return load_data(
             source,

@@ -26,6 +26,7 @@ from avae.frameworks.base import CodeMode, Framework, Noise
 from avae.json_io import convert, decode_json, read_json
 from avae.losses import MIN_CODE_SCALE
 from avae.priors.prior import Prior, PriorDescription, restore_prior, standard_prior
+from avae.python_words import with_python_words
 from avae.recipes.build import build_framework, expected_tensors
 from avae.recipes.config import Config, check_fields, fields_with, validate
 from avae.recipes.facts import Fact
@@ -145,6 +146,7 @@ class Model:
         """The critic; AttributeError if the framework has none."""
         return self._network("critic")
 
+    @with_python_words
     def to(self, device: str | torch.device) -> "Model":
         """Move the model to "auto", "cpu", "cuda", "cuda:1", "mps" or a torch.device, and return it."""
         self.device = pick_device(device)

@@ -271,6 +271,6 @@ def test_a_run_on_an_array_resumes_at_its_own_size(tiny, tmp_path) -> None:
 @pytest.mark.parametrize("size", [100, "64"])
 def test_settings_are_refused_before_an_array_is_packed(tiny, tmp_path, size) -> None:
     settings = tiny | {"out": str(tmp_path / "run"), "cache": str(tmp_path / "cache"), "size": size}
-    with pytest.raises(UserError, match="--size"):
+    with pytest.raises(UserError, match="size="):
         avae.train("folder", data=COLOUR, **settings)
     assert not (tmp_path / "cache").exists()

@@ -258,8 +258,8 @@ def test_runs_with_custom_networks_are_evaluated(tiny, tmp_path, cli):
 @pytest.mark.parametrize(
     ("data", "protocol", "words"),
     [
-        ("digits", "papers", "--protocol papers: choose standard or paper"),
-        ("toy", "standard", "--data toy is made of points"),
+        ("digits", "papers", "protocol=papers: choose standard or paper"),
+        ("toy", "standard", "data= toy is made of points"),
         ("no such folder", "standard", "no such folder"),
     ],
 )

@@ -194,7 +194,7 @@ def test_networks_and_device(model, runs):
     with pytest.raises(AttributeError, match="a GAN has no encoder; it has generator, critic"):
         print(gan.encoder)
     for device in ("cuda:99", "cpu:1", "auto:0", torch.device("meta")):
-        with pytest.raises(avae.UserError, match="--device"):
+        with pytest.raises(avae.UserError, match="device="):
             model.to(device)
 
 

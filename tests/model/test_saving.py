@@ -157,5 +157,5 @@ def test_folders_without_a_model_are_refused(tmp_path, runs):
     shutil.copy(runs["digits-avae"] / "config.json", tmp_path)
     with pytest.raises(avae.UserError, match="no model yet"):
         avae.load(tmp_path)
-    with pytest.raises(avae.UserError, match="--device tpu"):
+    with pytest.raises(avae.UserError, match="device=tpu"):
         avae.load(runs["digits-avae"], device="tpu")

@@ -155,7 +155,7 @@ def test_init_from_takes_what_is_of_the_same_kind_and_says_so(
 @pytest.mark.parametrize(("framework", "source"), [("gan", "digits-vae"), ("bigan", "digits-vae")])
 def test_init_from_a_model_that_has_nothing_to_take_is_refused(framework, source, runs, tiny, tmp_path):
     """A GAN shares no name with a VAE; a BiGAN's encoder is of another kind than the VAE's."""
-    with pytest.raises(avae.UserError, match=f"--init-from .*{source}: it has no .*generator.*"):
+    with pytest.raises(avae.UserError, match=f"init_from=.*{source}: it has no .*generator.*"):
         avae.train(
             "digits", **tiny, framework=framework, init_from=str(runs[source]), out=str(tmp_path / "run")
         )
@@ -182,7 +182,7 @@ def test_init_from_a_vae_copies_encoder_and_decoder(own, runs, tiny, tmp_path):
 
 
 def test_init_from_another_shape_is_refused(runs, tiny, tmp_path):
-    with pytest.raises(avae.UserError, match=r"--init-from .*another shape"):
+    with pytest.raises(avae.UserError, match=r"init_from=.*another shape"):
         avae.train(
             "digits", **tiny | {"width": 3}, init_from=str(runs["digits-vae"]), out=str(tmp_path / "run")
         )

@@ -211,5 +211,5 @@ def test_rollbacks_end_where_they_do_not_help(cli, tiny, tmp_path):
 
 def test_a_value_of_on_collapse_that_is_none(cli, tmp_path):
     cli("train", "digits", "--on-collapse", "panic", "--out", tmp_path / "run").refused("stop", "--help")
-    with pytest.raises(avae.UserError, match="--on-collapse panic: must be one of stop, rollback, ignore"):
+    with pytest.raises(avae.UserError, match="on_collapse=panic: must be one of stop, rollback, ignore"):
         avae.train("digits", on_collapse="panic", out=str(tmp_path / "run"))

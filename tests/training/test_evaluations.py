@@ -78,7 +78,7 @@ def test_a_resumed_run_measures_as_one_that_was_not_interrupted(settings, tmp_pa
     for step in (6, 8):
         (run / "evaluation" / "steps" / f"{step:08d}.json").unlink()
     again = {"out": str(run), "resume": True, "device": "cpu"}
-    with pytest.raises(UserError, match=r"--features is missing: .*features\.py:load"):
+    with pytest.raises(UserError, match=r"features= is missing: .*features\.py:load"):
         avae.train("digits", **again)
     avae.train("digits", **again, features=settings["features"])
     assert measured(run) == expected
@@ -89,7 +89,7 @@ def test_a_resumed_run_measures_as_one_that_was_not_interrupted(settings, tmp_pa
     ("wrong", "words"),
     [
         ({"keep_best": "sharpness_decoder"}, "not a metric with a best value"),
-        ({"keep_best": "fidd", "evaluate_every": 0}, "--evaluate-every"),
+        ({"keep_best": "fidd", "evaluate_every": 0}, "evaluate_every="),
         ({"keep_best": "lpips_decoder"}, "images of"),
         ({"keep_best": "mse"}, "it has mse_generator_calibrated"),
         ({"keep_best": "mse_generator", "framework": "gan"}, "the model has no encoder"),
@@ -116,7 +116,7 @@ def test_a_damaged_evaluation_is_named_with_the_remedy(settings):
     run = Path(settings["out"])
     avae.train("digits", **settings, keep_best="mse_decoder")
     (run / "evaluation" / "steps" / "00000002.json").write_text("{")
-    with pytest.raises(UserError, match=r"00000002\.json is damaged .*--resume"):
+    with pytest.raises(UserError, match=r"00000002\.json is damaged .*resume=True"):
         avae.train("digits", **settings | {"steps": 10}, keep_best="mse_decoder", resume=True)
 
 

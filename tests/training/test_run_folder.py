@@ -145,7 +145,7 @@ def test_two_processes_never_write_one_run(cli, run, tiny):
 )
 def test_settings_of_the_wrong_type_are_refused_before_anything_is_replaced(setting, run, tiny, contents):
     before = contents(run)
-    with pytest.raises(avae.UserError, match=f"--{next(iter(setting))}"):
+    with pytest.raises(avae.UserError, match=f"{next(iter(setting))}="):
         avae.train("digits", **tiny | setting, out=str(run), overwrite=True)
     assert contents(run) == before
 

@@ -128,7 +128,9 @@ def build_result(protocol: Protocol, metrics: Iterable[Metric], about: dict[str,
     """
     values = dict(metrics)
     reasons = {
-        name: value.reason if isinstance(value, Unavailable) else f"it is {value}"
+        name: value.reason
+        if isinstance(value, Unavailable)
+        else f"it is {value}: it needs 2 or more items, and finite values"
         for name, value in sorted(values.items())
         if isinstance(value, Unavailable) or not math.isfinite(value)
     }

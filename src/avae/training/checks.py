@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from avae.data.cache import cache_folder
 from avae.data.sources.resolve import absolute_source
 from avae.distributed.device import pick_device
 from avae.distributed.processes import check_launcher, world_size
@@ -50,6 +51,7 @@ def validate_run(
     config = _with_absolute_paths(config)
     validate(config)
     check_launcher()
+    cache_folder(config.cache)  # raises UserError if there is none
     device = pick_device(config.device)
     if saved:
         require_same_config(config, saved.config)
