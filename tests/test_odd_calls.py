@@ -105,7 +105,7 @@ def test_a_deleted_run_leaves_no_empty_folders(runs, tmp_path):
 
 @pytest.mark.parametrize("name", ["picture.png", "result", "package.json"])
 def test_evaluate_replaces_results_alone(name, runs, cli, tmp_path, monkeypatch):
-    monkeypatch.setattr("avae.cli.evaluate.load", None)
+    monkeypatch.setattr("avae.cli.evaluate.load_dataset_for", None)
     Path(tmp_path / name).write_text(json.dumps({"name": "mine"}))
     cli("evaluate", runs["digits-avae"], "--out", tmp_path / name, "--overwrite").refused(name, ".json")
     assert json.loads((tmp_path / name).read_text()) == {"name": "mine"}

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from avae.shown_text import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -109,8 +111,14 @@ def progress_bar(title: str) -> Iterator[Progress]:
     )
     hidden = not console.is_terminal or console.quiet
     with rich_progress.Progress(*columns, console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task(title, total=None)
+        task = bar.add_task(printable(title), total=None)
         yield Progress(lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def say(*lines: object) -> None:
+    """Print lines; names of files, and what files hold, may contain escape sequences and newlines."""
+    for line in lines:
+        print(printable(line))
 
 
 @contextmanager
@@ -190,4 +198,4 @@ class _StderrHandler(logging.Handler):
         from avae.distributed.processes import rank
 
         if rank() == 0:
-            print(self.format(record), file=sys.stderr)
+            print(printable(self.format(record)), file=sys.stderr)

@@ -20,7 +20,7 @@ def printable(text: object) -> str:
 def markdown(text: object) -> str:
     """Return text for a line or a table cell of Markdown, which may be shown as HTML."""
     escaped = html.escape(printable(text), quote=False)
-    return re.sub(r"([\\`*\[\]|])", r"\\\1", escaped)
+    return re.sub(r"([`|]|(?<=\])\()", r"\\\1", escaped)
 
 
 def spreadsheet_cell(value: object) -> object:

@@ -348,3 +348,21 @@ def test_inception_features_alone_are_called_fid(small):
     _, found = grid(small)
     assert ("VAE", "FID") in found
     assert FEATURES["name"] not in (small / "table.md").read_text()
+
+
+def test_stored_names_are_text_in_every_table(tmp_path):
+    evil = "=x|\n<script>alert(1)</script>\x1b[2J"
+    write_cell(tmp_path, "photos", "vae", {"mse": 1.0, "fid": 2.0}, data=evil)
+    run = tmp_path / "photos/vae/seed-0"
+    result = json.loads((run / "evaluation/paper.json").read_text())
+    result |= {"features": {"name": evil, "checksum": evil}, "batch_norm": evil, "versions": {evil: evil}}
+    result["reasons"] = dict.fromkeys(result["reasons"], evil)
+    (run / "evaluation/paper.json").write_text(json.dumps(result))
+    write_table(tmp_path, "paper")
+    shown = (tmp_path / "table.md").read_text()
+    assert "<script" not in shown
+    assert "\x1b" not in shown
+    rows = [line for line in shown.splitlines() if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+    for row in csv.reader((tmp_path / "table.csv").open()):
+        assert not any(cell.startswith(("=", "@")) for cell in row)

@@ -14,6 +14,7 @@ from importlib.metadata import version
 
 from avae.console import lasting_output, messages_on_stderr
 from avae.errors import UserError, did_you_mean
+from avae.shown_text import printable
 
 VERBS = {
     "demo": "train on bundled emoji and write a report, in minutes",
@@ -105,5 +106,5 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 def _fail(message: str) -> int:
-    print(f"avae: {message}", file=sys.stderr)
+    print(f"avae: {printable(message)}", file=sys.stderr)
     return USAGE_ERROR

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from avae.cli.options import Downloads, Preparation
 from avae.cli.parsing import parse
-from avae.console import progress_bar
+from avae.console import progress_bar, say
 from avae.data.cache import cache_folder
 from avae.data.images.item import RejectedImage
 from avae.data.images.preprocessing import Preprocessing
@@ -22,6 +22,7 @@ from avae.data.packed.format import REJECTED, is_packed, open_packed, read_label
 from avae.errors import UserError
 from avae.files import require_unused
 from avae.rng import rng
+from avae.shown_text import printable
 from avae.visualize.grid import save_png, sheet
 
 SHOWN = 64
@@ -68,14 +69,14 @@ def describe(arguments: list[str]) -> None:
     images = open_packed(packed).train
     chosen = rng(options.seed, "contact sheet").permutation(len(images))[:SHOWN]
     save_png(sheet(images[chosen]), out)
-    print(f"contact sheet: {out}")
+    say(f"contact sheet: {out}")
 
 
 def show(rows: Rows) -> None:
     """Print the description of a data set as a table."""
     table = Table(box=None, show_header=False)
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(name, printable(value))
     Console(markup=False, emoji=False).print(table)  # a folder may be called "[old]"
 
 

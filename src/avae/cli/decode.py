@@ -14,6 +14,7 @@ from avae.cli.io import ItemWriter, numbered_names, read_array
 from avae.cli.options import Device, Overwrite, Realism, Run
 from avae.cli.output_folder import output_folder
 from avae.cli.parsing import parse
+from avae.console import say
 from avae.data.dataset import as_images
 from avae.errors import UserError, counted
 from avae.model import load
@@ -72,7 +73,7 @@ def run(arguments: list[str]) -> int:
     else:
         save_scatter({"decoded": {"decoded": torch.cat(first).numpy()}}, shown)
     kind = "picture" if model.is_image_model else "point"
-    print(f"drew {counted(len(names), kind)} from codes in {out}; look at {shown}")
+    say(f"drew {counted(len(names), kind)} from codes in {out}; look at {shown}")
     return 0
 
 

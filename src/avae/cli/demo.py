@@ -13,7 +13,7 @@ from rich.table import Table
 from avae.cli.evaluate import print_metrics, write_result_and_report
 from avae.cli.options import Device
 from avae.cli.parsing import parse
-from avae.console import progress_bar
+from avae.console import progress_bar, say
 from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset, as_tensor, evenly_spaced
 from avae.distributed.processes import world_size
@@ -91,10 +91,10 @@ def run(arguments: list[str]) -> int:
     verdict = judge(result, data, extractor, cache)
     print_metrics(result)
     Console().print("", verdict.table(), "")
-    print(verdict.text)
+    say(verdict.text)
     write_result_and_report(model, data, result | {"demo": verdict.as_dict()}, options.out)
     minutes, seconds = divmod(round(time.monotonic() - started), 60)
-    print(f"time:    {minutes} min {seconds} s")
+    say(f"time:    {minutes} min {seconds} s")
     return 0 if verdict.passed else FAILED
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from avae.cli.io import read_batches
 from avae.cli.options import Device, Pictures, Run
 from avae.cli.parsing import parse
-from avae.console import progress_bar
+from avae.console import progress_bar, say
 from avae.errors import UserError, counted
 from avae.files import require_unused
 from avae.model import load
@@ -62,7 +62,7 @@ def run(arguments: list[str]) -> int:
         npz = Path(scratch) / "npz"
         write_codes(npz, raw, names, model.config.code_dim)
         os.replace(npz, out)
-    print(f"{counted(len(names), 'code')} of {counted(model.config.code_dim, 'dimension')} in {out}")
+    say(f"{counted(len(names), 'code')} of {counted(model.config.code_dim, 'dimension')} in {out}")
     return 0
 
 

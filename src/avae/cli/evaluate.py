@@ -10,7 +10,7 @@ from rich.text import Text
 
 from avae.cli.options import Device, Run
 from avae.cli.parsing import parse
-from avae.console import progress_bar
+from avae.console import progress_bar, say
 from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset
 from avae.distributed.processes import rank
@@ -84,17 +84,17 @@ def run(arguments: list[str]) -> int:
     if options.out is not None and options.out.is_dir():
         raise UserError(f"--out {options.out} is a folder: name a .json to write")
     target = options.out or result_path(options.run, options.protocol)
-    if target.suffix != ".json":
-        raise UserError(
-            f"--out {target}: results are written as .json, so name {target.with_suffix('.json')}"
-        )
     require_unused(target, options.overwrite, "pass --overwrite, or name another .json with --out")
-    if target.exists():
-        _require_result(target)
     if rank() > 0:
         return 0  # one process measures: metrics do not depend on the number of processes
     networks = open_networks(options.networks) if options.networks else None
     model = load(options.run, device=options.device, networks=networks)
+    if target.suffix != ".json":
+        raise UserError(
+            f"--out {target}: results are written as .json, so name {target.with_suffix('.json')}"
+        )
+    if target.exists():
+        _require_result(target)
     saved = read_run(options.run)
     source = options.data or (saved.config.data if saved else None)
     if source is None:
@@ -113,13 +113,13 @@ def run(arguments: list[str]) -> int:
         )
     result = run_evaluation(options, model, data, cache_folder(options.cache))
     if other:
-        print(f"note: trained on {model.data['name']} {model.data['checksum'][:19]}, measured on other data")
+        say(f"note: trained on {model.data['name']} {model.data['checksum'][:19]}, measured on other data")
     print_metrics(result)
     if options.out is None:
         write_result_and_report(model, data, result, options.run)
     else:
         write_json(options.out, result)
-        print(f"metrics: {options.out}")
+        say(f"metrics: {options.out}")
     return 0
 
 
@@ -160,7 +160,7 @@ def write_result_and_report(model: Model, data: Dataset, result: dict[str, Any],
     result = {"step": step_of(last) if last else None, **result}
     path = result_path(run, result["protocol"])
     write_json(path, result)
-    print(f"metrics: {path}\nreport:  {write_report(model, data, result, run)}")
+    say(f"metrics: {path}", f"report:  {write_report(model, data, result, run)}")
 
 
 def print_metrics(result: dict[str, Any]) -> None:
@@ -173,6 +173,6 @@ def print_metrics(result: dict[str, Any]) -> None:
         else:
             table.add_row(Text(metric_label(name, result["features"])), f"{value:.4g}")
     Console().print(table)
-    print(f"prior of samples: {result['prior']}")
+    say(f"prior of samples: {result['prior']}")
     for reason, names in missing.items():
-        print(f"not measured: {', '.join(names)} ({reason})")
+        say(f"not measured: {', '.join(names)} ({reason})")

@@ -15,7 +15,7 @@ from torch import Tensor
 from avae.cli.io import read_items
 from avae.cli.options import Device
 from avae.cli.parsing import parse
-from avae.console import progress_bar
+from avae.console import progress_bar, say
 from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset, as_images, evenly_spaced
 from avae.errors import UserError, did_you_mean
@@ -41,6 +41,7 @@ from avae.figures.tradeoff import CAPTION as TRADEOFF
 from avae.figures.tradeoff import check_runs, measure_curve, tradeoff_figure, tradeoff_metadata
 from avae.files import write_json
 from avae.load_data import load_dataset_for
+from avae.shown_text import markdown
 from avae.training.run_folder import note_other_cache
 
 HELP = """\
@@ -269,7 +270,7 @@ def run(arguments: list[str]) -> int:
     if name not in FIGURES:
         raise UserError(f"no figure '{name}'{did_you_mean(name, FIGURES)}; there are {', '.join(FIGURES)}")
     written: Path = FIGURES[name](flags)
-    print(f"figure:  {written}, and .pdf beside it\ncaption: {written.with_suffix('.md')}")
+    say(f"figure:  {written}, and .pdf beside it", f"caption: {written.with_suffix('.md')}")
     return 0
 
 
@@ -290,7 +291,7 @@ def _pictures(options: Reconstructions, runs: Sequence[LoadedRun]) -> tuple[NDAr
     """Return the requested images, uint8 (N, H, W, C), preprocessed for the runs, and a name for captions."""
     if options.pictures:
         read = [read_items(runs[0].model, path) for path in options.pictures]
-        names = [name for names, _ in read for name in names]
+        names = [markdown(name) for names, _ in read for name in names]
         _check_count("--pictures", len(names), most=MAX_IMAGES)
         return as_images(torch.cat([items for _, items in read])), ", ".join(names)
     _check_count("--images", options.images, most=MAX_IMAGES)

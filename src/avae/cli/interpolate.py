@@ -12,6 +12,7 @@ from avae.cli.io import numbered_names, read_items, write_items
 from avae.cli.options import Device, Overwrite, Realism, Run
 from avae.cli.output_folder import output_folder
 from avae.cli.parsing import parse
+from avae.console import say
 from avae.data.dataset import as_images
 from avae.errors import UserError
 from avae.model import Model, load
@@ -58,7 +59,7 @@ def run(arguments: list[str]) -> int:
         save_png(grid([shown], names=names), out / "interpolation.png")
     else:
         save_scatter({"a to b": {"way": items.numpy()}}, out / "interpolation.png")
-    print(f"{len(items)} steps in {out}; look at {out / 'interpolation.png'}")
+    say(f"{len(items)} steps in {out}; look at {out / 'interpolation.png'}")
     return 0
 
 

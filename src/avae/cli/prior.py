@@ -10,7 +10,7 @@ import tyro
 
 from avae.cli.options import Device, Run
 from avae.cli.parsing import parse
-from avae.console import progress_bar
+from avae.console import progress_bar, say
 from avae.data.dataset import as_images
 from avae.errors import UserError
 from avae.evaluation.point_metrics import energy_distance
@@ -95,9 +95,9 @@ def run(arguments: list[str]) -> int:
         model.save(folder)
     picture = (options.out or options.run) / "prior.png"
     save_comparison(model, options.seed, picture)
-    print(f"model:   {folder}\nsamples: {picture}; above from N(0, I), below from the new prior")
+    say(f"model:   {folder}", f"samples: {picture}; above from N(0, I), below from the new prior")
     if model.data["checksum"] != data.checksum:
-        print(f"note: trained on {model.data['name']} {model.data['checksum'][:19]}, fitted to other data")
+        say(f"note: trained on {model.data['name']} {model.data['checksum'][:19]}, fitted to other data")
     return 0
 
 

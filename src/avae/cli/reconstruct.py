@@ -15,7 +15,7 @@ from avae.cli.io import ItemWriter, read_batches
 from avae.cli.options import Device, Overwrite, Pictures, Realism, Run
 from avae.cli.output_folder import output_folder
 from avae.cli.parsing import parse
-from avae.console import progress_bar
+from avae.console import progress_bar, say
 from avae.data.dataset import as_images
 from avae.data.pictures import ItemBatch
 from avae.errors import UserError, counted
@@ -102,7 +102,7 @@ def run(arguments: list[str]) -> int:
     if options.map:
         sheet = draw_map_figure(model, as_images(items), maps.maps[:ROW], maps.top, options.seed, names)
         write_atomically(comparison, render(sheet, "png"))
-        print(f"maps: {map_description(model)}; black is 0, the lightest {maps.top:.3g}, pixels on [-1, 1]")
+        say(f"maps: {map_description(model)}; black is 0, the lightest {maps.top:.3g}, pixels on [-1, 1]")
     elif model.is_image_model:
         rows = reconstruction_rows(model, as_images(items), seed=options.seed, keys=names)
         rows["written"] = as_images(drawn)
@@ -110,7 +110,7 @@ def run(arguments: list[str]) -> int:
     else:
         points = {"original": items.numpy(), "reconstruction": drawn.numpy()}
         save_scatter({"reconstructions": points}, comparison)
-    print(f"{counted(count, 'reconstruction')} in {out}, MSE {squared / count:.4f}; look at {comparison}")
+    say(f"{counted(count, 'reconstruction')} in {out}, MSE {squared / count:.4f}; look at {comparison}")
     return 0
 
 

@@ -8,6 +8,7 @@ from avae.cli.io import numbered_names, write_items
 from avae.cli.options import Device, Overwrite, Run
 from avae.cli.output_folder import output_folder
 from avae.cli.parsing import parse
+from avae.console import say
 from avae.data.dataset import as_images
 from avae.model import load
 from avae.visualize.grid import save_png, sheet
@@ -47,5 +48,5 @@ def run(arguments: list[str]) -> int:
     else:
         save_scatter({"samples": {"samples": items.numpy()}}, out / "samples.png")
     prior = model.choose_prior(options.prior)
-    print(f"{len(items)} samples from the prior {prior.kind} in {out}; look at {out / 'samples.png'}")
+    say(f"{len(items)} samples from the prior {prior.kind} in {out}; look at {out / 'samples.png'}")
     return 0

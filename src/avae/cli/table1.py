@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
 from tyro.conf import arg
 
 from avae.cli.parsing import parse
+from avae.console import say
 from avae.errors import UserError
 from avae.recipes.config import Config, table_flags
 from avae.recipes.paper import ROWS, Row, table1_config
@@ -150,15 +151,15 @@ def print_plan(jobs: "list[Job]", how: "EvaluationOptions") -> None:
     for job in jobs:
         failure = status.failure_of(job.run)
         if failure:
-            print(f"# {job.name}: {failure.kind}, stays so until {job.run / status.FAILED} is deleted")
+            say(f"# {job.name}: {failure.kind}, stays so until {job.run / status.FAILED} is deleted")
         elif status.is_measured(job, how):
-            print(f"# {job.name}: done")
+            say(f"# {job.name}: done")
         else:
             note = ", held by another worker" if is_leased(job.run) else ""
-            print(f"# {job.name}: {status.checkpoint_step(job.run)} of {job.config.steps} steps done{note}")
+            say(f"# {job.name}: {status.checkpoint_step(job.run)} of {job.config.steps} steps done{note}")
             if not status.is_trained(job):
-                print("avae", *commands.train_command(job))
-            print("avae", *commands.evaluate_command(job, how))
+                say(" ".join(["avae", *commands.train_command(job)]))
+            say(" ".join(["avae", *commands.evaluate_command(job, how)]))
 
 
 def run_jobs(options: Table1, jobs: "list[Job]", how: "EvaluationOptions") -> int:
@@ -223,9 +224,9 @@ def print_summary(made: "Table", out: Path) -> None:
     from avae.table1.statistics import count
 
     for run, why in made.failed.items():
-        print(f"{run}: {why}")
+        say(f"{run}: {why}")
     for column in made.columns:
         if column.checks:
             answers = ", ".join(f"{answer} {number}" for answer, number in count(column.checks).items())
-            print(f"{column.data}: the published order of models: {answers}")
-    print(f"table: {out / 'table.md'}")
+            say(f"{column.data}: the published order of models: {answers}")
+    say(f"table: {out / 'table.md'}")

@@ -4,6 +4,7 @@ import shlex
 from dataclasses import dataclass
 
 from avae.cli.parsing import parse
+from avae.console import say
 from avae.errors import UserError
 from avae.recipes.config import Config
 from avae.recipes.frameworks import FRAMEWORKS
@@ -52,7 +53,7 @@ def run(arguments: list[str]) -> int:
     if result.signal is not None:
         return 128 + result.signal
     if rank() == 0:
-        print(_next_steps(options.config))
+        say(*_next_steps(options.config).split("\n"))
     return 0
 
 

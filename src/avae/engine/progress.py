@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from avae.console import NotebookLine, progress_console, text_bar
+from avae.shown_text import printable
 
 SHOWN = {
     "mse": "MSE",
@@ -42,7 +43,7 @@ class ProgressDisplay:
         is_notebook = self._console.is_jupyter and not self._console.quiet
         self._notebook = NotebookLine() if is_notebook else None
         self._text = ""
-        self._title, self._steps, self._batch_size = title, steps, batch_size
+        self._title, self._steps, self._batch_size = printable(title), steps, batch_size
         self._start, self._began = 0, time.monotonic()
         self._printed = self._began
         self._bar = _AnnotatedProgress(
@@ -53,7 +54,7 @@ class ProgressDisplay:
             console=self._console,
             disable=is_notebook or not self._console.is_terminal or self._console.quiet,
         )
-        self._task = self._bar.add_task(title, total=steps)
+        self._task = self._bar.add_task(self._title, total=steps)
 
     def __enter__(self) -> "ProgressDisplay":
         self._bar.start()

@@ -10,6 +10,7 @@ from avae.errors import UserError
 from avae.figures.loaded_runs import LoadedRun
 from avae.figures.style import DPI
 from avae.files import require_unused, write_atomically, write_text
+from avae.shown_text import markdown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,4 +61,4 @@ def caption(title: str, text: str, runs: dict[str, LoadedRun] | None = None, see
 
 
 def _cell(value: object) -> str:
-    return "unknown" if value is None else str(value).replace("|", "/").replace("\n", " ")
+    return "unknown" if value is None else markdown(str(value).replace("\n", " "))

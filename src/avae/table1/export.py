@@ -13,6 +13,7 @@ from filelock import FileLock
 from avae.errors import UserError
 from avae.files import write_json, write_text
 from avae.recipes.paper import has_encoder, label
+from avae.shown_text import markdown, spreadsheet_cell
 from avae.table1.published import published
 from avae.table1.results import read_runs
 from avae.table1.statistics import OrderingCheck, SeedStatistics, count
@@ -56,10 +57,10 @@ def as_markdown(table: Table) -> str:
 
 def _head(table: Table) -> str:
     # Settings that are off (None, False, 0) are only in table.json.
-    settings = ", ".join(f"`{name}` {value}" for name, value in table.settings.items() if value)
+    settings = ", ".join(f"`{name}` {markdown(value)}" for name, value in table.settings.items() if value)
     theirs = published()
     kinds, priors = (
-        ", ".join(f"{label(row)} `{kind}`" for row, kind in by_row.items())
+        ", ".join(f"{label(row)} `{markdown(kind)}`" for row, kind in by_row.items())
         for by_row in (table.reconstructions, table.priors)
     )
     lines = [
@@ -87,15 +88,17 @@ def _as_text(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, dict):
-        return ", ".join(f"{name.replace('_', ' ')} {entry}" for name, entry in value.items())
-    return str(value)
+        return ", ".join(
+            f"{markdown(name.replace('_', ' '))} {markdown(entry)}" for name, entry in value.items()
+        )
+    return markdown(value)
 
 
 def _column_line(column: Column) -> str:
-    counts = ", ".join(f"{name} {number:,}" for name, number in column.counts.items())
+    counts = ", ".join(f"{markdown(name)} {number:,}" for name, number in column.counts.items())
     prepared = f"; prepared: {_as_text(column.preparation)}" if column.preparation else ""
     return (
-        f"{column.name}: data {column.data}, {column.checksum}{prepared}; "
+        f"{markdown(column.name)}: data {markdown(column.data)}, {markdown(column.checksum)}{prepared}; "
         f"counts: {counts or 'nothing measured yet'}"
     )
 
@@ -103,7 +106,7 @@ def _column_line(column: Column) -> str:
 def _grid(table: Table) -> str:
     heads, rules = ["", ""], ["---", "---"]
     for column in table.columns:
-        heads.append(column.data)
+        heads.append(markdown(column.data))
         rules.append("---:")
         if column.published:
             heads.append(f"published {column.published}")
@@ -123,7 +126,7 @@ def _lines(table: Table) -> Iterator[list[str]]:
                 values.append(_ours(cell))
                 if column.published:
                     values.append(_published(cell))
-            yield [title, table.metric(metric), *values]
+            yield [title, markdown(table.metric(metric)), *values]
             title = ""
 
 
@@ -151,14 +154,16 @@ def _notes(table: Table) -> str:
             "only the order of models is."
         )
     lines += [
-        f"{column.data}: other data than the published column's ({column.published})."
+        f"{markdown(column.data)}: other data than the published column's ({column.published})."
         for column in table.columns
         if column.other_data
     ]
     if any(column.published for column in table.columns) and not table.as_published:
         lines.append("Our runs are of another length or width than the published ones.")
-    lines += [f"{run}: {why}" for run, why in table.failed.items()]
-    lines += [f"{run}: not measured yet, {step} steps done" for run, step in table.unfinished.items()]
+    lines += [f"{markdown(run)}: {markdown(why)}" for run, why in table.failed.items()]
+    lines += [
+        f"{markdown(run)}: not measured yet, {step} steps done" for run, step in table.unfinished.items()
+    ]
     lines += _missing(table)
     return "\n".join(f"- {line}" for line in lines)
 
@@ -172,7 +177,8 @@ def _missing(table: Table) -> list[str]:
                 if has_encoder(row) or metric == "fid":
                     runs.setdefault((metric, why), []).append(f"{column.name}/{row}/seed-{seed}")
     return [
-        f"no {table.metric(metric)} of {', '.join(names)}: {why}" for (metric, why), names in runs.items()
+        f"no {markdown(table.metric(metric))} of {markdown(', '.join(names))}: {markdown(why)}"
+        for (metric, why), names in runs.items()
     ]
 
 
@@ -182,7 +188,7 @@ def _orderings(column: Column, table: Table) -> str:
     counted = ", ".join(f"{answer} {number}" for answer, number in count(column.checks).items())
     return "\n".join(
         [
-            f"## Orderings on {column.data}",
+            f"## Orderings on {markdown(column.data)}",
             "",
             f"Published differences of more than 2 standard errors: {len(column.checks)}. "
             f"The same order here: {counted}.",
@@ -199,7 +205,7 @@ def _ordering_line(check: OrderingCheck, table: Table) -> str:
     )
     why = f" ({check.why})" if check.why else ""
     return (
-        f"{check.answer}{why}: {table.metric(check.metric)} {label(check.lower)} < "
+        f"{check.answer}{why}: {markdown(table.metric(check.metric))} {label(check.lower)} < "
         f"{label(check.higher)}: published {theirs}, ours {ours}"
     )
 
@@ -218,7 +224,8 @@ def as_csv(table: Table) -> str:
     for column in table.columns:
         for cell in column.cells.values():
             writer.writerow(
-                [
+                spreadsheet_cell(value)
+                for value in [
                     *(column.name, column.data, cell.row, cell.metric),
                     *(*_values(cell.ours), int(cell.best)),
                     *(*_values(cell.published)[:2], column.published, table.protocol),
