@@ -109,12 +109,6 @@ def few_recalibration_items(monkeypatch) -> None:
     monkeypatch.setattr("avae.training.trainer.RECALIBRATION_ITEMS", 128)
 
 
-@pytest.fixture(autouse=True)
-def few_components(monkeypatch) -> None:
-    """Fit priors of few components: half of a tiny run's time would go there."""
-    monkeypatch.setattr("avae.priors.gmm.COMPONENTS", (1, 2))
-
-
 @pytest.fixture(scope="session")
 def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
     """Return a function that fills a folder, once for the tests of all workers: look, do not touch."""

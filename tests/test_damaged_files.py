@@ -131,6 +131,8 @@ def pipe(path: Path) -> None:
         (WEIGHTS, tensor("encoder", lambda t: t[:1]), SAMPLE),
         (WEIGHTS, word("prior", '{"kind": "gmm", "sizes": {"dim": 4, "components": 4096}}'), SAMPLE),
         (WEIGHTS, word("prior", '{"kind": "os:system", "sizes": {}}'), SAMPLE),
+        (WEIGHTS, tensor("prior.density.nearest", lambda t: t + 2**40), SAMPLE),
+        (WEIGHTS, tensor("prior.density.nearest", lambda t: t - 2**40), SAMPLE),
         (WEIGHTS, word("prior", DEEP), SAMPLE),
         ("stats.jsonl", text('{"step": 2, "mse": [1, 2]}\n'), RESUME),
         ("stats.jsonl", text('{"step": "2"}\n'), RESUME),

@@ -22,7 +22,7 @@ def run(runs, tmp_path):
 def test_a_prior_is_replaced_when_asked(cli, run, contents):
     before, old = contents(run), avae.load(run, device="cpu")
     asked = ("prior", run, "--kind", "gaussian")
-    cli(*asked).refused(str(run), "gmm", "--overwrite")
+    cli(*asked).refused(str(run), "parzen", "--overwrite")
     assert contents(run) == before
     said = cli(*asked, "--overwrite")
     assert said.code == 0, said
@@ -84,7 +84,7 @@ def test_samples_come_from_the_prior_asked_for(cli, run, tmp_path):
     for prior in ("standard", "learned"):
         said = cli("sample", run, "--count", 2, "--prior", prior, "--out", tmp_path / prior)
         assert said.code == 0, said
-        assert f"from the prior {'standard' if prior == 'standard' else 'gmm'}" in said.out
+        assert f"from the prior {'standard' if prior == 'standard' else 'parzen'}" in said.out
         pictures[prior] = np.asarray(Image.open(tmp_path / prior / "00001.png"))
     assert not np.array_equal(pictures["standard"], pictures["learned"])
 

@@ -543,7 +543,7 @@ def test_evaluate_in_features_of_ones_own(framework, protocol, cli, runs, featur
     assert said.code == 0, said
     result = json.loads((run / f"evaluation/{protocol}.json").read_text(), parse_constant=pytest.fail)
     assert result["protocol"] == protocol
-    assert result["prior"] == ("standard" if framework == "gan" or protocol == "paper" else "gmm")
+    assert result["prior"] == ("standard" if framework == "gan" or protocol == "paper" else "parzen")
     check_distances_by_prior(result, framework)
     assert result["features"]["name"] == "own_features:load"
     assert str(tmp_path) not in json.dumps(result["features"])

@@ -213,7 +213,7 @@ def test_drawing_codes_are_those_that_reconstructions_are_drawn_from(name, runs)
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("digits")])
 def test_samples_are_drawn_from_the_learned_prior_of_a_trained_model(name, runs):
     model = avae.load(runs[name], device="cpu")
-    assert model.prior.kind == ("standard" if name.endswith("-gan") else "gmm")
+    assert model.prior.kind == ("standard" if name.endswith("-gan") else "parzen")
     noise = model.noise(range(5), 3)
     with torch.inference_mode():
         standard = model.framework.sample(noise)

@@ -47,7 +47,7 @@ def test_a_loaded_model_has_the_config_of_its_run(runs, model, tmp_path):
         assert str(run) not in (folder / "config.json").read_text()
         assert config.out == ""
     assert repr(model) == (
-        "<avae.Model: AVAE of 16 px grey images, code_dim 4, 8 steps on digits, prior gmm, on cpu>"
+        "<avae.Model: AVAE of 16 px grey images, code_dim 4, 8 steps on digits, prior parzen, on cpu>"
     )
 
 

@@ -12,14 +12,15 @@ from torch.testing import assert_close
 import avae
 from avae.errors import UserError
 from avae.evaluation.point_metrics import energy_distance
-from avae.priors import early_stopping, flow, gmm, two_stage
+from avae.priors import early_stopping, flow, gmm, parzen, two_stage
 from avae.priors.fit import MIN_CODES, fit_to_codes
 from avae.priors.gmm import Mixture
+from avae.priors.parzen import Parzen
 from avae.priors.prior import standard_normal_log_density, standard_prior
 from avae.priors.registry import STANDARD, LearnedKind
 
 KINDS = get_args(LearnedKind)
-CLOSED = [kind for kind in KINDS if kind != "two-stage"]
+CLOSED = [kind for kind in KINDS if kind not in ("two-stage", "parzen")]
 """Kinds with a likelihood in closed form."""
 
 every = pytest.mark.parametrize("kind", KINDS)
@@ -45,7 +46,7 @@ def longer_descent(monkeypatch, short_descent):
 
 
 @pytest.fixture(autouse=True)
-def all_components(monkeypatch, few_components):
+def few_components(monkeypatch):
     monkeypatch.setattr(gmm, "COMPONENTS", (1, 2, 4, 8))
 
 
@@ -79,7 +80,7 @@ def test_a_fitted_prior_is_nearer_to_the_codes_than_the_standard_one(kind, longe
     prior = fit_to_codes(kind, made_codes(2000), INFORMATIVE).prior
     fresh, noise = made_codes(1500, seed=2), noise_for(prior, 1500)
     learned, standard = (energy_distance(codes, fresh) for codes in (prior.codes(noise), noise["z"]))
-    assert learned < {"gmm": 0.05, "flow": 0.2}.get(kind, 0.5) * standard
+    assert learned < {"gmm": 0.05, "parzen": 0.05, "flow": 0.2}.get(kind, 0.5) * standard
     assert torch.equal(prior.codes(noise)[:, 1], noise["z"][:, 1]), "an uninformative dimension is N(0, 1)"
 
 
@@ -99,8 +100,9 @@ def test_the_likelihood_of_a_prior_integrates_to_one(kind):
     assert float(total) == pytest.approx(1, abs=2e-3)
 
 
-def test_of_two_stages_no_likelihood_is_claimed():
-    fitted = fit_to_codes("two-stage", made_codes(100), INFORMATIVE)
+@pytest.mark.parametrize("kind", ["two-stage", "parzen"])
+def test_no_likelihood_is_claimed_without_a_closed_form(kind):
+    fitted = fit_to_codes(kind, made_codes(100), INFORMATIVE)
     assert fitted.prior.log_likelihood(fitted.held_out) is None
 
 
@@ -179,6 +181,34 @@ def test_poor_codes_are_fitted_all_the_same(kind, codes):
     prior = fit_to_codes(kind, codes, torch.ones(3, dtype=torch.bool)).prior
     drawn = prior.codes(noise_for(prior, 50))
     assert (drawn - codes.mean(0)).abs().max() < 10
+
+
+# Parzen windows
+
+
+def test_a_window_has_the_covariance_of_its_neighbours():
+    """Cov u = (1 / K) sum (c_k - c)(c_k - c)^T about each c, here of one c with 2 neighbours."""
+    u = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 1.0]], dtype=torch.float64)
+    density = Parzen.fit(u, u, 0)
+    assert density.sizes == {"dim": 3, "points": 3, "neighbours": 2}
+    g = torch.Generator().manual_seed(0)
+    normal = torch.randn(200_000, 3, generator=g, dtype=torch.float64)
+    first = {"component": torch.full((len(normal), 1), -1.0, dtype=torch.float64)}  # the first third
+    drawn = density.sample(normal, first)
+    to_others = u[1:] - u[0]
+    assert_close(drawn.mean(0), u[0], atol=0.02, rtol=0)
+    assert_close(torch.cov(drawn.T), to_others.T @ to_others / 2, atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_neighbours_are_the_nearest_vectors(chunk, monkeypatch):
+    monkeypatch.setattr(parzen, "CHUNK", chunk)
+    monkeypatch.setattr(parzen, "MAX_POINTS", 60)
+    u = torch.randn(80, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    density = Parzen.fit(u, u[:5], 0)
+    for i in (0, 31, 59):
+        distances = (u[:60] - u[i]).square().sum(1)
+        assert density.nearest[i].tolist() == distances.argsort()[1 : parzen.NEIGHBOURS + 1].tolist()
 
 
 # Convergence of a mixture

@@ -44,7 +44,6 @@ def compiled_run(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         # As for every test (tests/conftest.py), whose fixtures do not reach one of a module.
         patch.setattr("avae.training.trainer.RECALIBRATION_ITEMS", 128)
-        patch.setattr("avae.priors.gmm.COMPONENTS", (1, 2))
         avae.train("digits", **SHAPE, compile="on", out=str(folder))
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
     return folder

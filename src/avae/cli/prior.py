@@ -45,10 +45,10 @@ class Prior:
     kind: Annotated[
         LearnedKind,
         tyro.conf.arg(
-            help="gaussian: one Gaussian; gmm: a mixture of them; flow: a normalizing flow; two-stage: a "
-            "second VAE, on the codes."
+            help="parzen: a Gaussian about every code, as its neighbours lie; gaussian: one Gaussian; gmm: a "
+            "mixture of them; flow: a normalizing flow; two-stage: a second VAE, on the codes."
         ),
-    ] = "gmm"
+    ] = "parzen"
     data: str | None = None
     """The data set, as --data of avae train; by default the one the run was trained on."""
     cache: str | None = None

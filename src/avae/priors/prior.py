@@ -12,7 +12,7 @@ from avae.frameworks.base import Noise, NoiseShapes
 from avae.priors.registry import STANDARD, PriorKind, load_density
 from avae.safetensors_io import first_difference
 
-MAX_SIZE = 4096
+MAX_SIZE = 2**16
 """Largest size, besides that of a code, that a model file may ask for."""
 
 
@@ -45,6 +45,9 @@ class Density(nn.Module, ABC):
     def least_values(cls, **sizes: int) -> int:
         """Return a number of values that the tensors of a density of these sizes exceed."""
         return sizes["dim"]
+
+    def check(self) -> None:
+        """Raise ValueError for tensors, read from a file, that draws cannot be made from."""
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         """Return the shape of every further standard normal tensor for n vectors, by name."""
@@ -152,6 +155,7 @@ def restore_prior(description: PriorDescription, code_dim: int, state: Mapping[s
     if int(state["informative"].sum()) != sizes["dim"]:
         raise ValueError("its dimensions are not those of its sizes")
     prior.load_state_dict(dict(state))
+    prior.density.check()
     return prior
 
 

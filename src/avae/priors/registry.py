@@ -10,6 +10,7 @@ PRIORS = {
     "standard": "avae.priors.gaussian:StandardNormal",
     "gaussian": "avae.priors.gaussian:StandardNormal",
     "gmm": "avae.priors.gmm:Mixture",
+    "parzen": "avae.priors.parzen:Parzen",
     "flow": "avae.priors.flow:Flow",
     "two-stage": "avae.priors.two_stage:TwoStage",
 }

@@ -172,7 +172,7 @@ class Config:
             help="Prior to draw samples from, fitted after the last step to the codes of the training items; "
             f"standard for N(0, I), not fitted. {titles_with('encoder')} only."
         ),
-    ] = "gmm"
+    ] = "parzen"
     beta: Annotated[
         float,
         at_least(0),

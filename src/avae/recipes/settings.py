@@ -39,7 +39,7 @@ class Settings(TypedDict, total=False):
     latent_codes: Literal["prior", "pictures", "pairs"]
     spread: float
     critic: Literal["plain", "code"]
-    prior: Literal["standard", "gaussian", "gmm", "flow", "two-stage"]
+    prior: Literal["standard", "gaussian", "gmm", "parzen", "flow", "two-stage"]
     beta: float
     target_kl: float | None
     learning_rate: float | None
