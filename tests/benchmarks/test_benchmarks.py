@@ -31,6 +31,7 @@ RESULTS = {
     "make_emoji": r"\d+ emoji, \d+ of them held out: ",
     "memory_format": rf"ratio +{RATE}\n",
     "pack_memory": rf"\n +20 +{RATE}",
+    "priors": rf"\| `parzen` \| {RATE} \| {RATE} \| {RATE} \| {RATE} \|",
     "realism": rf"\| folder \| 0 \| 1 \| {RATE} \|",
     "step_time": rf'vaegan: {{"seconds": {{"ours": {RATE}, "plain": {RATE}.*"ratio": {{"plain": {RATE}',
     "toy": rf"\| manifold_distance_decoder +\| +{RATE} \|",
@@ -60,7 +61,7 @@ def test_the_smallest_run_prints_its_result(name, runs, pictures, small_toy, tmp
     script = loaded(name)
     if not hasattr(script, "SMALLEST"):
         pytest.skip(f"benchmarks/{name}.py names no smallest size")
-    if name == "evaluation_time":
+    if name in ("evaluation_time", "priors"):
         Path("run").symlink_to(runs["digits-avae"])
     if name == "make_emoji":
         Path("pictures").symlink_to(pictures)
