@@ -9,7 +9,7 @@ from torch import Tensor
 from avae.frameworks.base import Noise, NoiseShapes
 from avae.priors.prior import Density
 
-MAX_POINTS = 20_000
+MAX_POINTS = 10_000
 """Maximum number of vectors that are stored."""
 
 NEIGHBOURS = 10
