@@ -224,5 +224,7 @@ def test_a_batch_that_cannot_be_divided_is_refused(cli, tmp_path, batch_size, mi
 
 def test_a_batch_that_does_not_fit_the_processes_is_refused(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
+    for name, value in (("RANK", "0"), ("MASTER_ADDR", "localhost"), ("MASTER_PORT", "0")):
+        monkeypatch.setenv(name, value)
     said = cli("train", "toy", "--batch-size", 64, "--out", tmp_path / "run")
     said.refused("--batch-size 64", "3 processes")

@@ -55,7 +55,7 @@ def test_means_go_on_where_they_were_saved():
 
 def test_a_terminal_shows_warnings_and_rollbacks(monkeypatch):
     screen = io.StringIO()
-    console = Console(file=screen, force_terminal=True, width=60)
+    console = Console(file=screen, force_terminal=True, width=100)
     monkeypatch.setattr("avae.engine.progress.progress_console", lambda: console)
     monkeypatch.setattr("avae.engine.progress.FIRST_WARNING", 0)
     with ProgressDisplay("toy", 100, 4) as display:

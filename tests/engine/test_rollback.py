@@ -122,6 +122,7 @@ def test_by_default_it_stops_and_names_step_checkpoint_and_remedies(tmp_path):
 
 def test_ignored_it_goes_on_and_says_so(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("avae.engine.progress.PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr("avae.engine.progress.FIRST_WARNING", 0)
     game = Game(tmp_path, on_collapse="ignore")
     assert game.run().step == 19
     assert game.network.w.item() == pytest.approx(19)

@@ -73,8 +73,11 @@ def test_a_vaegan_with_a_custom_critic(tiny, tmp_path):
     model = avae.train("digits", **tiny, framework="vaegan", out=run, networks=networks)
     again = avae.load(run, device="cpu", networks={"critic": Featured()})
     assert torch.equal(again.sample(3), model.sample(3))
-    with pytest.raises(avae.UserError, match="yours has no with_features"):
-        avae.load(run, networks={"critic": nn.Sequential(nn.Flatten(), nn.Linear(256, 1))})
+    plain = nn.Module()  # with the same weights
+    plain.body, plain.head = Featured().body, Featured().head
+    for critic, says in ((nn.Sequential(nn.Linear(256, 1)), "does not fit"), (plain, "has no with_features")):
+        with pytest.raises(avae.UserError, match=says):
+            avae.load(run, networks={"critic": critic})
 
 
 def test_a_network_that_does_not_fit_is_refused_before_anything_is_written(tiny, tmp_path):

@@ -84,6 +84,8 @@ def test_the_page_is_printed_where_memory_runs_out_all_the_same(cli, tmp_path, m
 
 def test_of_several_processes_the_first_prints(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in (("RANK", "0"), ("MASTER_ADDR", "localhost"), ("MASTER_PORT", "0")):
+        monkeypatch.setenv(name, value)
     said = cli("train", "digits", *TINY, "--out", tmp_path / "run")
     assert "2 x 1 micro-batches" in said.out
     assert "the exchange of gradients between them is left out" in said.out

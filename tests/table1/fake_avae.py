@@ -64,9 +64,10 @@ def evaluate() -> int:
                 "step": 8,
                 "protocol": "paper",
                 "metrics": {},
-                "data": {"checksum": "sha256:c"},
+                "data": {"name": "pictures", "checksum": "sha256:c", "preparation": None},
                 "counts": {},
-                "features": {},
+                "features": {"name": "inception-2015-12-05", "checksum": "sha256:f"},
+                "reasons": {},
                 "reconstruction": "decoder_sampled",
             }
         )

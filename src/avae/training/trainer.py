@@ -110,7 +110,7 @@ class Trainer:
             elif saved.config.steps != self.config.steps:
                 schedule = _schedule(self.config, start, self.checkpoints.learning_rate_scale)
                 logger.info(f"{self.config.steps} steps instead of {saved.config.steps}: {schedule}")
-            for name in ("model", "images", "best"):
+            for name in ("", "model", "images", "best"):
                 remove_partials(self.folder / name)
             write_run(self.folder, self.config, self.data)
         print_dataset_summary(self.data)
