@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import os
 from typing import Any
 
 from avae.console import progress_bar
@@ -26,11 +25,6 @@ def load_dataset(source: str, config: Config) -> Dataset:
 
     Show progress on a terminal.
     """
-    if os.path.isabs(source) and not os.path.exists(source):
-        raise UserError(
-            f"--data {source}: no such file or folder; "
-            "if the data have moved, name their new place with --data"
-        )
     with progress_bar(f"reading {source}") as progress:
         return load_data(
             source,

@@ -140,9 +140,9 @@ def test_unreadable_pictures_are_named_counted_and_left_out(cli, tiny, pictures,
 
 def arrays(folder):
     saved = {
-        "wrong-size": np.zeros((3, 8, 8, 1), np.uint8),
-        "wrong-channels": np.zeros((3, 16, 16, 3), np.uint8),
-        "grey-without-channel": np.zeros((3, 16, 16), np.uint8),
+        "wrong-size": np.zeros((3, 0, 8, 1), np.uint8),
+        "wrong-channels": np.zeros((3, 16, 16, 2), np.uint8),
+        "one-or-three": np.zeros((3, 16, 16), np.uint8),
         "out-of-range": np.full((3, 1, 16, 16), 2.5, np.float32),
         "nan": np.full((3, 1, 16, 16), np.nan, np.float32),
         "integers": np.zeros((3, 1, 16, 16), np.int64),
@@ -211,7 +211,7 @@ def test_models_that_are_missing_or_damaged(cli, runs, tmp_path):
         ("interpolate", ["a.png", "b.png"]),
         ("evaluate", []),
     ):
-        out = ["--out", tmp_path / "out"]
+        out = ["--out", tmp_path / ("out.json" if verb == "evaluate" else "out")]
         cli(verb, tmp_path / "nowhere", *arguments, *out).refused("nowhere", "no run or model folder")
         cli(verb, tmp_path / "empty", *arguments, *out).refused("empty", "no run or model folder")
         cli(verb, model, *arguments, *out).refused("model.safetensors", "damaged")
@@ -239,7 +239,7 @@ def test_wrong_values(command, words, cli, runs, pictures, tmp_path):
 
 
 def test_a_folder_where_a_file_should_be_is_refused_before_measuring(cli, runs, tmp_path, monkeypatch):
-    monkeypatch.delattr("avae.cli.evaluate.evaluate")
+    monkeypatch.delattr("avae.cli.evaluate.measure")
     cli("evaluate", runs["digits-avae"], "--out", tmp_path).refused(str(tmp_path), "name a .json")
 
 

@@ -137,6 +137,8 @@ def test_pictures_are_prepared_as_for_training(model):
         ),
         (np.zeros((3, 16, 16), np.uint8), "may be one picture .* or 3 grey ones"),
         (np.zeros((2, 2, 16, 16, 1), np.uint8), r"uint8\(2, 2, 16, 16, 1\) does not fit"),
+        (np.zeros((16, 16), np.float32), r"float32\(16, 16\) does not fit"),
+        (torch.zeros(3, 5), r"float32\(3, 5\) does not fit"),
         (np.zeros((2, 0, 16, 1), np.uint8), r"uint8\(2, 0, 16, 1\) does not fit"),
         (np.zeros((0, 16, 16, 1), np.uint8), "no images are given"),
         (np.zeros((), np.uint8), r"uint8\(\) does not fit"),

@@ -73,7 +73,6 @@ class ItemWriter:
         self._points: list[NDArray[np.float32]] = []
         self._marked = False
         self._checked: set[Path] = set()
-        folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, names: Sequence[str], items: Tensor) -> list[Path]:
         """Write some items; return the paths of their files.

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
 import torch
@@ -125,10 +126,15 @@ class MapStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - closed, and so gone, with this object
+        self._folder = folder
         self._paths: list[Path] = []
         self._side: tuple[int, ...] = ()
         self.top = 0.0
+
+    @cached_property
+    def _file(self) -> IO[bytes]:
+        """The file, made in the folder once there is something to keep; it is gone with this object."""
+        return TemporaryFile(dir=self._folder)
 
     def add(self, maps: Tensor, paths: Sequence[Path]) -> None:
         """Add maps (N, H, W), and the paths of the pictures they belong to."""

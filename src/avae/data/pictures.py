@@ -6,7 +6,7 @@ a torch Dataset or DataLoader, a generator. `each_picture` yields them one by on
 
 Axes are found from the shape. The channels (1, 3 or 4) of uint8 arrays are first looked for at the end,
 (H, W, C) or (N, H, W, C), those of tensors and floats in front, (C, H, W) or (N, C, H, W); then at the other
-place. Grey pictures may lack that axis: (H, W) or (N, H, W).
+place. Grey pictures may lack that axis: (N, H, W), or (H, W) of uint8.
 """
 
 import logging
@@ -249,9 +249,11 @@ def _axes(array: NDArray[Any] | Tensor) -> str:
     if not (_is_float(array) or dtype == "uint8"):
         raise UserError(f"{found} does not fit: pass uint8 pixels, or floats in [-1, 1]")
     channels_first = isinstance(array, Tensor) or _is_float(array)
-    orders = ("HW", "CHW", "HWC", "NHW", "NCHW", "NHWC")
+    orders: tuple[str, ...] = ("HW", "CHW", "HWC", "NHW", "NCHW", "NHWC")
     if not channels_first:
         orders = ("HW", "HWC", "CHW", "NHW", "NHWC", "NCHW")
+    if _is_float(array):
+        orders = orders[1:]  # floats of two dimensions are rather codes, or points
     lengths = [dict(zip(axes, shape, strict=True)) for axes in orders if len(axes) == len(shape)]
     fitting = [length for length in lengths if length.get("C", 1) in _CHANNELS]
     if not fitting or any(length == 0 for axis, length in fitting[0].items() if axis != "N"):

@@ -158,7 +158,8 @@ def _unknown_source_message(source: str) -> str:
     remedy = (
         f"did you mean {close[0]}?"
         if close
-        else f"check the path, or use {', '.join(known[:-1])} or {known[-1]}"
+        else f"check the path, or use {', '.join(known[:-1])} or {known[-1]}; "
+        "if the data have moved, name their new place with --data"
     )
     return f"{source}: no data set, folder or archive of this name; {remedy}"
 
