@@ -30,8 +30,10 @@ def change(run: Path, **settings: object) -> None:
     (run / "config.json").write_text(json.dumps(described))
 
 
-@pytest.mark.parametrize("features", ["run/evil.py:make", "evil:make", "os:getcwd"])
-@pytest.mark.parametrize("verb", ["train digits", "demo"])
+@pytest.mark.parametrize(
+    ("verb", "features"),
+    [("train digits", "run/evil.py:make"), ("train digits", "evil:make"), ("demo", "os:getcwd")],
+)
 def test_code_that_a_run_names_is_not_run(verb, features, run, cli, monkeypatch):
     for file in ("run/evil.py", "evil.py"):
         Path(file).write_text(EVIL)
