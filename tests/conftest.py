@@ -1,6 +1,7 @@
 """What tests share: a way to call the command line, tiny trained runs, and pictures to feed them."""
 
 import logging
+import math
 import os
 import shutil
 import signal
@@ -100,6 +101,14 @@ def no_waiting_for_the_disk() -> Iterator[None]:
     """Let files reach the disk when they do: no test cuts the power, and a tiny run waits a dozen times."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_saving_by_the_clock() -> Iterator[None]:
+    """Save at planned steps alone: what a run leaves must not depend on how busy the machine is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("avae.engine.loop.FIRST_SAVE", math.inf)
         yield
 
 

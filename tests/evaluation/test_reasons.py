@@ -100,6 +100,8 @@ def test_in_a_result_they_are_null_and_the_reasons_stand_beside():
     figures = [("a", 1.5), ("b", BLIND), ("c", math.inf), ("d", math.nan), ("e", 0.0)]
     found = build_result(PROTOCOLS["standard"], figures, {"seed": 3})
     assert found["metrics"] == {"a": 1.5, "b": None, "c": None, "d": None, "e": 0.0}
-    assert found["reasons"] == {"b": "it is blind", "c": "it is inf", "d": "it is nan"}
+    needs = "it needs 2 or more items, and finite values"
+    expected = {"b": "it is blind", "c": f"it is inf: {needs}", "d": f"it is nan: {needs}"}
+    assert found["reasons"] == expected
     assert found["seed"] == 3
     assert found["protocol"] == "standard"
