@@ -160,6 +160,14 @@ def runs(once) -> Runs:
 
 
 @pytest.fixture
+def run(runs, tmp_path, monkeypatch) -> Path:
+    """A copy of a run, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(runs["digits-avae"], "run")
+    return Path("run")
+
+
+@pytest.fixture
 def small_toy(monkeypatch) -> None:
     """The toy set with fewer points, as the toy runs of `runs` saw it."""
     _shrink_toy(monkeypatch)

@@ -27,14 +27,6 @@ RESUME = "train digits --resume --steps 9 --out run"
 FIGURE = "figure 8 run"
 
 
-@pytest.fixture
-def run(runs, tmp_path, monkeypatch) -> Path:
-    """A copy of a run, in the current folder."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(runs["digits-avae"], "run")
-    return Path("run")
-
-
 def put(*keys: str, value: object) -> Callable[[Path], None]:
     """Return a function that puts a value into a JSON file."""
 

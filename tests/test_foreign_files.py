@@ -1,7 +1,6 @@
 """Files from strangers: no code that they name is run, and nothing is written where they say."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,6 @@ from avae.data.packed.format import open_packed
 from avae.errors import UserError
 
 EVIL = "from pathlib import Path\nPath('ran').touch()\ndef make(): ...\n"
-
-
-@pytest.fixture
-def run(runs, tmp_path, monkeypatch) -> Path:
-    """A copy of a run, in the current folder."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(runs["digits-avae"], "run")
-    return Path("run")
 
 
 def change(run: Path, **settings: object) -> None:

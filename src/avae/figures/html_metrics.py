@@ -137,8 +137,9 @@ def _heading(name: str, result: Result) -> str:
 def _unavailable(result: Result) -> str:
     """List, folded, the metrics without a value, by reason."""
     by_reason: dict[str, list[str]] = {}
+    values = _values(result)
     for name in result["metrics"]:
-        if name not in _values(result):
+        if name not in values:
             by_reason.setdefault(str(result["reasons"].get(name, "not measured")), []).append(name)
     if not by_reason:
         return ""

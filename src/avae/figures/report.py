@@ -20,7 +20,7 @@ from avae.recipes.config import fields_with
 from avae.recipes.facts import Fact
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.saved_run import read_run
-from avae.training.previews import ROW, previews, reconstruction_rows
+from avae.training.previews import ROW, previews, reconstruction_rows, sample_sheet
 from avae.visualize.grid import grid, png
 
 _MAX_MAPS = 8
@@ -117,13 +117,15 @@ def write_report(model: Model, data: Dataset, result: dict[str, Any], run: Path)
 
 def _images(model: Model, data: Dataset) -> Iterator[str]:
     """Yield a section for each kind of image. Reconstructions are rows of their own, or labels shrink too."""
-    if data.is_image_data and model.framework.has_encoder:
+    if not data.is_image_data:
+        for name, image in previews(model, data).items():
+            yield _section(name, {"": image}, _caption(name, model))
+        return
+    if model.framework.has_encoder:
         rows = reconstruction_rows(model, evenly_spaced(data.test, ROW))
         named = {label: png(grid([row])) for label, row in rows.items()}
         yield _section("reconstructions", named, _caption("reconstructions", model))
-    for name, image in previews(model, data).items():
-        if name != "reconstructions":
-            yield _section(name, {"": image}, _caption(name, model))
+    yield _section("samples", {"": sample_sheet(model)}, _caption("samples", model))
 
 
 def _section(kind: str, images: Mapping[str, bytes], caption: str) -> str:

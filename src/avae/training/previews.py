@@ -18,11 +18,16 @@ def previews(model: Model, data: Dataset) -> dict[str, bytes]:
     """Draw reconstructions of test items, and samples; return PNG files by name."""
     if not data.is_image_data:
         return {"points": scatter_png(_point_panels(model, data))}
-    samples = {"samples": png(sheet(as_images(model.sample(64))))}
+    samples = {"samples": sample_sheet(model)}
     if not model.framework.has_encoder:
         return samples
     labels, rows = zip(*reconstruction_rows(model, evenly_spaced(data.test, ROW)).items(), strict=True)
     return {"reconstructions": png(grid(rows, labels))} | samples
+
+
+def sample_sheet(model: Model) -> bytes:
+    """Draw samples of an image model on a sheet; return a PNG file."""
+    return png(sheet(as_images(model.sample(64))))
 
 
 def reconstruction_rows(
