@@ -1,13 +1,14 @@
-"""Train variants of the recipe `folder` for the same CPU time, and print how real and how faithful they are.
+"""Train variants of the recipe `folder` with the same arithmetic; print how real and how faithful they are.
 
-    python benchmarks/realism.py --data PICTURES --out DIR [--variants ...] [--seeds 2] [--minutes 15]
+    python benchmarks/realism.py --data PICTURES --out DIR [--variants ...] [--seeds 2] [--steps 7000]
 
-Each run has one thread, and as many eager steps as fit the minutes of CPU time, according to two short runs.
-It is trained and evaluated through the public command; a finished run is not trained again. Prints a row a
-run and writes results.json with hardware and versions.
+Each run has one thread and as many steps as take the FLOPs of the given steps of `folder`. (CPU time would
+depend on what else the machine does.) It is trained and evaluated through the public command; a finished run
+is not trained again. Prints a row a run and writes results.json with hardware and versions.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import platform
@@ -21,62 +22,49 @@ from typing import Any
 
 import torch
 
-EARLIER = [
-    "--network",
-    "dcgan",
-    "--warm-start",
-    "0",
-    "--latent-codes",
-    "pictures",
-    "--spread",
-    "0",
-    "--beta",
-    "1",
-]
-"""The recipe `folder` before 2026-11-26."""
+from avae.profiling.estimate import estimate_run
+from avae.recipes.registry import get_recipe
+from avae.recipes.resolve import with_defaults
 
-VARIANTS = {
-    "folder": [],
-    "earlier": EARLIER,
-    "dcgan": ["--network", "dcgan"],
-    "gan": ["--framework", "gan", "--learning-rate", "2e-4"],
-    "gan-5e-4": ["--framework", "gan", "--learning-rate", "5e-4"],
-    "gan-dcgan": ["--framework", "gan", "--network", "dcgan"],
-    "warm-start-0": ["--warm-start", "0"],
-    "warm-start-0.2": ["--warm-start", "0.2"],
-    "warm-start-0.5": ["--warm-start", "0.5"],
-    "spread-0": ["--spread", "0"],
-    "spread-0.05": ["--spread", "0.05"],
-    "spread-2": ["--spread", "2"],
-    "non-saturating": ["--adversarial-loss", "non-saturating"],
-    "relativistic": [
-        "--adversarial-loss",
-        "relativistic",
-        "--r1",
-        "0.1",
-        "--r2",
-        "0.1",
-        "--penalty-every",
-        "1",
-    ],
-    "cap-0.1": ["--latent-weighting", "annealed:0.1"],
-    "cap-1": ["--latent-weighting", "annealed:1"],
-    "cap-1-held": ["--latent-weighting", "balanced:1"],
-    "no-latent-loss": ["--latent-weighting", "none"],
-    "critic-code": ["--critic", "code"],
-    "critic-code-alone": ["--critic", "code", "--latent-weighting", "none"],
-    "average": ["--ema-half-life", "10000"],
-    "rate-5e-4": ["--learning-rate", "5e-4"],
-    "rate-2e-3": ["--learning-rate", "2e-3"],
-    "beta-1": ["--beta", "1"],
-    "beta-0.5": ["--beta", "0.5"],
-    "beta-0.1": ["--beta", "0.1"],
-    "beta-0.05": ["--beta", "0.05"],
-    "width-32": ["--width", "32"],
+VARIANTS: dict[str, dict[str, Any]] = {
+    "folder": {},
+    "earlier": {
+        "network": "dcgan",
+        "warm_start": 0,
+        "latent_codes": "pictures",
+        "spread": 0,
+        "beta": 1,
+    },  # the recipe before 2026-11-26
+    "dcgan": {"network": "dcgan"},
+    "gan": {"framework": "gan", "learning_rate": 0.0002},
+    "gan-5e-4": {"framework": "gan", "learning_rate": 0.0005},
+    "gan-dcgan": {"framework": "gan", "network": "dcgan"},
+    "warm-start-0": {"warm_start": 0},
+    "warm-start-0.2": {"warm_start": 0.2},
+    "warm-start-0.5": {"warm_start": 0.5},
+    "spread-0": {"spread": 0},
+    "spread-0.05": {"spread": 0.05},
+    "spread-2": {"spread": 2},
+    "non-saturating": {"adversarial_loss": "non-saturating"},
+    "relativistic": {"adversarial_loss": "relativistic", "r1": 0.1, "r2": 0.1, "penalty_every": 1},
+    "cap-0.1": {"latent_weighting": "annealed:0.1"},
+    "cap-1": {"latent_weighting": "annealed:1"},
+    "cap-1-held": {"latent_weighting": "balanced:1"},
+    "no-latent-loss": {"latent_weighting": "none"},
+    "critic-code": {"critic": "code"},
+    "critic-code-alone": {"critic": "code", "latent_weighting": "none"},
+    "average": {"ema_half_life": 10000},
+    "rate-5e-4": {"learning_rate": 0.0005},
+    "rate-2e-3": {"learning_rate": 0.002},
+    "beta-1": {"beta": 1},
+    "beta-0.5": {"beta": 0.5},
+    "beta-0.1": {"beta": 0.1},
+    "beta-0.05": {"beta": 0.05},
+    "width-32": {"width": 32},
 }
-"""Flags of each variant, beside those of all runs."""
+"""Settings of each variant, beside those of all runs."""
 
-COMMON = ["--size", "32", "--width", "16", "--precision", "bf16", "--compile", "off", "--device", "cpu"]
+COMMON = {"size": 32, "width": 16, "precision": "bf16", "compile": "off", "device": "cpu"}
 COLUMNS = {
     "rfid_generator_calibrated": "rFD",
     "rfid_decoder": "rFD decoder",
@@ -88,7 +76,7 @@ COLUMNS = {
     "posterior_gain": "gain",
 }
 SMALLEST = ["--data", "digits", "--out", "study", "--variants", "folder", "--seeds", "1"]
-SMALLEST += ["--minutes", "1e-5", "--timed", "1", "3", "--samples", "8"]
+SMALLEST += ["--steps", "1", "--samples", "8"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -97,16 +85,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--steps", type=int, default=7000, help="steps of the recipe itself")
     parser.add_argument("--samples", type=int, default=2000)
-    parser.add_argument(
-        "--timed", type=int, nargs=2, default=(20, 60), help="steps of the two short runs that are timed"
-    )
     args = parser.parse_args(argv)
     os.environ["OMP_NUM_THREADS"] = "1"
     rows = [measured(name, seed, args) for seed in range(args.seeds) for name in args.variants]
     result = {
-        "command": f"python benchmarks/realism.py --seeds {args.seeds} --minutes {args.minutes:g}",
+        "command": f"python benchmarks/realism.py --seeds {args.seeds} --steps {args.steps}",
         "date": date.today().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, a thread a run",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
@@ -121,11 +106,12 @@ def measured(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     run = args.out / f"{name}-{seed}"
     row = args.out / f"{name}-{seed}.json"
     if not row.exists():
-        flags = [*COMMON, "--data", args.data, "--seed", str(seed), *VARIANTS[name]]
-        short, long = (train(flags, steps, args.out / "timed") for steps in args.timed)
-        per_step = max(long - short, 1e-3) / (args.timed[1] - args.timed[0])
-        steps = max(1, round(60 * args.minutes / per_step))
-        seconds = train(flags, steps, run)
+        steps = max(1, round(args.steps * flops({}) / flops(VARIANTS[name])))
+        settings = COMMON | VARIANTS[name] | {"data": args.data, "seed": seed, "steps": steps, "out": run}
+        flags = [f"--{field.replace('_', '-')}={value}" for field, value in settings.items()]
+        before = cpu_seconds()
+        avae("train", "folder", "--overwrite", *flags)
+        seconds = cpu_seconds() - before
         avae("evaluate", str(run), "--features", "cifar10-resnet", "--samples", str(args.samples))
         metrics = json.loads((run / "evaluation" / "standard.json").read_text())["metrics"]
         fields = {"variant": name, "seed": seed, "steps": steps, "cpu_minutes": round(seconds / 60, 2)}
@@ -133,11 +119,11 @@ def measured(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     return json.loads(row.read_text())
 
 
-def train(flags: Sequence[str], steps: int, run: Path) -> float:
-    """Train a run; return the seconds of CPU time."""
-    before = cpu_seconds()
-    avae("train", "folder", "--steps", str(steps), "--out", str(run), "--overwrite", *flags)
-    return cpu_seconds() - before
+def flops(variant: dict[str, Any]) -> float:
+    """Return the FLOPs of a step, averaged over a run."""
+    settings = COMMON | variant | {"channels": 3, "steps": 10_000}
+    config = with_defaults(dataclasses.replace(get_recipe("folder"), **settings))
+    return sum(estimate_run(config).flops.values())
 
 
 def avae(*arguments: str) -> None:

@@ -24,6 +24,7 @@ RESULTS = {
     "evaluation_time": rf"time relative to torch-fidelity .*: {{'clock': {RATE}, 'processor': {RATE}}}",
     "ffhq256_smoke": r"avae figure 9 .*\n.*figure",
     "fingerprints": r'"weights": {\n    "vae": "[0-9a-f]{64}"',
+    "gpu": r"waits \((.*\n)+agreement \((.*\n)+resume \(.*step 80\"\n(.*\n)+steps \(",
     "growth": rf"\| batch \|.*\n.*\n\| 2 \| {RATE} \|",
     "hostile_files": r"\nPASS",
     "kill_nine": r"\nPASS: [123] kills of a run of 20 steps",

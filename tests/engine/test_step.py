@@ -3,9 +3,10 @@
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from avae.engine.optimizers import AdamSettings, make_optimizers, set_learning_rate
+from avae.engine.optimizers import AdamSettings, make_ema, make_optimizers, set_learning_rate
 from avae.engine.step import Phase, apply_gradients, gradients, mean_gradients, training_step
 from avae.frameworks import AVAE
 from avae.networks.dcgan import Down, Up
@@ -90,6 +91,35 @@ def test_micro_batches_add_up_where_two_parameters_have_the_very_same_gradient()
     grads, terms = mean_gradients(Phase("main", losses, networks), batches)
     assert [grad.tolist() for grad in grads["a"]] == [[3.0, 1.0]] * 2
     assert terms["x"].item() == 4.0
+
+
+def test_micro_batches_add_up_where_each_step_overwrites_the_gradients_of_the_last():
+    """As a CUDA graph does."""
+    networks = {"a": nn.ParameterList([torch.zeros(2)])}
+    gradient = torch.empty(2)
+
+    def in_place(phase, x, noise, ready):
+        ready("a", (gradient.copy_(x),))
+        return {"a": (gradient,)}, {"x": x.sum()}
+
+    batches = [(torch.tensor([1.0, 2.0]), {}), (torch.tensor([5.0, 0.0]), {})]
+    grads, _ = mean_gradients(Phase("main", None, networks), batches, in_place)
+    assert grads["a"][0].tolist() == [3.0, 1.0]
+
+
+def test_a_moving_average_starts_at_the_first_weights_and_copies_buffers():
+    """As PyTorch's own update, to the bit."""
+    network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    ours = make_ema({"a": network}, ["a"], half_life=64, batch_size=16)["a"]
+    theirs = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.5**0.25))
+    for _ in range(3):
+        network(torch.randn(4, 3))
+        for parameter in network.parameters():
+            parameter.data.add_(torch.randn_like(parameter))
+        ours.update_parameters(network)
+        theirs.update_parameters(network)
+    assert all(map(torch.equal, ours.state_dict().values(), theirs.state_dict().values()))
+    assert all(map(torch.equal, ours.module.buffers(), network.buffers()))
 
 
 def test_a_gradient_of_another_layout_moves_each_weight_by_its_own():

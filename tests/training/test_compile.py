@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch._dynamo
 from torch import nn
 
 import avae
+from avae.engine import cuda_graph
 from avae.engine.compile import MIN_STEPS_TO_COMPILE, CompiledGradients, make_gradient_fn
 from avae.engine.metrics_log import read_stats
 from avae.engine.step import Phase, gradients
@@ -114,6 +116,36 @@ def test_a_tensor_that_no_state_holds_stays_eager(tmp_path, messages):
         grads, _ = compiled(phase, torch.ones(4, 2), {})
         assert grads["a"][1].item() == value
     assert "not compiled" in messages()[-1]
+
+
+def test_a_step_that_cannot_be_a_cuda_graph_is_launched_kernel_by_kernel(tmp_path, monkeypatch, messages):
+    """What the attempt has done to buffers is undone."""
+    network = nn.BatchNorm1d(2)
+    phase = Phase("main", lambda x, noise: ({"a": network(x).square().mean()}, {}), {"a": network})
+
+    def fail(function, x, noise):
+        function(x, noise)
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    monkeypatch.setattr("avae.engine.cuda_graph.capture", fail)
+
+    def step(x, noise):
+        return gradients(phase, x, noise)
+
+    assert CompiledGradients(tmp_path)._as_graph(step, phase, torch.randn(4, 2), {}) is step
+    assert network.num_batches_tracked == 0
+    assert "no CUDA graph (operation not permitted when stream is capturing)" in messages()[-1]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU; benchmarks/gpu.py has more")
+def test_a_cuda_graph_is_the_step_it_was_made_of():
+    network = nn.Linear(2, 1).cuda()
+    phase = Phase("main", lambda x, noise: ({"a": network(x).square().mean()}, {}), {"a": network})
+    graph = cuda_graph.capture(partial(gradients, phase), torch.zeros(4, 2, device="cuda"), {})
+    for _ in range(3):
+        x = torch.randn(4, 2, device="cuda")
+        for got, expected in zip(graph(x, {})[0]["a"], gradients(phase, x, {})[0]["a"], strict=True):
+            torch.testing.assert_close(got, expected)
 
 
 def test_every_run_keeps_what_it_compiles_in_its_own_cache(tmp_path, monkeypatch, messages):

@@ -69,7 +69,7 @@ class BatchLoader:
             chosen = np.arange(len(rows)) + len(rows) * mirrored[rows.start : rows.stop]
             # Making both and choosing takes a third of the time of assigning to some rows.
             both = torch.cat([items, items.flip(2)])
-            items = both.index_select(0, _to_device(_pinned(chosen, self.device), self.device))
+            items = both.index_select(0, to_device(pinned(chosen, self.device), self.device))
         return to_float_images(items)
 
 
@@ -84,7 +84,7 @@ def on_device(items: NDArray[Any], index: IndexFn, device: torch.device) -> Gath
     # In chunks, so that a memory map is never in host memory as a whole.
     for rows in row_chunks(len(items), max(1, _CHUNK_BYTES // items[0].nbytes)):
         stored[rows.start : rows.stop] = torch.from_numpy(items[rows.start : rows.stop].copy())
-    return lambda step, rows: stored.index_select(0, _to_device(_pinned(index(step, rows), device), device))
+    return lambda step, rows: stored.index_select(0, to_device(pinned(index(step, rows), device), device))
 
 
 def prefetched(items: NDArray[Any], index: IndexFn, device: torch.device) -> GatherFn:
@@ -96,7 +96,7 @@ def prefetched(items: NDArray[Any], index: IndexFn, device: torch.device) -> Gat
     pending: dict[tuple[int, range], Future[Tensor]] = {}
 
     def gather_pinned(step: int, rows: range) -> Tensor:
-        return _pinned(items.take(index(step, rows), axis=0), device)
+        return pinned(items.take(index(step, rows), axis=0), device)
 
     def gather(step: int, rows: range) -> Tensor:
         wanted = [(later, rows) for later in range(step, step + 1 + _PREFETCH)]
@@ -105,17 +105,17 @@ def prefetched(items: NDArray[Any], index: IndexFn, device: torch.device) -> Gat
         for key in wanted:
             if key not in pending:
                 pending[key] = thread.submit(gather_pinned, *key)
-        return _to_device(pending.pop(wanted[0]).result(), device)
+        return to_device(pending.pop(wanted[0]).result(), device)
 
     return gather
 
 
-def _pinned(array: NDArray[Any], device: torch.device) -> Tensor:
+def pinned(array: NDArray[Any], device: torch.device) -> Tensor:
     """Put an array in pinned memory, from which a copy to a GPU does not block Python."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory() if device.type == "cuda" else tensor
 
 
-def _to_device(staged: Tensor, device: torch.device) -> Tensor:
+def to_device(staged: Tensor, device: torch.device) -> Tensor:
     """Copy to the device. PyTorch reuses pinned memory only after the copies from it are complete."""
     return staged.to(device, non_blocking=device.type == "cuda")

@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from avae.distributed.processes import any_rank
+from avae.engine import cuda_graph
 from avae.engine.conv_transpose import rewrite_narrow_transposed_convs
 from avae.engine.signals import Interrupted
 from avae.engine.step import GradientFn, GradientHook, GradientsAndTerms, Phase, gradients
@@ -89,15 +90,13 @@ class CompiledGradients:
             return self._compiled[key](x, noise)
         began = time.monotonic()
         logger.info(f"compiling the step ({phase.name}): takes about half a minute, less if cached")
-        buffers = [buffer for network in phase.networks.values() for buffer in network.buffers()]
-        before = [buffer.clone() for buffer in buffers]
+        restore_buffers = _save_buffers(phase)
         why, result = self._compile(key, phase, x, noise)
         # If one process fails, all stay eager: the others would only wait for it.
         if any_rank(result is None):
             self._compiled, self._failed = {}, True
             logger.info(f"not compiled, so slower ({why}); skip compilation with --compile off")
-            for buffer, value in zip(buffers, before, strict=True):
-                buffer.copy_(value)
+            restore_buffers()
             return gradients(phase, x, noise)
         assert result is not None
         logger.info(f"compiled in {time.monotonic() - began:.0f} s")
@@ -110,6 +109,8 @@ class CompiledGradients:
         try:
             with _inductor_cache(self._cache), self._interruptible():
                 fast = compile_gradients(phase, x, noise)
+                if x.is_cuda:
+                    fast = self._as_graph(fast, phase, x, noise)
                 result = fast(x, noise)
         except torch.OutOfMemoryError:
             raise
@@ -120,6 +121,30 @@ class CompiledGradients:
             return ": ".join([type(error).__name__, *(line[:160] for line in lines[:1])]), None
         self._compiled[key] = fast
         return "another process could not", result
+
+    def _as_graph(self, fast: CompiledFn, phase: Phase, x: Tensor, noise: Noise) -> CompiledFn:
+        """Capture a compiled function as a CUDA graph; return the function itself if that is impossible."""
+        restore_buffers = _save_buffers(phase)
+        try:
+            return cuda_graph.capture(fast, x, noise)
+        except RuntimeError as error:
+            why = next(iter(str(error).strip().splitlines()), "")[:160]
+            logger.info(f"launched kernel by kernel, so slower: no CUDA graph ({why})")
+            return fast
+        finally:
+            restore_buffers()
+
+
+def _save_buffers(phase: Phase) -> Callable[[], None]:
+    """Copy the buffers of a phase's networks; return a function that restores them."""
+    buffers = [buffer for network in phase.networks.values() for buffer in network.buffers()]
+    before = [buffer.clone() for buffer in buffers]
+
+    def restore() -> None:
+        for buffer, value in zip(buffers, before, strict=True):
+            buffer.copy_(value)
+
+    return restore
 
 
 @contextmanager

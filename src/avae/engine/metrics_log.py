@@ -46,7 +46,10 @@ class RunningMeans:
     def pop(self) -> dict[str, float]:
         """Return the means since the last call."""
         names = list(self._sums)
-        values = torch.stack([self._sums[name].float() for name in names]).tolist() if names else []
+        # After a restart sums lie on the host, until their term comes again.
+        device = next((total.device for total in self._sums.values() if total.device.type != "cpu"), "cpu")
+        sums = [self._sums[name].float().to(device) for name in names]
+        values = torch.stack(sums).tolist() if names else []
         means = {name: value / self._counts[name] for name, value in zip(names, values, strict=True)}
         self._sums, self._counts = {}, {}
         return means

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from avae.safetensors_io import strip_prefix
 
@@ -113,5 +113,28 @@ def make_ema(
     """
     if half_life == 0:
         return {}
-    average = get_ema_multi_avg_fn(0.5 ** (batch_size / half_life))  # type: ignore[no-untyped-call]
-    return {name: AveragedModel(networks[name], multi_avg_fn=average) for name in names}
+    decay = 0.5 ** (batch_size / half_life)
+    return {name: ExponentialAverage(networks[name], decay) for name in names}
+
+
+class ExponentialAverage(AveragedModel):
+    """Moving average w -> decay w + (1 - decay) w' of parameters; buffers are copied.
+
+    Its counter stays on the host: PyTorch's own update copies it to the GPU, and waits for that.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network)
+        self._decay = decay
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Update the average by the current weights; the first ones are copied."""
+        ours, theirs = tuple(self.module.parameters()), tuple(model.parameters())
+        if self.n_averaged == 0:
+            torch._foreach_copy_(ours, theirs)
+        else:
+            torch._foreach_lerp_(ours, theirs, 1 - self._decay)
+        for buffer, current in zip(self.module.buffers(), model.buffers(), strict=True):
+            buffer.copy_(current)
+        self.n_averaged += 1

@@ -145,6 +145,8 @@ class _AsyncMean:
             # Not in place: two parameters may share one gradient tensor.
             pairs = zip(self._sums[name], grads, strict=True)
             grads = tuple(a if a is None or b is None else a + b for a, b in pairs)
+        elif self._parts > 1:  # a compiled step may overwrite them with those of the next micro-batch
+            grads = tuple(None if grad is None else grad.clone() for grad in grads)
         self._sums[name] = grads
         if self._seen[name] == self._parts:
             tensors = [grad for grad in self._sums[name] if grad is not None]

@@ -35,7 +35,7 @@ class ConstantWeight(LatentWeighting):
         self.scale = scale
 
     def factor(self, sigma: Tensor) -> Tensor:
-        return sigma.new_tensor(self.scale)
+        return torch.full_like(sigma[0], self.scale)
 
 
 class NoLatentLoss(LatentWeighting):

@@ -5,7 +5,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from avae.data.batch_loader import BatchLoader
+from avae.data.batch_loader import BatchLoader, pinned, to_device
 from avae.distributed.processes import local_rows
 from avae.engine.step import Batches, Phase
 from avae.frameworks.base import Noise, NoiseShapes
@@ -50,7 +50,7 @@ class BatchStream:
             drawn = normal(shape, self.config.seed, stream, step)[rows.start : rows.stop]
         else:
             drawn = normal_items(rows, shape[1:], self.config.seed, stream, step)
-        return torch.from_numpy(drawn).to(self.device, self.dtype)
+        return to_device(pinned(drawn, self.device), self.device).to(self.dtype)
 
 
 def split_micro_batches(x: Tensor, noise: Noise, size: int) -> Batches:
