@@ -20,7 +20,7 @@ from avae.priors.prior import standard_normal_log_density, standard_prior
 from avae.priors.registry import STANDARD, LearnedKind
 
 KINDS = get_args(LearnedKind)
-CLOSED = [kind for kind in KINDS if kind not in ("two-stage", "parzen")]
+CLOSED = [kind for kind in KINDS if kind != "two-stage"]
 """Kinds with a likelihood in closed form."""
 
 every = pytest.mark.parametrize("kind", KINDS)
@@ -100,9 +100,8 @@ def test_the_likelihood_of_a_prior_integrates_to_one(kind):
     assert float(total) == pytest.approx(1, abs=2e-3)
 
 
-@pytest.mark.parametrize("kind", ["two-stage", "parzen"])
-def test_no_likelihood_is_claimed_without_a_closed_form(kind):
-    fitted = fit_to_codes(kind, made_codes(100), INFORMATIVE)
+def test_no_likelihood_is_claimed_without_a_closed_form():
+    fitted = fit_to_codes("two-stage", made_codes(100), INFORMATIVE)
     assert fitted.prior.log_likelihood(fitted.held_out) is None
 
 
@@ -186,29 +185,27 @@ def test_poor_codes_are_fitted_all_the_same(kind, codes):
 # Parzen windows
 
 
-def test_a_window_has_the_covariance_of_its_neighbours():
-    """Cov u = (1 / K) sum (c_k - c)(c_k - c)^T about each c, here of one c with 2 neighbours."""
-    u = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 1.0]], dtype=torch.float64)
-    density = Parzen.fit(u, u, 0)
-    assert density.sizes == {"dim": 3, "points": 3, "neighbours": 2}
+def test_windows_keep_the_covariance_and_are_as_new_as_asked():
     g = torch.Generator().manual_seed(0)
-    normal = torch.randn(200_000, 3, generator=g, dtype=torch.float64)
-    first = {"component": torch.full((len(normal), 1), -1.0, dtype=torch.float64)}  # the first third
-    drawn = density.sample(normal, first)
-    to_others = u[1:] - u[0]
-    assert_close(drawn.mean(0), u[0], atol=0.02, rtol=0)
-    assert_close(torch.cov(drawn.T), to_others.T @ to_others / 2, atol=0.03, rtol=0)
+    u = torch.randn(3000, 12, generator=g, dtype=torch.float64)
+    u[::2] *= 0.1
+    u -= u.mean(0)
+    u /= u.std(0)
+    train, held_out = u[:2500], u[2500:]
+    density = Parzen.fit(train, held_out, 0)
+    assert density.sizes == {"dim": 12, "points": 2500}
+    normal, component = (torch.randn(2000, n, generator=g, dtype=torch.float64) for n in (12, 1))
+    drawn = density.sample(normal, {"component": component})
+    assert_close(torch.cov(drawn.T), torch.cov(train.T), atol=0.15, rtol=0)
+    new, held_out_new = (torch.cdist(v, train).min(1).values.median() for v in (drawn, held_out))
+    assert float(new / held_out_new) == pytest.approx(parzen.NEWNESS, rel=0.1)
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 1000])
-def test_neighbours_are_the_nearest_vectors(chunk, monkeypatch):
-    monkeypatch.setattr(parzen, "CHUNK", chunk)
-    monkeypatch.setattr(parzen, "MAX_POINTS", 60)
-    u = torch.randn(80, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    density = Parzen.fit(u, u[:5], 0)
-    for i in (0, 31, 59):
-        distances = (u[:60] - u[i]).square().sum(1)
-        assert density.nearest[i].tolist() == distances.argsort()[1 : parzen.NEIGHBOURS + 1].tolist()
+@pytest.mark.parametrize(("held_out", "bandwidth"), [(torch.zeros(5, 3), 0.01), (torch.full((5, 3), 9.0), 1)])
+def test_a_bandwidth_has_limits(held_out, bandwidth):
+    """Held-out vectors that are stored, too, or far from all that are."""
+    density = Parzen.fit(torch.eye(4, 3).double(), held_out.double(), 0)
+    assert float(density.bandwidth) == pytest.approx(bandwidth)
 
 
 # Convergence of a mixture

@@ -30,8 +30,15 @@ def pictures(tmp_path):
 
 @pytest.fixture
 def steps_take(monkeypatch):
-    """Return a function that sets how long a step takes, given its config."""
-    return lambda seconds: monkeypatch.setattr(planning, "seconds_per_step", lambda c, device: seconds(c))
+    """Return a function that sets how long an eager and a compiled step take, given their config."""
+
+    def set_seconds(eager, compiled=lambda config: 0.1):
+        def seconds_per_step(config, device, differentiate=None):
+            return (compiled if differentiate else eager)(config)
+
+        monkeypatch.setattr(planning, "seconds_per_step", seconds_per_step)
+
+    return set_seconds
 
 
 def planned(pictures, **settings):
@@ -62,9 +69,19 @@ def test_what_is_given_stays(pictures, steps_take):
 def test_minutes_by_default(pictures, steps_take):
     steps_take(lambda config: 1.0)
     assert (planned(pictures).minutes, planned(pictures).compile) == (20, "off")
-    assert planned(pictures, minutes=120.0).compile == "auto"
-    assert planned(pictures, compile="on").compile == "on"
     assert planned(pictures).steps <= 20 * 60
+
+
+def test_compiled_steps_are_timed_where_there_is_time_to_compile(pictures, steps_take):
+    steps_take(lambda config: 1.0, lambda config: 0.5)
+    for settings in ({"minutes": 60.0}, {"minutes": 1.0, "compile": "on"}):
+        chosen = planned(pictures, **settings)
+        assert (chosen.compile, chosen.steps // chosen.minutes) == ("on", 0.95 * 120 - 1)
+    eager = planned(pictures, minutes=60.0, compile="off")
+    assert (eager.compile, eager.steps) == ("off", 0.95 * 3600 - 1)
+    steps_take(lambda config: 1.0, lambda config: 40.0)
+    with pytest.raises(UserError, match=r"--minutes 0\.5: too short to compile.*--compile off"):
+        planned(pictures, minutes=0.5, compile="on")
 
 
 def test_a_width_that_does_not_fit_the_memory_is_skipped_or_reported(pictures, steps_take):

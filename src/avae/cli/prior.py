@@ -45,7 +45,7 @@ class Prior:
     kind: Annotated[
         LearnedKind,
         tyro.conf.arg(
-            help="parzen: a Gaussian about every code, as its neighbours lie; gaussian: one Gaussian; gmm: a "
+            help="parzen: a Gaussian about every code; gaussian: one Gaussian; gmm: a "
             "mixture of them; flow: a normalizing flow; two-stage: a second VAE, on the codes."
         ),
     ] = "parzen"

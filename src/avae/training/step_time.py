@@ -13,7 +13,7 @@ from torch import Tensor
 
 from avae.data.dataset import Dataset
 from avae.distributed.processes import rank
-from avae.engine.step import Phase, apply_gradients, mean_gradients
+from avae.engine.step import GradientFn, Phase, apply_gradients, gradients, mean_gradients
 from avae.recipes.resolve import ResolvedConfig
 from avae.training.trainer import Trainer
 
@@ -24,19 +24,23 @@ TIME_LIMIT = 20.0
 """Seconds after which no further step of a phase begins: steps of large networks may take minutes."""
 
 
-def seconds_per_step(config: ResolvedConfig, device: torch.device) -> float | None:
+def seconds_per_step(
+    config: ResolvedConfig, device: torch.device, differentiate: GradientFn = gradients
+) -> float | None:
     """Return the seconds of an average step, measured on random items; None if memory runs out.
 
-    The steps are eager and compute this process's share of the batch, without the exchange between
-    processes. Each phase is timed on its own, and counts by how often it is due.
+    The steps compute this process's share of the batch, without the exchange between processes. Each phase is
+    timed on its own, and counts by how often it is due.
 
     Args:
         config: configuration of the run.
         device: device to train on.
+        differentiate: `gradients`, for eager steps, or its compiled form.
     """
     try:
         trainer = random_trainer(config, device)
-        return sum(_phase_seconds(trainer, phase) * phase.frequency(config.steps) for phase in trainer.phases)
+        times = {phase.name: _phase_seconds(trainer, phase, differentiate) for phase in trainer.phases}
+        return sum(times[phase.name] * phase.frequency(config.steps) for phase in trainer.phases)
     except (MemoryError, RuntimeError) as error:
         # On a CPU, torch raises a plain RuntimeError.
         if isinstance(error, RuntimeError) and not any(
@@ -53,10 +57,10 @@ def random_trainer(config: ResolvedConfig, device: torch.device) -> Trainer:
     return Trainer(config, _random_data(config), device, None)
 
 
-def take_step(trainer: Trainer, phase: Phase, step: int) -> None:
+def take_step(trainer: Trainer, phase: Phase, step: int, differentiate: GradientFn = gradients) -> None:
     """Take one step of one phase: update networks, moving averages and coefficients."""
     batches = trainer.batches.micro_batches(step, phase)
-    by_network, terms = mean_gradients(phase, batches, average=_own_only)
+    by_network, terms = mean_gradients(phase, batches, differentiate, _own_only)
     apply_gradients(by_network, phase.networks, trainer.optimizers)
     if phase.name == "main":
         for name, average in trainer.averages.items():
@@ -65,13 +69,13 @@ def take_step(trainer: Trainer, phase: Phase, step: int) -> None:
             coefficient.update(terms)
 
 
-def _phase_seconds(trainer: Trainer, phase: Phase) -> float:
+def _phase_seconds(trainer: Trainer, phase: Phase, differentiate: GradientFn) -> float:
     """Return the median time of a phase's steps, or the last one's if the time limit allows no more."""
     times: list[float] = []
     while len(times) < WARM_UP + TIMED and sum(times) < TIME_LIMIT:
         _synchronize(trainer.device)
         start = time.perf_counter()
-        take_step(trainer, phase, len(times))
+        take_step(trainer, phase, len(times), differentiate)
         _synchronize(trainer.device)
         times.append(time.perf_counter() - start)
     return statistics.median(times[WARM_UP:] or times[-1:])
