@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -35,6 +37,25 @@ def test_a_run_folder_and_its_model_folder_load_the_same(runs, model):
     other = avae.load(runs["digits-avae"] / "model", device="cpu")
     assert torch.equal(other.sample(2), model.sample(2))
     assert model.config.recipe == "digits"
+
+
+def test_loading_imports_no_compiler(runs):
+    """torch._dynamo takes longer than the whole loading, and 160 MiB."""
+    code = """
+import dataclasses, sys, avae
+from avae.recipes.build import FRAMEWORKS, NETWORK_FAMILIES, expected_tensors
+from avae.recipes.registry import digits, toy
+from avae.recipes.resolve import with_defaults
+avae.load(sys.argv[1], device="cpu")
+for network, family in NETWORK_FAMILIES.items():
+    recipe = digits() if family.items == "images" else toy()
+    for framework in FRAMEWORKS:
+        config = dataclasses.replace(recipe, network=network, framework=framework, size=16, channels=3)
+        expected_tensors(with_defaults(config), {})
+        assert "torch._dynamo" not in sys.modules, (network, framework)
+"""
+    done = subprocess.run([sys.executable, "-c", code, runs["digits-avae"]], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_loaded_model_has_the_config_of_its_run(runs, model, tmp_path):

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from avae.errors import UserError
 from avae.frameworks.adversarial import Adversarial
@@ -105,7 +106,7 @@ def expected_tensors(config: ResolvedConfig, networks: Mapping[str, nn.Module]) 
     family = NETWORK_FAMILIES[config.network].load()
     contracts = FRAMEWORKS[config.framework].load().contracts
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutValues():
             modules = {
                 name: networks[name] if name in networks else build_network(contract, family, config)
                 for name, contract in contracts.items()
@@ -116,6 +117,21 @@ def expected_tensors(config: ResolvedConfig, networks: Mapping[str, nn.Module]) 
         name: TensorType(tuple(tensor.shape), torch.float32 if tensor.is_floating_point() else tensor.dtype)
         for name, tensor in nn.ModuleDict(modules).state_dict().items()
     }
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Skip what sets the values of new tensors: without memory for them it would import torch._dynamo.
+
+    That takes longer than loading a model, and 160 MiB.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func.__name__.endswith("_") and not func.__name__.endswith("__"):  # in place
+            return args[0] if args else kwargs["tensor"]
+        return (torch.empty if func is torch.randn else func)(*args, **kwargs)
 
 
 def build_network(contract: NetworkContract, family: NetworkFamily, config: ResolvedConfig) -> nn.Module:

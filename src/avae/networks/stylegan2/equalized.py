@@ -27,7 +27,7 @@ class Linear(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, bias: float = 0.0, multiplier: float = 1.0) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / multiplier)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs).div_(multiplier))
         self.bias = nn.Parameter(torch.full((outputs,), bias / multiplier))
         self.scale = multiplier / math.sqrt(inputs)
         self.multiplier = multiplier

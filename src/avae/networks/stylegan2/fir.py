@@ -18,8 +18,7 @@ class _Filter(nn.Module):
 
     def __init__(self, gain: float) -> None:
         super().__init__()
-        taps = torch.tensor(TAPS)
-        kernel = gain * torch.outer(taps, taps) / taps.sum() ** 2
+        kernel = torch.tensor([[gain * a * b / sum(TAPS) ** 2 for b in TAPS] for a in TAPS])
         # Constant, so not saved.
         self.register_buffer("kernel", kernel[None, None], persistent=False)
 
