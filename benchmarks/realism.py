@@ -52,6 +52,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cap-1-held": {"latent_weighting": "balanced:1"},
     "no-latent-loss": {"latent_weighting": "none"},
     "critic-code": {"critic": "code"},
+    "critic-code-non-saturating": {"critic": "code", "adversarial_loss": "non-saturating"},
     "critic-code-alone": {"critic": "code", "latent_weighting": "none"},
     "average": {"ema_half_life": 10000},
     "rate-5e-4": {"learning_rate": 0.0005},
