@@ -228,6 +228,8 @@ def test_the_packed_set_of_these_tests_is_whole(packed, cli):
         ("labels.npy", lambda path: np.save(path, np.array([{}] * 6), allow_pickle=True)),
         ("rejected.jsonl", text('{"name": 5, "reason": "x"}\n')),
         ("rejected.jsonl", text("[]\n")),
+        ("names.jsonl", text('"a.png"\n' * 5)),
+        ("names.jsonl", text("[]\n" * 6)),
         ("images.npy", lambda path: np.savez(path.open("wb"), images=np.zeros(3))),
         ("images.npy", lambda path: np.save(path, np.zeros((6, 16, 16, 1)))),
         ("images.npy", lambda path: os.truncate(path, 1000)),

@@ -147,6 +147,31 @@ def test_reconstruct_options_reach_the_model(cli, runs, pictures, tmp_path):
         assert np.array_equal(found, expected[..., 0])
 
 
+@pytest.mark.parametrize(
+    ("name", "flags", "rows"),
+    [
+        ("avae", "", "original decoder generator"),
+        ("avae", "--realism 0", "original decoder generator"),
+        ("avae", "--realism 1", "original decoder generator"),
+        ("avae", "--realism 0.5", "original decoder generator written"),
+        ("avae", "--code sample", "original decoder generator written"),
+        ("vae", "", "original decoder"),
+    ],
+)
+def test_the_comparison_shows_each_reconstruction_once(
+    name, flags, rows, cli, runs, pictures, tmp_path, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(
+        "avae.cli.reconstruct.grid", lambda *given: drawn.append(given) or Image.new("L", (1, 1))
+    )
+    said = cli("reconstruct", runs[f"digits-{name}"], pictures, *flags.split(), "--out", tmp_path / "out")
+    assert said.code == 0
+    [(_, labels, names)] = drawn
+    assert labels == rows.split()
+    assert names[:2] == ["00.png", "02.png"]
+
+
 @every("digits", ENCODERS)
 def test_decode_of_encode_is_reconstruct(name, cli, runs, pictures, tmp_path):
     codes = tmp_path / "codes.npz"

@@ -107,6 +107,8 @@ def test_the_images_are_a_plain_array_training_split_first(tmp_path: Path) -> No
         data = open_packed(dest)
         assert np.array_equal(data.train, images[:3])
         assert np.array_equal(data.test, images[3:])
+        assert [json.loads(line) for line in (dest / "names.jsonl").read_text().splitlines()] == names
+        assert data.test_names == ("test/a.png", "test/b.png")
 
 
 def test_the_description_is_complete(tmp_path: Path) -> None:
@@ -115,6 +117,7 @@ def test_the_description_is_complete(tmp_path: Path) -> None:
     pack(order_of(folder(tmp_path / "set", files), tmp_path / "packed", to))
     said = json.loads((tmp_path / "packed" / "meta.json").read_text())
     images = np.load(tmp_path / "packed" / "images.npy")
+    assert open_packed(tmp_path / "packed").test_names == ("test/x/3.png",), "bad.png has no row"
     assert said == {
         "name": "set",
         "source": str(tmp_path / "set"),

@@ -3,8 +3,10 @@
 import html
 import json
 import re
+from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 import avae
 from avae.evaluate_model import measure
@@ -23,10 +25,10 @@ def prose(page):
 def report(copied, runs, once):
     """Return a function from a run's name to its report's text, and the run's copy."""
 
-    def make(name, *others, run=None, split="test"):
+    def make(name, *others, run=None, split="test", load=load_dataset_for):
         run = copied(run or runs[name], f"{name}-{split}")
         model = avae.load(run, device="cpu")
-        data = load_dataset_for(model, name.split("-")[0])
+        data = load(model, name.split("-")[0])
         (run / "evaluation").mkdir(exist_ok=True)
         for path, content in others:
             (run / "evaluation" / path).write_text(content)
@@ -89,6 +91,22 @@ def test_the_map_is_shown_or_the_reason_why_not(report):
 def test_the_map_without_xi(report, without_xi):
     page, _ = report("digits-without-xi", run=without_xi("digits"))
     assert "difference of decoder and generator" in prose(page)
+
+
+def test_names_of_files_stand_below_the_originals(report, monkeypatch):
+    def named(model, source):
+        data = load_dataset_for(model, source)
+        return replace(data, test_names=tuple(f"a/{i}.png" for i in range(len(data.test))))
+
+    below = []
+    monkeypatch.setattr(
+        "avae.figures.report.grid", lambda rows, names: below.append(names) or Image.new("L", (1, 1))
+    )
+    report("digits-avae", load=named)
+    originals, *others = below
+    assert len(originals) == 10
+    assert originals[:2] == ["0.png", "33.png"]
+    assert not any(others)
 
 
 def result(protocol="standard", features="inception-2015-12-05", metrics=None, reasons=None):

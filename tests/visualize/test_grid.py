@@ -44,6 +44,12 @@ def test_names_stand_below_and_are_shortened_to_their_column() -> None:
     assert set(written) == {0, 2}
 
 
+def test_any_name_of_a_file_can_be_shown() -> None:
+    rows = [noise(2, 32, 32, 3)]
+    shown = np.asarray(grid(rows, names=["a\n.png", "b\udcff\x1b.png"]))
+    assert shown.shape == np.asarray(grid(rows, names=["a", "b"])).shape
+
+
 def test_wrong_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match="1 labels for 2 rows"):
         grid([noise(1, 8, 8, 1)] * 2, ["one"])

@@ -35,7 +35,8 @@ class Pack:
     source: Annotated[str, tyro.conf.Positional]
     """A folder, an archive, the name of a data set, or NAME:PATH, as --data of avae train."""
     dest: Annotated[Path, tyro.conf.Positional]
-    """The folder to write: images.npy, meta.json, and where they apply labels.npy and rejected.jsonl."""
+    """The folder to write: images.npy, meta.json, and where they apply labels.npy, names.jsonl and
+    rejected.jsonl."""
     preparation: Preparation = field(default_factory=Preparation)
     seed: int = 0
     """Seed for the test images that are held out if the data set has no test split."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 from typing import IO, Literal
 
@@ -106,8 +106,11 @@ def run(arguments: list[str]) -> int:
         say(f"maps: {map_description(model)}; black is 0, the lightest {maps.top:.3g}, pixels on [-1, 1]")
     elif model.is_image_model:
         rows = reconstruction_rows(model, as_images(items), seed=options.seed, keys=names)
-        rows["written"] = as_images(drawn)
-        save_png(grid(list(rows.values()), list(rows)), comparison)
+        shown_already = (None, *model.framework.image_networks.values())
+        if options.code != "mean" or options.realism not in shown_already:
+            rows["written"] = as_images(drawn)
+        files = [PurePosixPath(name).name for name in names]
+        save_png(grid(list(rows.values()), list(rows), files), comparison)
     else:
         points = {"original": items.numpy(), "reconstruction": drawn.numpy()}
         save_scatter({"reconstructions": points}, comparison)

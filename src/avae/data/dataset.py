@@ -38,6 +38,7 @@ class Dataset:
         train, test: uint8 images (N, H, W, C), or float32 points (N, F).
         checksum: the `checksum` of both arrays.
         preprocessing: how the images were preprocessed; None for points.
+        test_names: names of the test images; empty if they have none.
         rejected: unreadable images, missing from both splits.
         notes: what was decided about the data or passed over, in words for the user.
     """
@@ -47,6 +48,7 @@ class Dataset:
     test: NDArray[Any]
     checksum: str
     preprocessing: Preprocessing | None = None
+    test_names: tuple[str, ...] = ()
     rejected: tuple[RejectedImage, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -3,9 +3,11 @@
 import html
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from string import Template
 from typing import Any
+
+import numpy as np
 
 from avae.data.dataset import Dataset, evenly_spaced
 from avae.engine.metrics_log import read_stats
@@ -20,7 +22,7 @@ from avae.recipes.config import fields_with
 from avae.recipes.facts import Fact
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.saved_run import read_run
-from avae.training.previews import ROW, previews, reconstruction_rows, sample_sheet
+from avae.training.previews import ORIGINAL, ROW, previews, reconstruction_rows, sample_sheet
 from avae.visualize.grid import grid, png
 
 _MAX_MAPS = 8
@@ -123,8 +125,11 @@ def _images(model: Model, data: Dataset) -> Iterator[str]:
         return
     if model.framework.has_encoder:
         rows = reconstruction_rows(model, evenly_spaced(data.test, ROW))
-        named = {label: png(grid([row])) for label, row in rows.items()}
-        yield _section("reconstructions", named, _caption("reconstructions", model))
+        names = [PurePosixPath(name).name for name in evenly_spaced(np.array(data.test_names), ROW)]
+        images = {
+            label: png(grid([row], names=names if label == ORIGINAL else ())) for label, row in rows.items()
+        }
+        yield _section("reconstructions", images, _caption("reconstructions", model))
     yield _section("samples", {"": sample_sheet(model)}, _caption("samples", model))
 
 

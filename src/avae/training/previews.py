@@ -13,6 +13,9 @@ from avae.visualize.scatter import scatter_png
 ROW = 10
 """Number of test images in a grid of reconstructions."""
 
+ORIGINAL = "original"
+"""Label of the images that are reconstructed."""
+
 
 def previews(model: Model, data: Dataset) -> dict[str, bytes]:
     """Draw reconstructions of test items, and samples; return PNG files by name."""
@@ -38,7 +41,7 @@ def reconstruction_rows(
     Args:
         seed, keys: as for `Model.reconstruct`.
     """
-    rows = {"original": images}
+    rows = {ORIGINAL: images}
     for network, realism in model.framework.image_networks.items():
         rows[network] = as_images(model.reconstruct(images, realism=realism, seed=seed, keys=keys))
     return rows

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from avae.files import write_atomically
+from avae.shown_text import printable
 
 Images = NDArray[np.uint8]
 
@@ -86,7 +87,7 @@ def grid(
     for x, name in enumerate(names):
         centre = left + PADDING + x * across + across // 2
         place = centre, canvas.height - PADDING
-        text = _shortened(name, small, across - PADDING)
+        text = _shortened(printable(name), small, across - PADDING)
         ImageDraw.Draw(canvas).text(place, text, fill="black", font=small, anchor="mb")
     return canvas
 

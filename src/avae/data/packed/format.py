@@ -3,12 +3,14 @@
 images.npy      uint8 (N, H, W, C), the training split first
 meta.json       description and origin, see `PackedMetadata`
 labels.npy      int32 (N,), if the source has labels
+names.jsonl     the images' names, by row, if the source has names
 rejected.jsonl  the unreadable images, if any
 """
 
 import dataclasses
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,11 +28,12 @@ from avae.numpy_io import read_npy
 from avae.shown_text import printable
 
 FORMAT = 1
-IMAGES, META, LABELS, REJECTED = "images.npy", "meta.json", "labels.npy", "rejected.jsonl"
+IMAGES, META, LABELS = "images.npy", "meta.json", "labels.npy"
+NAMES, REJECTED = "names.jsonl", "rejected.jsonl"
 PROGRESS_FILE = "progress.json"
 """Progress of an unfinished packing; a kill at the very end may leave it in a complete set."""
 
-FILE_NAMES = frozenset({IMAGES, META, LABELS, REJECTED, PROGRESS_FILE})
+FILE_NAMES = frozenset({IMAGES, META, LABELS, NAMES, REJECTED, PROGRESS_FILE})
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ def open_packed(path: Path) -> Dataset:
         test=images[meta.split.train :],
         checksum=meta.checksum,
         preprocessing=meta.preprocessing,
+        test_names=_read_test_names(path, meta),
         rejected=read_rejected(path),
         notes=meta.notes,
     )
@@ -153,6 +157,20 @@ def read_labels(path: Path) -> NDArray[np.int32] | None:
     if len(labels) and (labels.min() < 0 or labels.max() >= len(meta.classes)):
         raise UserError(f"{path}: {LABELS} holds labels of unknown classes: pack it again")
     return labels
+
+
+def _read_test_names(path: Path, meta: PackedMetadata) -> tuple[str, ...]:
+    """Return the names of the test split, or () if the set has no names; raise UserError if damaged."""
+    if not (path / NAMES).is_file():
+        return ()
+    try:
+        lines = islice(read_lines(path / NAMES), meta.split.train, meta.count)
+        names = tuple(decode_json(line, str) for line in lines)
+        if len(names) != meta.split.test:
+            raise ValueError("it has too few lines")
+    except ValueError as error:
+        raise UserError(f"{path / NAMES} is damaged ({error}): pack the set again") from None
+    return names
 
 
 def read_rejected(path: Path) -> tuple[RejectedImage, ...]:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,15 @@ from avae.console import SILENT, Progress
 from avae.data.images.item import RejectedImage
 from avae.data.images.preprocessing import FILTER, Preprocessing
 from avae.data.images.workers import hull, preprocess_parallel, values_warning
-from avae.data.packed.format import IMAGES, LABELS, PROGRESS_FILE, REJECTED, PackedMetadata, SplitSizes
+from avae.data.packed.format import (
+    IMAGES,
+    LABELS,
+    NAMES,
+    PROGRESS_FILE,
+    REJECTED,
+    PackedMetadata,
+    SplitSizes,
+)
 from avae.data.sources.source import ImageSource
 from avae.errors import UserError
 from avae.files import remove_partials, write_atomically
@@ -241,10 +249,11 @@ def _write_metadata(job: PackJob, state: PackProgress, good: NDArray[np.int64], 
     source, folder = job.source, job.partial
     rejected = sorted((*source.rejected, *state.rejected.values()), key=lambda item: item.name)
     if rejected:
-        lines = "".join(f"{json.dumps(dataclasses.asdict(item))}\n" for item in rejected)
-        write_atomically(folder / REJECTED, lines.encode())
+        _write_lines(folder / REJECTED, map(dataclasses.asdict, rejected))
     if source.labels is not None:
         np.save(folder / LABELS, source.labels[good])
+    if source.names:
+        _write_lines(folder / NAMES, (source.names[row] for row in good))
     PackedMetadata(
         name=source.name,
         source=job.source_id,
@@ -257,6 +266,11 @@ def _write_metadata(job: PackJob, state: PackProgress, good: NDArray[np.int64], 
         classes=source.classes,
         notes=tuple(filter(None, (*source.notes, _warning(state.values, job.to)))),
     ).write(folder)
+
+
+def _write_lines(path: Path, values: Iterable[object]) -> None:
+    """Write a line of JSON for each value."""
+    write_atomically(path, "".join(f"{json.dumps(value)}\n" for value in values).encode())
 
 
 def _warning(values: tuple[float, float] | None, to: Preprocessing) -> str:

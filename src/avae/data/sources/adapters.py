@@ -84,6 +84,7 @@ def source_from_names(
         held_out=held_out,
         classes=classes,
         labels=labels,
+        names=names,
         rejected=collection.rejected + rejected,
         notes=tuple(filter(None, (f"splits: {decision}", collection.passed_over_note))),
     )

@@ -1,6 +1,6 @@
 """Sources of images to pack, and the description of a published data set."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ class ImageSource:
         held_out: True if the source has no test split and one was held out.
         classes: names of the labels; empty if there are none.
         labels: int32 (train + test,), by row; None if there are none.
+        names: the images' names, by row; empty if their files hold no names.
         rejected: images rejected without being read; they have no row.
         notes: what was decided about the source or passed over, in words for the user.
     """
@@ -37,6 +38,7 @@ class ImageSource:
     held_out: bool = False
     classes: tuple[str, ...] = ()
     labels: NDArray[np.int32] | None = None
+    names: Sequence[str] = ()
     rejected: tuple[RejectedImage, ...] = ()
     notes: tuple[str, ...] = ()
 
