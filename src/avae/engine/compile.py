@@ -8,6 +8,7 @@ contains only the kernels that it called; TorchInductor then fuses them into one
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -89,7 +90,7 @@ class CompiledGradients:
         if key in self._compiled:
             return self._compiled[key](x, noise)
         began = time.monotonic()
-        logger.info(f"compiling the step ({phase.name}): takes about half a minute, less if cached")
+        logger.info(f"compiling the step ({phase.name}): takes half a minute to minutes, less if cached")
         restore_buffers = _save_buffers(phase)
         why, result = self._compile(key, phase, x, noise)
         # If one process fails, all stay eager: the others would only wait for it.
@@ -107,7 +108,9 @@ class CompiledGradients:
     ) -> tuple[str, GradientsAndTerms | None]:
         """Compile at a first call and return its result, or None and the reason of a failure."""
         try:
-            with _inductor_cache(self._cache), self._interruptible():
+            with _inductor_cache(self._cache), self._interruptible(), warnings.catch_warnings():
+                # fp32 is kept where it is asked for, as for regularizers.
+                warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")
                 fast = compile_gradients(phase, x, noise)
                 if x.is_cuda:
                     fast = self._as_graph(fast, phase, x, noise)
