@@ -138,3 +138,37 @@ def test_the_first_step_which_may_compile_does_not_count_as_slow(tmp_path, monke
     train_loop(_spec(tmp_path, OneWeight(), [], differentiate=slow_at_first, log_every=1), 0)
     speeds = [line["images_per_second"] for line in read_stats(tmp_path / "stats.jsonl")]
     assert speeds == [0, 2, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "steps", "said"),
+    [
+        (1.0, 10_000, "takes about 2 h 46 min; shorter: --fewer"),
+        (20.0, 500_000, "takes about 116 days; shorter: --fewer"),
+        (1.0, 3_000, None),
+        (0.25, 10_000, None),
+    ],
+)
+def test_a_long_run_says_once_how_to_make_it_shorter(seconds, steps, said, monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr("avae.engine.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
+    display = ProgressDisplay("gan", steps, 64, "--fewer")
+    for step in range(1, 200):
+        now[0] += seconds
+        display.advance(step)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ([f"gan: {said}"] if said else [])
+
+
+def test_the_time_of_a_run_is_not_judged_by_its_first_step(monkeypatch, capsys):
+    """Which may compile."""
+    now = [0.0]
+    monkeypatch.setattr("avae.engine.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
+    display = ProgressDisplay("gan", 1000, 64, "--fewer")
+    display.begin(0)
+    now[0] += 100
+    display.begin(1)
+    for step in range(2, 200):
+        now[0] += 1
+        display.advance(step)
+    assert capsys.readouterr().err == ""

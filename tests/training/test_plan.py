@@ -13,6 +13,7 @@ from avae.errors import UserError
 from avae.recipes.registry import get_recipe
 from avae.training import plan as planning
 from avae.training.plan import ENOUGH_STEPS, needs_plan, plan
+from command_line import as_flags
 
 CPU = torch.device("cpu")
 
@@ -136,3 +137,27 @@ def test_steps_replace_the_minutes_of_a_recipe():
     assert not needs_plan(dataclasses.replace(get_recipe("demo"), steps=5))
     assert not needs_plan(get_recipe("cifar10"))
     assert needs_plan(dataclasses.replace(get_recipe("cifar10"), minutes=5.0))
+
+
+@pytest.fixture
+def every_run_is_long(monkeypatch):
+    monkeypatch.setattr("avae.engine.progress.TIMED_SECONDS", 0.0)
+    monkeypatch.setattr("avae.engine.progress.LONG", 0.0)
+
+
+@pytest.mark.usefixtures("every_run_is_long")
+def test_a_long_run_says_which_flags_make_it_shorter(cli, tiny, tmp_path):
+    flags = as_flags(tiny | {"width": 32, "steps": 6, "batch_size": 8})
+    said = cli("train", "digits", *flags, "--out", tmp_path / "run")
+    assert said.code == 0
+    assert "min; shorter: fewer --steps than 6, --minutes instead, --width 16\n" in said.err
+
+
+@pytest.mark.usefixtures("every_run_is_long")
+def test_a_run_that_was_planned_for_a_time_is_as_long_as_asked(cli, pictures, steps_take, tmp_path):
+    steps_take(lambda config: 10.0)
+    flags = ("--minutes", 1, "--batch-size", 4, "--size", 16, "--width", 2, "--device", "cpu")
+    said = cli("train", "folder", "--data", pictures, *flags, "--out", tmp_path / "run")
+    assert said.code == 0
+    assert "step 5/5" in said.err
+    assert "shorter" not in said.err

@@ -54,6 +54,7 @@ class LoopSpec:
         folder: the run folder.
         title: title of the progress bar.
         stop: signals, which it records.
+        shorter: flags that make a run shorter, shown if it takes long.
         report: called in rank 0 with each line of stats.jsonl, once it is written.
     """
 
@@ -68,6 +69,7 @@ class LoopSpec:
     folder: Path
     title: str
     stop: StopRequest
+    shorter: str = ""
     report: Callable[[dict[str, Any]], None] | None = None
 
 
@@ -87,7 +89,8 @@ def train_loop(spec: LoopSpec, start: int) -> TrainingResult:
     Raises:
         CollapseError: training has collapsed, and a rollback is not requested or no longer possible.
     """
-    with ProgressDisplay(spec.title, spec.schedule.steps, spec.schedule.batch_size) as display:
+    schedule = spec.schedule
+    with ProgressDisplay(spec.title, schedule.steps, schedule.batch_size, spec.shorter) as display:
         while True:
             try:
                 return run_steps(spec, start, display)

@@ -27,6 +27,12 @@ FIRST_WARNING = 200
 PLAIN_SECONDS = 10.0
 """Seconds between two lines if the output is not a terminal."""
 
+TIMED_SECONDS, TIMED_STEPS = 10.0, 3
+"""Seconds and steps from which the time of the whole run is estimated."""
+
+LONG = 3600.0
+"""Seconds of a run from which on it is said how to make it shorter."""
+
 
 class ProgressDisplay:
     """A progress bar on a terminal; in a notebook a line that changes in place; elsewhere a plain line every
@@ -36,13 +42,14 @@ class ProgressDisplay:
         title: start of every line.
         steps: number of steps of the run.
         batch_size: images per step, for the speed.
+        shorter: flags that make a run shorter, shown once if the run takes long; "" for none.
     """
 
-    def __init__(self, title: str, steps: int, batch_size: int) -> None:
+    def __init__(self, title: str, steps: int, batch_size: int, shorter: str = "") -> None:
         self._console = progress_console()
         is_notebook = self._console.is_jupyter and not self._console.quiet
         self._notebook = NotebookLine() if is_notebook else None
-        self._text = ""
+        self._text, self._shorter = "", shorter
         self._title, self._steps, self._batch_size = printable(title), steps, batch_size
         self._start, self._began = 0, time.monotonic()
         self._printed = self._began
@@ -71,6 +78,11 @@ class ProgressDisplay:
     def advance(self, step: int) -> None:
         """Show that `step` steps are done."""
         self._bar.update(self._task, completed=step)
+        timed = step - self._start >= TIMED_STEPS and time.monotonic() - self._began >= TIMED_SECONDS
+        if self._shorter and timed:
+            if (left := self._seconds_left(step)) > LONG:
+                self.print(f"takes about {_rough_duration(left)}; shorter: {self._shorter}")
+            self._shorter = ""
         if self._notebook:
             bar, left = text_bar(step, self._steps), self._left(step)
             self._notebook.show(f"{self._title}: {bar}, {left} left, {self._text}", last=step == self._steps)
@@ -96,8 +108,10 @@ class ProgressDisplay:
             self.print("  ".join([progress, warning] if warning else [progress]))
 
     def _left(self, step: int) -> str:
-        speed = self.images_per_second(step)
-        return _duration((self._steps - step) * self._batch_size / speed) if speed else "unknown time"
+        return _duration(self._seconds_left(step)) if step > self._start else "unknown time"
+
+    def _seconds_left(self, step: int) -> float:
+        return (self._steps - step) * self._batch_size / self.images_per_second(step)
 
     def print(self, text: str) -> None:
         """Print a line, above the bar if it is shown."""
@@ -128,3 +142,8 @@ def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}"
+
+
+def _rough_duration(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours / 24:.0f} days" if hours >= 48 else f"{hours} h {minutes:02d} min"

@@ -16,7 +16,14 @@ from torch import nn
 from avae.data.batch_loader import BatchLoader
 from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset
-from avae.distributed.processes import any_rank, barrier, broadcast_from_rank0, broadcast_weights, rank
+from avae.distributed.processes import (
+    any_rank,
+    barrier,
+    broadcast_from_rank0,
+    broadcast_weights,
+    rank,
+    world_size,
+)
 from avae.engine.checkpoint import CheckpointManager, NonFiniteError, Stateful
 from avae.engine.compile import make_gradient_fn
 from avae.engine.loop import LoopSpec, Schedule
@@ -46,6 +53,9 @@ logger = logging.getLogger(__name__)
 
 RECALIBRATION_ITEMS = 4096
 """Number of items from which the batch-norm statistics of a saved model are computed."""
+
+NARROW = 16
+"""Width below which networks draw poorly, so that no narrower one is suggested."""
 
 SMALL_DATASET = 10_000
 """Number of images below which augmentation of the critic's images matters most, according to its papers."""
@@ -186,8 +196,23 @@ class Trainer:
             folder=self.folder,
             title=f"{config.framework} on {self.data.name}",
             stop=stop,
+            shorter=self._shorter(),
             report=report,
         )
+
+    def _shorter(self) -> str:
+        """Return flags that make a run of these steps shorter; "" if it was planned for a time."""
+        config = self.config
+        if config.minutes is not None:
+            return ""
+        flags = [f"fewer --steps than {config.steps:,}"]
+        if world_size() == 1:  # others are not planned
+            flags.append("--minutes instead")
+        if config.width >= 2 * NARROW and not self.has_custom_networks:
+            flags.append(f"--width {config.width // 2}")
+        if config.precision == "fp32" and self.device.type == "cuda":
+            flags.append("--precision bf16")
+        return ", ".join(flags)
 
     def _learning_rate(self, step: int) -> float:
         return learning_rate_factor(self.config, step) * self.checkpoints.learning_rate_scale
