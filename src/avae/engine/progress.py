@@ -80,8 +80,8 @@ class ProgressDisplay:
         self._bar.update(self._task, completed=step)
         timed = step - self._start >= TIMED_STEPS and time.monotonic() - self._began >= TIMED_SECONDS
         if self._shorter and timed:
-            if (left := self._seconds_left(step)) > LONG:
-                self.print(f"takes about {_rough_duration(left)}; shorter: {self._shorter}")
+            if (seconds := self._seconds_left(step)) > LONG:
+                self.print(f"takes about {_rough_duration(seconds)}; shorter: {self._shorter}")
             self._shorter = ""
         if self._notebook:
             bar, left = text_bar(step, self._steps), self._left(step)
