@@ -12,7 +12,7 @@ import avae
 from avae.errors import UserError
 from avae.recipes.registry import get_recipe
 from avae.training import plan as planning
-from avae.training.plan import ENOUGH_STEPS, needs_plan, plan
+from avae.training.plan import ENOUGH_STEPS, candidate_precisions, needs_plan, plan
 from command_line import as_flags
 
 CPU = torch.device("cpu")
@@ -83,6 +83,13 @@ def test_compiled_steps_are_timed_where_there_is_time_to_compile(pictures, steps
     steps_take(lambda config: 1.0, lambda config: 40.0)
     with pytest.raises(UserError, match=r"--minutes 0\.5: too short to compile.*--compile off"):
         planned(pictures, minutes=0.5, compile="on")
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, ("bf16",)), (False, ("fp32",))])
+def test_a_gpu_computes_in_bf16_if_it_can(native, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    assert candidate_precisions(torch.device("cuda")) == expected
+    assert candidate_precisions(CPU) == ("fp32", "bf16")
 
 
 def test_a_width_that_does_not_fit_the_memory_is_skipped_or_reported(pictures, steps_take):

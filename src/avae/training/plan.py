@@ -114,7 +114,7 @@ def plan(config: Config, device: torch.device) -> tuple[Config, Dataset]:
 def _widest(config: Config, data: Dataset, device: torch.device, seconds: float) -> ResolvedConfig:
     """Return the config of the widest network that takes `ENOUGH_STEPS`, or of the narrowest one."""
     widths = WIDTHS if config.width is None else (config.width,)
-    precisions: tuple[Precision, ...] = ("fp32", "bf16") if config.precision is None else (config.precision,)
+    precisions = candidate_precisions(device) if config.precision is None else (config.precision,)
     best: ResolvedConfig | None = None
     for width in widths:
         candidates = [_resolved(config, data, width, precision) for precision in precisions]
@@ -133,6 +133,13 @@ def _widest(config: Config, data: Dataset, device: torch.device, seconds: float)
     if best.steps < 1:
         raise UserError(f"--minutes {config.minutes:g}: too short for a single step; pass more")
     return best
+
+
+def candidate_precisions(device: torch.device) -> tuple[Precision, ...]:
+    """Return the precisions to time: one on a GPU, where both take the host's time with small networks."""
+    if device.type == "cuda":
+        return ("bf16",) if torch.cuda.is_bf16_supported(including_emulation=False) else ("fp32",)
+    return ("fp32", "bf16")
 
 
 def _resolved(config: Config, data: Dataset, width: int, precision: Precision) -> ResolvedConfig:
