@@ -12,9 +12,12 @@ runs the loop (engine/). It returns a `Model` (model.py), which encodes, reconst
 line. Open model.py first, then training/train.py.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+TYPE_CHECKING = False  # typing takes long to import, and Ctrl-C before avae.interrupt prints a traceback
 if TYPE_CHECKING:
+    from typing import Any
+
     __version__: str
     from avae.errors import UserError
     from avae.evaluate_model import evaluate

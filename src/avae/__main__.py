@@ -1,5 +1,14 @@
-"""Entry point of `python -m avae`, and so of `torchrun ... -m avae`."""
+"""Entry point of `avae` and of `python -m avae`, and so of `torchrun ... -m avae`."""
 
-from avae.cli import main
+from avae.interrupt import ImportsEndAtInterrupt
 
-main()
+
+def main() -> None:
+    """Run the command line."""
+    with ImportsEndAtInterrupt():
+        from avae.cli import main as run
+    run()
+
+
+if __name__ == "__main__":
+    main()

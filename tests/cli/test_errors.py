@@ -4,6 +4,7 @@ import errno
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -260,7 +261,7 @@ def test_a_file_where_a_folder_should_be(cli, runs, tmp_path):
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), 2, "out of memory"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 2, "out of memory"),
         (RuntimeError("MPS backend out of memory"), 2, "out of memory"),
-        (KeyboardInterrupt(), 130, ""),
+        (KeyboardInterrupt(), 130, "avae: stopped by Ctrl-C"),
     ],
 )
 def test_what_the_machine_refuses(error, code, says, monkeypatch, capsys):
@@ -274,6 +275,36 @@ def test_what_the_machine_refuses(error, code, says, monkeypatch, capsys):
     said = capsys.readouterr().err
     assert said.count("\n") <= 1
     assert says in said
+
+
+ENTRIES = {
+    "avae": "from avae.__main__ import main; sys.exit(main())",
+    "python -m avae": "import runpy; runpy.run_module('avae', run_name='__main__', alter_sys=True)",
+}
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == MODULE:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+sys.argv = ["avae", "sample", "run"]
+"""
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("module", ["avae.cli", "avae.console", "avae.cli.sample", "tyro", "torch"])
+def test_ctrl_c_while_modules_are_imported(module, entry, tmp_path):
+    script = INTERRUPTED_IMPORT.replace("MODULE", repr(module)) + ENTRIES[entry]
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "avae: stopped by Ctrl-C\n")
+
+
+def test_the_command_is_the_entry_point_that_answers_ctrl_c():
+    pyproject = Path(__file__).parents[2] / "pyproject.toml"
+    assert tomllib.loads(pyproject.read_text())["project"]["scripts"] == {"avae": "avae.__main__:main"}
 
 
 def test_what_is_no_mistake_of_the_users_is_not_hidden(monkeypatch):

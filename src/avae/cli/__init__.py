@@ -14,6 +14,7 @@ from importlib.metadata import version
 
 from avae.console import lasting_output, messages_on_stderr
 from avae.errors import UserError, did_you_mean
+from avae.interrupt import INTERRUPTED, MESSAGE, ImportsEndAtInterrupt
 from avae.shown_text import printable
 
 VERBS = {
@@ -32,7 +33,6 @@ VERBS = {
 }
 
 USAGE_ERROR = 2
-INTERRUPTED = 130
 
 
 def main() -> None:
@@ -47,6 +47,7 @@ def _exit_code(arguments: list[str]) -> int:
     except UserError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
+        print(MESSAGE, file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
         return _fail(_os_error_message(error))
@@ -67,7 +68,9 @@ def _dispatch(arguments: list[str]) -> int:
     if verb not in VERBS:
         raise UserError(f"no verb '{verb}'{did_you_mean(verb, VERBS)}; see avae --help")
     with messages_on_stderr():
-        code: int = import_module(f"avae.cli.{verb}").run(arguments[1:])
+        with ImportsEndAtInterrupt():
+            module = import_module(f"avae.cli.{verb}")
+        code: int = module.run(arguments[1:])
     return code
 
 
