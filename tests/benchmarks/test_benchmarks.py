@@ -24,6 +24,7 @@ RESULTS = {
     "evaluation_time": rf"time relative to torch-fidelity .*: {{'clock': {RATE}, 'processor': {RATE}}}",
     "ffhq256_smoke": r"avae figure 9 .*\n.*figure",
     "fingerprints": r'"weights": {\n    "vae": "[0-9a-f]{64}"',
+    "fuzz": r"\nPASS",
     "gpu": r"waits \((.*\n)+agreement \((.*\n)+resume \(.*step 80\"\n(.*\n)+steps \(",
     "growth": rf"\| batch \|.*\n.*\n\| 2 \| {RATE} \|",
     "hostile_files": r"\nPASS",
@@ -72,6 +73,31 @@ def test_the_smallest_run_prints_its_result(name, runs, pictures, small_toy, tmp
     assert script.main(script.SMALLEST) in (None, 0)
     printed = capsys.readouterr().out
     assert re.search(RESULTS[name], printed), printed
+
+
+def test_the_fuzzer_counts_what_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    fuzz = loaded("fuzz")
+    (tmp_path / "here").mkdir()
+    guard, count = fuzz.WriteGuard([tmp_path / "here"]), fuzz.Count()
+
+    def write(name):
+        monkeypatch.setattr(fuzz, "avae", lambda: (tmp_path / name).write_text("x"))
+        guard.escapes.clear()
+        guard.active = True
+        answer = fuzz.call([])
+        guard.active = False
+        return answer
+
+    assert not fuzz.judge(write("here/a"), count, guard.escapes, changed=False, grown=0.0)
+    wrong = fuzz.judge(write("away"), count, guard.escapes, changed=True, grown=1e6)
+    assert "PermissionError" in wrong[0]
+    assert wrong[1] == f"open {tmp_path / 'away'}"
+    assert not (tmp_path / "away").exists()
+    for code, err, right in ((2, "avae: no\n", True), (2, "no\n", False), (1, "avae: no\n", False)):
+        assert bool(fuzz.judge(fuzz.Answer(code, "", err), count, [], changed=False, grown=0.0)) is not right
+    assert count == fuzz.Count(5, 1, 2, tracebacks=1, other_exits=2, escapes=1, changed=1, memory=1)
+    assert count.wrong == 6
 
 
 def test_fingerprints_name_what_differs():
