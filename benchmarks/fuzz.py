@@ -55,7 +55,7 @@ POSITIONALS = {
     "reconstruct": ["run", "SOURCE"],
     "encode": ["run", "SOURCE"],
     "decode": ["run", "CODES"],
-    "interpolate": ["run", "SOURCE", "SOURCE"],
+    "interpolate": ["run", "PICTURE", "PICTURE"],
     "prior": ["run"],
     "evaluate": ["run"],
     "figure 1": [],
@@ -63,8 +63,8 @@ POSITIONALS = {
     "figure 8": ["run"],
     "figure 9": ["run"],
     "figure tradeoff": ["run"],
-    "data info": ["SOURCE"],
-    "data pack": ["SOURCE", "out"],
+    "data info": ["SET"],
+    "data pack": ["SET", "out"],
     "train digits": [],
     "train folder": [],
     "demo": [],
@@ -78,7 +78,7 @@ FLAGS = {
     "evaluate": {"--samples": "4", "--data": "digits"},
     "figure 1": {"--data": "digits"},
     "train digits": TINY,
-    "train folder": TINY | {"--data": "SOURCE", "--size": "16"},
+    "train folder": TINY | {"--data": "SET", "--size": "16"},
     "demo": {"--steps": "0"},
     "table1": {"--dry-run": None},
 }
@@ -285,7 +285,19 @@ class Sandbox:
             for path in (codes, self.root / "codes.npy"):
                 name = hostile / f"codes-{number}{path.suffix}"
                 name.write_bytes(spoiled(chance, path.read_bytes()))
-        self.hostile = sorted(map(str, hostile.iterdir()))
+        made = sorted(map(str, hostile.iterdir()))
+        sets = [path for path in made if path.endswith(".zip") or Path(path).is_dir()]
+        pictures = [path for path in made if "codes-" not in path and path not in sets]
+        self.sources = {
+            "SOURCE": (self.good, made),
+            "PICTURE": (self.good[1:], pictures),
+            "SET": (self.good[:1], sets),
+            "CODES": (self.codes, [path for path in made if "codes-" in path]),
+        }
+
+    def choose(self, chance: Random, kind: str) -> str:
+        """Return a good source of a kind, or a hostile one."""
+        return chance.choice(chance.choice(self.sources[kind]))
 
     def reset(self, chance: Random) -> None:
         """Make the folder to work in as it was, with a run that is damaged in 2 of 5 calls."""
@@ -324,6 +336,8 @@ def damage(run: Path, chance: Random, away: Path) -> None:
         path = chance.choice([run / "config.json", run / "model" / "config.json", run / "stats.jsonl"])
     if how == "outside":
         name = chance.choice(("samples", "images", "evaluation", "model", "state", "reconstructions"))
+        if (run / name).is_symlink():
+            return
         shutil.rmtree(run / name, ignore_errors=True)
         (run / name).symlink_to(away)
         return
@@ -406,8 +420,7 @@ def odd_arguments(chance: Random, verb: str, sandbox: Sandbox) -> list[str]:
     words = [*verb.split(), *positionals]
     for flag, value in flags.items():
         words += [flag] if value is None else [flag, value] if chance.random() < 0.8 else [f"{flag}={value}"]
-    kinds = {"SOURCE": (sandbox.good, sandbox.hostile), "CODES": (sandbox.codes, sandbox.hostile)}
-    return [chance.choice(chance.choice(kinds[word])) if word in kinds else word for word in words]
+    return [sandbox.choose(chance, word) if word in sandbox.sources else word for word in words]
 
 
 def odd_value(chance: Random, flag: str) -> str:

@@ -128,12 +128,17 @@ def all_reduce_mean_async(tensors: Sequence[Tensor]) -> Callable[[], Sequence[Te
 
 def any_rank(holds: bool) -> bool:
     """Return True if `holds` is true in any process."""
+    return bool(max_over_ranks(holds))
+
+
+def max_over_ranks(value: int) -> int:
+    """Return the largest value of all processes."""
     if world_size() == 1:
-        return holds
-    votes = torch.tensor(int(holds))
+        return value
+    largest = torch.tensor(int(value))
     with _collective_errors():
-        distributed.all_reduce(votes)
-    return bool(votes)
+        distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+    return int(largest)
 
 
 def broadcast_from_rank0(value: Any) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avae.distributed.processes import any_rank, rank
+from avae.distributed.processes import max_over_ranks, rank
 from avae.engine.checkpoint import CheckpointManager, NonFiniteError
 from avae.engine.collapse import CollapseDetector, CollapseError, OnCollapse
 from avae.engine.metrics_log import RunningMeans, StatsLog, non_finite
@@ -18,6 +18,9 @@ from avae.engine.step import Terms
 FIRST_SAVE, NEXT_SAVE = 60.0, 600.0
 """Seconds after which a run is saved for the first time, and again, even if no checkpoint is due: the work
 that may be lost."""
+
+_NOTHING, _SAVE, _STOP = range(3)
+"""What the processes of a run ask for after a step: the largest is done, by all."""
 
 
 @dataclass(frozen=True)
@@ -109,19 +112,19 @@ def run_steps(spec: LoopSpec, start: int, display: ProgressDisplay) -> TrainingR
         spec.means.add(spec.step(done - 1))
         if done == start + 1:
             display.begin(done)  # exclude compilation in the first step from the speed
-        stopping = any_rank(stop.signal is not None)
-        overdue = any_rank(time.monotonic() > save_by)
+        overdue = time.monotonic() > save_by
+        asked = max_over_ranks(_STOP if stop.signal is not None else _SAVE if overdue else _NOTHING)
         planned = done == schedule.steps or done % schedule.checkpoint_every == 0
         # A signal or the clock adds no log line and no rollback point: no run depends on them.
         if planned or done % schedule.log_every == 0:
             _log_and_check(done, spec, detector, stats, display)
         if schedule.evaluate_every and done % schedule.evaluate_every == 0:
             spec.evaluate(done)  # before the checkpoint, or a kill in between would skip it
-        if planned or stopping or overdue:
+        if planned or asked != _NOTHING:
             spec.save(done, planned and not detector.violations)
             save_by = time.monotonic() + NEXT_SAVE
         display.advance(done)
-        if stopping and done < schedule.steps:
+        if asked == _STOP and done < schedule.steps:
             # Another process may have received the signal.
             return TrainingResult(done, stop.signal or signal.SIGTERM)
     return TrainingResult(schedule.steps, None)
