@@ -341,6 +341,8 @@ def damage(run: Path, chance: Random, away: Path) -> None:
         shutil.rmtree(run / name, ignore_errors=True)
         (run / name).symlink_to(away)
         return
+    if path.is_dir() or path.parent.is_symlink():
+        return  # damaged before
     data = path.read_bytes() if path.is_file() else b"{}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
