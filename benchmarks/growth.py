@@ -24,7 +24,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
 
-from avae.distributed.processes import process_group, rank, world_size
+from avae.distributed.launcher import rank, world_size
+from avae.distributed.processes import process_group
 from step_time import machine, made, our_step, peak, timed
 
 USUAL = {"batch": 64, "width": 16, "size": 32, "processes": 1}

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from avae.distributed.launcher import rank
 from avae.shown_text import printable
 
 if TYPE_CHECKING:
@@ -54,10 +55,7 @@ def no_progress() -> Iterator[None]:
 
 def progress_console() -> "Console":
     """Return the console that progress is shown on: stderr, and silent where nothing is to be shown."""
-    # Imported here: help needs neither torch, which `distributed` imports, nor rich.
-    from rich.console import Console
-
-    from avae.distributed.processes import rank
+    from rich.console import Console  # here: help and errors do without
 
     return Console(stderr=True, quiet=_hidden.get() or rank() > 0)
 
@@ -195,7 +193,5 @@ class _StderrHandler(logging.Handler):
     """Handler that looks up sys.stderr for each message, as a progress bar replaces it while shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from avae.distributed.processes import rank
-
         if rank() == 0:
             print(printable(self.format(record)), file=sys.stderr)

@@ -35,6 +35,7 @@ from avae.evaluation.prior_metrics import Codes, prior_metrics
 from avae.evaluation.protocol import PROTOCOLS, Protocol, ProtocolName, build_result
 from avae.evaluation.reconstruction_metrics import image_metrics
 from avae.evaluation.reference_statistics import Split, reference_summary
+from avae.evaluation.sample_count import SAMPLES
 from avae.evaluation.sample_metrics import sample_metrics, summarise_drawn
 from avae.evaluation.unavailable import Unavailable
 from avae.frameworks.base import CodeMode, Framework
@@ -44,9 +45,6 @@ from avae.priors.prior import Prior
 from avae.recipes.resolve import unresolved
 from avae.rng import rng
 from avae.torch_defaults import torch_defaults
-
-SAMPLES = 50_000
-"""Default number of samples drawn for FID."""
 
 MAX_ITEMS = 10_000
 """Maximum number of items reconstructed, and of prior draws whose codes are measured; never above samples."""

@@ -77,6 +77,12 @@ def write_json(path: Path, contents: Mapping[str, Any]) -> None:
     write_text(path, f"{json.dumps(contents, indent=2)}\n")
 
 
+def require_exists(path: Path) -> None:
+    """Raise UserError if there is no file or folder of this name."""
+    if not os.path.exists(path):  # unlike Path.exists, also for a name that no file can have
+        raise UserError(f"{path}: no such file or folder; check the path")
+
+
 def is_occupied(path: Path) -> bool:
     """Return True if a path is a file or a folder that is not empty."""
     return path.exists() and (not path.is_dir() or any(path.iterdir()))

@@ -32,7 +32,7 @@ from avae.recipes.config import Config, check_fields, fields_with, validate
 from avae.recipes.facts import Fact
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.resolve import ResolvedConfig, with_defaults
-from avae.recipes.saved_run import read_run
+from avae.recipes.saved_run import WEIGHTS, model_folder, read_run
 from avae.rng import normal_named, normal_rows, row_chunks
 from avae.safetensors_io import (
     TensorType,
@@ -346,7 +346,7 @@ class Model:
             # Beside its tensors, not in config.json, so that one atomic write replaces a prior.
             metadata["prior"] = json.dumps(self.prior.description)
             weights |= {f"{_PRIOR}{name}": tensor for name, tensor in self.prior.state_dict().items()}
-        save_tensors(folder / _WEIGHTS, weights, metadata)
+        save_tensors(folder / WEIGHTS, weights, metadata)
         config = dataclasses.asdict(self.config)
         for name in fields_with(Fact.PATH):
             del config[name]
@@ -560,7 +560,7 @@ def load(
     if run:  # the model's config has no paths
         built = {name: getattr(config, name) for name in fields_with(Fact.ARCHITECTURE)}
         config = dataclasses.replace(run.config, **built)
-    path = folder / _WEIGHTS
+    path = folder / WEIGHTS
     types = _tensor_types(path)
     # Compared before a network is built: the file may ask for any size.
     try:
@@ -581,22 +581,10 @@ def load(
 
 def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read the weights of a run or model folder, by their names in the framework."""
-    tensors, _ = _read_tensors(model_folder(path) / _WEIGHTS)
+    tensors, _ = _read_tensors(model_folder(path) / WEIGHTS)
     return _without_prior(tensors)
 
 
-def model_folder(path: str | os.PathLike[str]) -> Path:
-    """Return the model folder of a run or model folder; raise UserError if it holds no model."""
-    path = Path(path)
-    for folder in (path / "model", path):
-        if (folder / _WEIGHTS).is_file() and (folder / "config.json").is_file():
-            return folder
-    if (path / "config.json").is_file():
-        raise UserError(f"{path} has no model yet, as the run has made no checkpoint: train with --resume")
-    raise UserError(f"{path} is no run or model folder: it has no model.safetensors and config.json")
-
-
-_WEIGHTS = "model.safetensors"
 _PRIOR = "prior."
 _RECOVERY_HINT = "fetch it again, or delete the newest file in its run's state folder and train with --resume"
 _Each = TypeVar("_Each")

@@ -10,6 +10,11 @@ from typing import Any
 from avae.errors import UserError
 
 
+def is_custom(spec: str) -> bool:
+    """Return True if a spec names code to run, not something of avae."""
+    return ":" in spec
+
+
 def load_named(spec: str, flag: str) -> Any:
     """Import the object that FILE.py:NAME or package.module:NAME names; this runs the named code.
 

@@ -198,7 +198,10 @@ def test_pictures_for_a_model_of_points_and_the_other_way_round(cli, runs, pictu
     assert not out.exists()
 
 
-def test_models_that_are_missing_or_damaged(cli, runs, tmp_path):
+def test_models_that_are_missing_or_damaged(cli, runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b.png", "a.npz"):
+        Path(name).touch()
     model = tmp_path / "model"
     shutil.copytree(runs["digits-avae"] / "model", model)
     weights = model / "model.safetensors"

@@ -47,7 +47,8 @@ for recipe, settings in json.loads(sys.argv[1]):
 
 BUSY = """
 import avae.distributed.heartbeat as heartbeat, avae.training.train as t
-from avae.distributed.processes import barrier, rank
+from avae.distributed.launcher import rank
+from avae.distributed.processes import barrier
 from avae.training.trainer import Trainer
 
 heartbeat.HEARTBEAT_SECONDS, heartbeat.MAX_MISSED = 0.2, 15

@@ -1,6 +1,7 @@
 """The registries of frameworks and network families, and what is declared beside the fields of a config."""
 
 import pytest
+import torch
 
 from avae.errors import UserError
 from avae.frameworks.adversarial import Adversarial
@@ -21,8 +22,16 @@ def test_a_framework_has_the_parts_that_its_line_says(name):
 
 
 @pytest.mark.parametrize("name", NETWORK_FAMILIES)
-def test_families_of_images_have_sizes(name):
-    assert bool(NETWORK_FAMILIES[name].load().sizes) == (NETWORK_FAMILIES[name].items == "images")
+def test_families_of_images_draw_the_sizes_of_the_registry(name):
+    spec = NETWORK_FAMILIES[name]
+    assert bool(spec.sizes) == (spec.items == "images")
+    for size in spec.sizes:
+        with torch.device("meta"):
+            drawn = spec.load().generator((1, size, size), 1, 2)(torch.zeros(2, 2))
+        assert drawn.shape == (2, 1, size, size)
+    for size in {8, 512, 2048} - set(spec.sizes) if spec.sizes else ():
+        with pytest.raises((ValueError, KeyError)):
+            spec.load().generator((1, size, size), 1, 2)
 
 
 def test_scopes_of_a_field_are_exclusive():

@@ -1,10 +1,10 @@
 """The command line, `avae VERB ...`: parses flags, calls the library and prints results.
 
-Each verb is a file here with a dataclass, whose docstrings are its help, and `run(arguments)`, which returns
-the exit code. `VERBS` lists the verbs and `main` imports the requested one, so that help needs no torch.
-`parsing.parse` turns flags into the dataclass; `options` has the flags that verbs share; `io` reads and
-writes images and points. Messages and progress go to stderr, results to stdout (`avae.console`).
-Open `sample.py` first, the shortest verb.
+Each verb is two files. `flags/VERB.py` has a dataclass, whose docstrings are its help, and `read(arguments)`,
+which parses and checks flags without PyTorch. VERB.py has `run(options)`, which returns the exit code.
+`VERBS` lists the verbs and `main` imports the requested one. `parsing.parse` turns flags into the dataclass;
+`options` has the flags that verbs share; `io` reads and writes images and points. Messages and progress go to
+stderr, results to stdout (`avae.console`). Open `flags/sample.py` and `sample.py` first, the shortest verb.
 """
 
 import errno
@@ -69,8 +69,11 @@ def _dispatch(arguments: list[str]) -> int:
         raise UserError(f"no verb '{verb}'{did_you_mean(verb, VERBS)}; see avae --help")
     with messages_on_stderr():
         with ImportsEndAtInterrupt():
+            flags = import_module(f"avae.cli.flags.{verb}")
+        options = flags.read(arguments[1:])
+        with ImportsEndAtInterrupt():  # after all that needs no PyTorch: importing it takes seconds
             module = import_module(f"avae.cli.{verb}")
-        code: int = module.run(arguments[1:])
+        code: int = module.run(options)
     return code
 
 

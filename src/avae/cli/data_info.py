@@ -1,18 +1,14 @@
 """avae data info PATH [flags]"""
 
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from avae.cli.options import Downloads, Preparation
-from avae.cli.parsing import parse
+from avae.cli.flags.data import Info
 from avae.console import progress_bar, say
 from avae.data.cache import cache_folder
 from avae.data.images.item import RejectedImage
@@ -33,30 +29,8 @@ _NAMED, _REASONS = 10, 5  # classes and reasons that are listed
 Rows = list[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class Info:
-    """Describe a data set as training sees it, and draw a contact sheet of it.
-
-    Pictures are packed into the cache first, where training with the same settings finds them.
-
-    Example: avae data info photos/ --size 64
-    """
-
-    path: Annotated[str, tyro.conf.Positional]
-    """A packed set, or any value of --data of avae train."""
-    preparation: Preparation = field(default_factory=Preparation)
-    seed: int = 0
-    """Seed of the draw of training pictures on the contact sheet."""
-    out: Path | None = None
-    """The contact sheet to write; by default NAME-contact-sheet.png in the current folder."""
-    cache: Downloads = None
-    overwrite: bool = False
-    """Replace an existing contact sheet."""
-
-
-def describe(arguments: list[str]) -> None:
+def describe(options: Info) -> None:
     """Describe a data set."""
-    options = parse(Info, "avae data info", arguments)
     wanted = options.preparation
     _require_outside(options.out or Path(), Path(options.path))
     with progress_bar(f"reading {options.path}") as progress:

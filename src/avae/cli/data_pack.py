@@ -1,15 +1,10 @@
 """avae data pack SOURCE DEST [flags]"""
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from avae.cli.data_info import packed_rows, show
-from avae.cli.options import Downloads, Preparation
-from avae.cli.parsing import parse
+from avae.cli.flags.data import Pack
 from avae.console import progress_bar
 from avae.data.cache import (
     cache_folder,
@@ -25,29 +20,8 @@ from avae.errors import UserError
 from avae.files import is_occupied, require_unused
 
 
-@dataclass(frozen=True)
-class Pack:
-    """Pack a data set into one array that training maps into memory. An interrupted one is resumed.
-
-    Example: avae data pack photos/ packed/photos-64 --size 64
-    """
-
-    source: Annotated[str, tyro.conf.Positional]
-    """A folder, an archive, the name of a data set, or NAME:PATH, as --data of avae train."""
-    dest: Annotated[Path, tyro.conf.Positional]
-    """The folder to write: images.npy, meta.json, and where they apply labels.npy, names.jsonl and
-    rejected.jsonl."""
-    preparation: Preparation = field(default_factory=Preparation)
-    seed: int = 0
-    """Seed for the test images that are held out if the data set has no test split."""
-    cache: Downloads = None
-    overwrite: bool = False
-    """Replace the packed set in DEST."""
-
-
-def pack_source(arguments: list[str]) -> None:
+def pack_source(options: Pack) -> None:
     """Pack a data set."""
-    options = parse(Pack, "avae data pack", arguments)
     dest = Path(
         os.path.realpath(os.path.expanduser(options.dest))
     )  # for a link to another disk, the folder on that disk

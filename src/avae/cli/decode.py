@@ -1,19 +1,14 @@
 """avae decode RUN CODES [flags]"""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
-import tyro
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avae.cli.flags.decode import Decode
 from avae.cli.io import ItemWriter, numbered_names, read_array
-from avae.cli.options import Device, Overwrite, Realism, Run
-from avae.cli.output_folder import output_folder
-from avae.cli.parsing import parse
 from avae.console import say
 from avae.data.dataset import as_images
 from avae.errors import UserError, counted
@@ -31,32 +26,10 @@ SHOWN_POINTS = 3000
 """About the number of points on it."""
 
 
-@dataclass(frozen=True)
-class Decode:
-    """Turn codes into pictures: one PNG each, and the first of them on decoded.png.
-
-    xi is a function of --seed and of the names in a .npz, as in avae reconstruct; for a .npy, of the row.
-
-    Example: avae decode runs/photos codes.npz --out decoded
-    """
-
-    run: Run
-    codes: Annotated[Path, tyro.conf.Positional]
-    """A .npz file from `avae encode`, or a .npy array (N, d) of posterior means."""
-    out: Path | None = None
-    """The folder to write to; RUN/decoded by default."""
-    realism: Realism = None
-    seed: int = 0
-    """Seed for xi."""
-    device: Device = "auto"
-    overwrite: Overwrite = False
-
-
-def run(arguments: list[str]) -> int:
+def run(options: Decode) -> int:
     """Decode codes."""
-    options = parse(Decode, "avae decode", arguments)
     model = load(options.run, device=options.device)
-    out = output_folder(options.out, options.run, "decoded", options.overwrite)
+    out = options.folder()
     names, codes = read_codes(options.codes)
     writer = ItemWriter(model, out)
     first: list[Tensor] = []

@@ -11,13 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from avae.cli.evaluate import print_metrics, write_result_and_report
-from avae.cli.options import Device
-from avae.cli.parsing import parse
+from avae.cli.flags.train import Train
 from avae.console import progress_bar, say
 from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset, as_tensor, evenly_spaced
-from avae.distributed.processes import world_size
-from avae.errors import UserError
 from avae.evaluate_model import measure
 from avae.evaluation.distances import frechet_distance
 from avae.evaluation.feature_statistics import summarise
@@ -25,8 +22,6 @@ from avae.evaluation.features import FeatureExtractor, open_features
 from avae.evaluation.reference_statistics import reference_summary
 from avae.load_data import load_dataset_for
 from avae.model import load
-from avae.recipes.registry import demo, with_overrides
-from avae.training.run_folder import resume_config
 from avae.training.train import run as train
 
 FAILED = 1
@@ -42,47 +37,14 @@ ENOUGH = 0.5
 decoder's reaches up to 0.42: `tests/cli/test_demo.py`."""
 
 
-@dataclass(frozen=True)
-class Demo:
-    """Train on bundled emoji, write a report, and say how real the reconstructions look.
-
-    Example: avae demo
-    """
-
-    out: Path = Path(demo().out)
-    """The run folder."""
-    steps: int | None = demo().steps
-    """Optimizer steps; by default as many as take 6 minutes here."""
-    seed: int = 0
-    """Seed for initial weights, order of data and noise."""
-    device: Device = "auto"
-    resume: bool = False
-    """Resume an interrupted demo; omitted flags keep its values."""
-    overwrite: bool = False
-    """Replace an earlier demo."""
-
-
-def run(arguments: list[str]) -> int:
+def run(options: Train) -> int:
     """Run the demo; return 1 if the generator's reconstructions look no more real than `ENOUGH`."""
     started = time.monotonic()
-    options = parse(Demo, "avae demo", arguments)
-    if world_size() > 1:
-        raise UserError("the demo runs in one process: under torchrun, train demo and then evaluate")
-    config = dataclasses.replace(demo(), out=str(options.out))
-    if options.resume:
-        config = resume_config(config)
-        if config.framework != demo().framework:
-            raise UserError(
-                f"--framework of the run in {options.out} is {config.framework}, and the demo is about "
-                f"{demo().framework}: resume it with avae train demo --resume, or pass --out"
-            )
-        left_out = Demo(options.out, config.steps, config.seed, config.device)
-        options = parse(Demo, "avae demo", arguments, left_out)
-    config = with_overrides(config, {"steps": options.steps, "seed": options.seed, "device": options.device})
+    config = options.config
     trained = train(config, resume=options.resume, overwrite=options.overwrite)
     if trained.signal is not None:
         return 128 + trained.signal
-    model = load(options.out, device=options.device)
+    model = load(config.out, device=config.device)
     data = load_dataset_for(model, config.data)
     cache = cache_folder(config.cache)
     extractor = open_features(FEATURES, None, model.device, cache)
@@ -92,7 +54,7 @@ def run(arguments: list[str]) -> int:
     print_metrics(result)
     Console().print("", verdict.table(), "")
     say(verdict.text)
-    write_result_and_report(model, data, result | {"demo": verdict.as_dict()}, options.out)
+    write_result_and_report(model, data, result | {"demo": verdict.as_dict()}, Path(config.out))
     minutes, seconds = divmod(round(time.monotonic() - started), 60)
     say(f"time:    {minutes} min {seconds} s")
     return 0 if verdict.passed else FAILED

@@ -4,52 +4,27 @@ import os
 import shutil
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
 import numpy as np
 
+from avae.cli.flags.encode import Encode
 from avae.cli.io import read_batches
-from avae.cli.options import Device, Pictures, Run
-from avae.cli.parsing import parse
 from avae.console import progress_bar, say
-from avae.errors import UserError, counted
-from avae.files import require_unused
+from avae.errors import counted
 from avae.model import load
 
 _CHUNK = 4096
 """Names that are converted at a time."""
 
 
-@dataclass(frozen=True)
-class Encode:
-    """Turn pictures into codes: a .npz with `codes` (N, d), posterior means, and `names` (N,).
-
-    Example: avae encode runs/photos some/pictures --out codes.npz
-    """
-
-    run: Run
-    pictures: Pictures
-    out: Path | None = None
-    """The .npz to write; RUN/codes.npz by default."""
-    device: Device = "auto"
-    overwrite: bool = False
-    """Replace --out."""
-
-
-def run(arguments: list[str]) -> int:
+def run(options: Encode) -> int:
     """Encode pictures."""
-    options = parse(Encode, "avae encode", arguments)
     model = load(options.run, device=options.device)
     model.require_encoder()
-    if options.out is not None and options.out.suffix != ".npz":
-        raise UserError(
-            f"--out {options.out}: codes are written as .npz, so name it {options.out.with_suffix('.npz')}"
-        )
-    out = options.out or options.run / "codes.npz"
-    require_unused(out, options.overwrite)
+    out = options.path
     out.parent.mkdir(parents=True, exist_ok=True)
     names: list[str] = []
     with TemporaryDirectory(dir=out.parent, prefix=".codes-") as scratch:

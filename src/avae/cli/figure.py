@@ -2,27 +2,34 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
-import tyro
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avae.cli.flags.figure import (
+    MAX_IMAGES,
+    Edge,
+    FigureOptions,
+    Reconstructions,
+    Rows,
+    RunFigureOptions,
+    Samples,
+    Toy,
+    Tradeoff,
+    check_count,
+)
 from avae.cli.io import read_items
-from avae.cli.options import Device
-from avae.cli.parsing import parse
 from avae.console import progress_bar, say
 from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset, as_images, evenly_spaced
-from avae.errors import UserError, did_you_mean
+from avae.errors import UserError
 from avae.evaluation.distances import feature_moments, frechet_distance
 from avae.evaluation.features import extract_features, open_features
 from avae.evaluation.reference_statistics import reference_summary
-from avae.figures.export import KINDS, caption, require_figure_unused, write_figure
+from avae.figures.export import caption, write_figure
 from avae.figures.figure1_edge import CAPTION as EDGE
 from avae.figures.figure1_edge import SHOWN, edge_figure
 from avae.figures.figure6_toy import CAPTION as TOY
@@ -44,130 +51,15 @@ from avae.load_data import load_dataset_for
 from avae.shown_text import markdown
 from avae.training.run_folder import note_other_cache
 
-HELP = """\
-usage: avae figure 1|6|7|8|9|tradeoff [RUN ...] [flags]
 
-  1         why a decoder trained by mean squared error blurs edges; takes no run
-  6         the toy example: data, and manifolds of decoder and generator; a run without xi and one with xi
-  7         reconstructions, side by side: any runs except GANs
-  8         samples, side by side: any runs
-  9         original, decoder, generator: a run of AVAE
-  tradeoff  rFID against MSE as realism goes from 0 to 1: runs of AVAE
-
-Each figure is written to figures/ as PDF and PNG, with a caption that names the runs.
-
-example: avae figure 7 runs/vae runs/vaegan runs/avae --out figures
-
-avae figure 7 --help lists the flags of figure 7, and so on."""
-
-
-MAX_IMAGES = 100
-"""Limit of images in a figure for each run."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FigureOptions:
-    """Options of every figure."""
-
-    out: Path = Path("figures")
-    """The folder to write to."""
-    overwrite: bool = False
-    """Replace this figure in --out."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Edge(FigureOptions):
-    """Draw Fig. 1: why a decoder trained by mean squared error blurs an edge. It takes no run.
-
-    Example: avae figure 1 --out figures
-    """
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunFigureOptions(FigureOptions):
-    """Options of every figure that shows runs."""
-
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Run folders, or model folders where no data are needed."""
-    data: str | None = None
-    """The data set of the runs, as --data of avae train; by default that of the first run."""
-    cache: str | None = None
-    """Folder of packed sets; by default ~/.cache/avae."""
-    seed: int = 0
-    """Seed for xi and for sampled codes."""
-    device: Device = "auto"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Toy(RunFigureOptions):
-    """Draw Fig. 6: the toy example's data, and the manifolds of decoder and generator.
-
-    Example: avae figure 6 runs/toy-without runs/toy   (avae train toy --xi-dim 0 --out runs/toy-without)
-    """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reconstructions(RunFigureOptions):
-    """Draw Fig. 7: the same pictures, reconstructed by each run, one row per run.
-
-    Example: avae figure 7 runs/vae runs/vaegan runs/bigan runs/avae --images 10
-    """
-
-    images: int = 10
-    """Number of test pictures, evenly spread over the split."""
-    pictures: tuple[Path, ...] = ()
-    """Custom pictures instead: files, folders or archives."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Samples(RunFigureOptions):
-    """Draw Fig. 8: samples of each run, all with the same seed and none selected.
-
-    Example: avae figure 8 runs/vae runs/gan runs/avae --images 20
-    """
-
-    images: int = 20
-    """Number of samples of each run."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rows(Reconstructions):
-    """Draw Fig. 9: original, decoder, generator; one row per picture.
-
-    Example: avae figure 9 runs/avae --images 6
-    """
-
-    images: int = 6
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tradeoff(RunFigureOptions):
-    """Draw rFID against MSE as realism goes from 0 to 1, and write the points as JSON.
-
-    Example: avae figure tradeoff runs/avae-a runs/avae-b --samples 10000
-    """
-
-    samples: int = 10_000
-    """Limit of test pictures, evenly spread over the split."""
-    features: str = "auto"
-    """Features for the Fréchet distance: inception, cifar10-resnet (the bundled ones), auto (the first of
-    these that is available), or custom ones as FILE.py:attr or package.module:attr."""
-    inception_weights: Path | None = None
-    """File of the Inception weights; by default downloaded to the cache."""
-
-
-def figure1(flags: list[str]) -> Path:
+def figure1(options: Edge) -> Path:
     """Draw Fig. 1."""
-    options = parse(Edge, "avae figure 1", flags)
-    require_figure_unused(options.out, "figure-1", options.overwrite)
     text = caption("Figure 1: why the best decoder in MSE blurs", EDGE.format(shown=SHOWN))
     return write_figure(edge_figure(), text, options.out, "figure-1")
 
 
-def figure6(flags: list[str]) -> Path:
+def figure6(options: Toy) -> Path:
     """Draw Fig. 6."""
-    options = parse(Toy, "avae figure 6", flags)
-    require_figure_unused(options.out, "figure-6", options.overwrite)
     runs = open_runs(options.runs, options.device)
     without, with_xi = split_by_xi(runs)
     figure = toy_figure(runs, _data(options, runs), options.seed)
@@ -176,10 +68,8 @@ def figure6(flags: list[str]) -> Path:
     return write_figure(figure, text, options.out, "figure-6")
 
 
-def figure7(flags: list[str]) -> Path:
+def figure7(options: Reconstructions) -> Path:
     """Draw Fig. 7."""
-    options = parse(Reconstructions, "avae figure 7", flags)
-    require_figure_unused(options.out, "figure-7", options.overwrite)
     runs = open_runs(options.runs, options.device)
     require_encoders(runs)
     require_comparable(runs)
@@ -190,21 +80,16 @@ def figure7(flags: list[str]) -> Path:
     return write_figure(figure, text, options.out, "figure-7")
 
 
-def figure8(flags: list[str]) -> Path:
+def figure8(options: Samples) -> Path:
     """Draw Fig. 8."""
-    options = parse(Samples, "avae figure 8", flags)
-    _check_count("--images", options.images, most=MAX_IMAGES)
-    require_figure_unused(options.out, "figure-8", options.overwrite)
     runs = open_runs(options.runs, options.device)
     figure = samples_figure(runs, options.images, options.seed)
     text = caption("Figure 8: samples", SAMPLES, _by_label(runs), options.seed)
     return write_figure(figure, text, options.out, "figure-8")
 
 
-def figure9(flags: list[str]) -> Path:
+def figure9(options: Rows) -> Path:
     """Draw Fig. 9."""
-    options = parse(Rows, "avae figure 9", flags)
-    require_figure_unused(options.out, "figure-9", options.overwrite)
     runs = open_runs(options.runs, options.device)
     if len(runs) > 1:
         raise UserError(f"{len(runs)} runs are named: figure 9 shows one")
@@ -216,11 +101,8 @@ def figure9(flags: list[str]) -> Path:
     return write_figure(figure, text, options.out, "figure-9")
 
 
-def tradeoff(flags: list[str]) -> Path:
+def tradeoff(options: Tradeoff) -> Path:
     """Draw rFID against MSE."""
-    options = parse(Tradeoff, "avae figure tradeoff", flags)
-    _check_count("--samples", options.samples, least=2)  # for a covariance
-    require_figure_unused(options.out, "tradeoff", options.overwrite, (*KINDS, ".json"))
     runs = open_runs(options.runs, options.device)
     check_runs(runs)
     cache = cache_folder(options.cache)
@@ -251,25 +133,19 @@ def tradeoff(flags: list[str]) -> Path:
     return write_figure(tradeoff_figure(curves, extractor.name), text, options.out, "tradeoff")
 
 
-FIGURES: dict[str, Callable[[list[str]], Path]] = {
-    "1": figure1,
-    "6": figure6,
-    "7": figure7,
-    "8": figure8,
-    "9": figure9,
-    "tradeoff": tradeoff,
+DRAW: dict[type[FigureOptions], Callable[..., Path]] = {
+    Edge: figure1,
+    Toy: figure6,
+    Reconstructions: figure7,
+    Samples: figure8,
+    Rows: figure9,
+    Tradeoff: tradeoff,
 }
 
 
-def run(arguments: list[str]) -> int:
+def run(options: FigureOptions) -> int:
     """Draw a figure."""
-    name, *flags = arguments or ["--help"]
-    if name in ("-h", "--help"):
-        print(HELP)
-        return 0
-    if name not in FIGURES:
-        raise UserError(f"no figure '{name}'{did_you_mean(name, FIGURES)}; there are {', '.join(FIGURES)}")
-    written: Path = FIGURES[name](flags)
+    written = DRAW[type(options)](options)
     say(f"figure:  {written}, and .pdf beside it", f"caption: {written.with_suffix('.md')}")
     return 0
 
@@ -292,9 +168,8 @@ def _pictures(options: Reconstructions, runs: Sequence[LoadedRun]) -> tuple[NDAr
     if options.pictures:
         read = [read_items(runs[0].model, path) for path in options.pictures]
         names = [markdown(name) for names, _ in read for name in names]
-        _check_count("--pictures", len(names), most=MAX_IMAGES)
+        check_count("--pictures", len(names), most=MAX_IMAGES)
         return as_images(torch.cat([items for _, items in read])), ", ".join(names)
-    _check_count("--images", options.images, most=MAX_IMAGES)
     data = _data(options, runs)
     pictures = evenly_spaced(data.test, options.images)
     return pictures, f"{len(pictures)} test pictures of {data.name}, evenly spread over the split"
@@ -302,10 +177,3 @@ def _pictures(options: Reconstructions, runs: Sequence[LoadedRun]) -> tuple[NDAr
 
 def _by_label(runs: Sequence[LoadedRun]) -> dict[str, LoadedRun]:
     return {trained.label.replace("\n", ", "): trained for trained in runs}
-
-
-def _check_count(flag: str, count: int, least: int = 1, most: float = math.inf) -> None:
-    if count < least:
-        raise UserError(f"{flag} {count}: ask for {least} or more")
-    if count > most:
-        raise UserError(f"{flag}: {count} pictures are too many for a figure; show {most} at most")

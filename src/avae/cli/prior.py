@@ -1,26 +1,21 @@
 """avae prior RUN [flags]"""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import tyro
 
-from avae.cli.options import Device, Run
-from avae.cli.parsing import parse
+from avae.cli.flags.prior import Prior
 from avae.console import progress_bar, say
 from avae.data.dataset import as_images
 from avae.errors import UserError
 from avae.evaluation.point_metrics import energy_distance
-from avae.files import is_occupied, require_unused
+from avae.files import is_occupied
 from avae.fit_prior import fit_prior, likelihood_report, require_codes
 from avae.load_data import load_dataset_for
-from avae.model import Model, load, model_folder
+from avae.model import Model, load
 from avae.priors.fit import FittedPrior
-from avae.priors.registry import LearnedKind
-from avae.recipes.saved_run import read_run
+from avae.recipes.saved_run import model_folder, read_run
 from avae.training.run_folder import note_other_cache, require_own_folders, run_lock
 from avae.visualize.grid import grid, save_png
 from avae.visualize.scatter import save_scatter
@@ -32,46 +27,14 @@ POINTS = 3000
 """Number of points of each prior in it."""
 
 
-@dataclass(frozen=True)
-class Prior:
-    """Fit a prior to the codes of training pictures, and save it with the model: avae sample draws from it.
-
-    Every training fits one at its end (avae train --prior). Training the run for longer fits that one again.
-
-    Example: avae prior runs/photos --kind flow --overwrite
-    """
-
-    run: Run
-    kind: Annotated[
-        LearnedKind,
-        tyro.conf.arg(
-            help="parzen: a Gaussian about every code; gaussian: one Gaussian; gmm: a "
-            "mixture of them; flow: a normalizing flow; two-stage: a second VAE, on the codes."
-        ),
-    ] = "parzen"
-    data: str | None = None
-    """The data set, as --data of avae train; by default the one the run was trained on."""
-    cache: str | None = None
-    """Folder of packed data sets; by default ~/.cache/avae."""
-    out: Path | None = None
-    """A model folder to write to, with the weights of RUN; by default the model in RUN gets the prior."""
-    seed: int = 0
-    """Seed for the fit, and for the samples in the picture."""
-    device: Device = "auto"
-    overwrite: bool = False
-    """Replace the learned prior of the model in RUN, or an existing --out."""
-
-
-def run(arguments: list[str]) -> int:
+def run(options: Prior) -> int:
     """Fit a prior."""
-    options = parse(Prior, "avae prior", arguments)
     saved = read_run(options.run)
     in_place = options.out is None
     with run_lock(options.run) if saved and in_place else nullcontext():
         model = load(options.run, device=options.device)
         require_codes(model)
         if options.out is not None:
-            require_unused(options.out, options.overwrite)
             if is_occupied(options.out) and model_folder(options.out) != options.out:
                 raise UserError(f"--out {options.out} is a run: name a model folder, or leave --out out")
         elif model.prior.is_learned and not options.overwrite:

@@ -1,21 +1,18 @@
 """avae reconstruct RUN PICTURES [flags]"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
-from typing import IO, Literal
+from typing import IO
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from avae.cli.flags.reconstruct import Reconstruct
 from avae.cli.io import ItemWriter, read_batches
-from avae.cli.options import Device, Overwrite, Pictures, Realism, Run
-from avae.cli.output_folder import output_folder
-from avae.cli.parsing import parse
 from avae.console import progress_bar, say
 from avae.data.dataset import as_images
 from avae.data.pictures import ItemBatch
@@ -38,40 +35,13 @@ POINTS = 3000
 """Points in the comparison."""
 
 
-@dataclass(frozen=True)
-class Reconstruct:
-    """Reconstruct pictures: one PNG each, and the first few beside their originals in comparison.png.
-
-    xi is a function of --seed and of the picture's name in the folder or archive, so a reconstruction stays
-    the same when other pictures come or go.
-
-    Example: avae reconstruct runs/photos some/pictures --realism 1 --out reconstructions
-    """
-
-    run: Run
-    pictures: Pictures
-    out: Path | None = None
-    """The folder to write to; RUN/reconstructions by default."""
-    realism: Realism = None
-    code: Literal["mean", "sample"] = "mean"
-    """Code of a picture: the calibrated mean of the posterior, or a sample of it."""
-    seed: int = 0
-    """Seed for xi and for sampled codes."""
-    map: bool = False
-    """Also write NAME.map.png for each picture: where the generator invents what the code does not determine.
-    AVAE only."""
-    device: Device = "auto"
-    overwrite: Overwrite = False
-
-
-def run(arguments: list[str]) -> int:
+def run(options: Reconstruct) -> int:
     """Reconstruct pictures."""
-    options = parse(Reconstruct, "avae reconstruct", arguments)
     model = load(options.run, device=options.device)
     model.require_encoder()
     if options.map and (reason := map_unavailable_reason(model)):
         raise UserError(f"--map cannot be drawn: {reason}; leave it out")
-    out = output_folder(options.out, options.run, "reconstructions", options.overwrite)
+    out = options.folder()
     writer, maps = ItemWriter(model, out), MapStore(out)
     count, squared = 0, 0.0
     first = ROW if model.is_image_model else POINTS

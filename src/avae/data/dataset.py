@@ -2,15 +2,17 @@
 
 import hashlib
 from dataclasses import asdict, dataclass
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from avae.data.images.item import RejectedImage
 from avae.data.images.preprocessing import FILTER, Preprocessing
+
+if TYPE_CHECKING:  # imported where tensors are made: finding, packing and describing data need no PyTorch
+    import torch
+    from torch import Tensor
 
 
 class DataInfo(TypedDict):
@@ -79,7 +81,7 @@ def evenly_spaced(items: NDArray[Any], count: int) -> NDArray[Any]:
     return chosen
 
 
-def as_tensor(items: NDArray[np.generic], device: torch.device | str = "cpu") -> Tensor:
+def as_tensor(items: NDArray[np.generic], device: "torch.device | str" = "cpu") -> "Tensor":
     """Move items to the device and convert them to a model's input.
 
     Args:
@@ -88,19 +90,25 @@ def as_tensor(items: NDArray[np.generic], device: torch.device | str = "cpu") ->
     Returns:
         float32 (N, C, H, W) in [-1, 1], channels last in memory, or the points unchanged.
     """
+    import torch
+
     # "W": PyTorch warns about memory it must not write to, such as a read-only memory map.
     return to_float_images(torch.from_numpy(np.require(items, requirements=["C", "W"])).to(device))
 
 
-def to_float_images(stored: Tensor) -> Tensor:
+def to_float_images(stored: "Tensor") -> "Tensor":
     """Convert uint8 images (N, H, W, C) as `as_tensor` does; return points unchanged."""
+    import torch
+
     if stored.dtype == torch.uint8:
         return stored.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
     return stored
 
 
-def as_images(tensor: Tensor) -> NDArray[np.uint8]:
+def as_images(tensor: "Tensor") -> NDArray[np.uint8]:
     """Convert float (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C), rounding to the nearest level."""
+    import torch
+
     levels = ((tensor.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     array: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).cpu().numpy()
     return array

@@ -32,6 +32,7 @@ from avae.data.images.preprocessing import Preprocessing
 from avae.data.images.workers import hull, preprocess_parallel, values_warning
 from avae.data.packed.format import is_packed, open_packed
 from avae.errors import UserError
+from avae.files import require_exists
 
 logger = logging.getLogger(__name__)
 
@@ -162,8 +163,7 @@ def _iterate(images: Any) -> Iterator[Any]:
 
 def _at_path(path: Path, count: int, progress: Progress) -> Generator[Picture, None, int]:
     """Yield the picture or pictures at a path, and return their number."""
-    if not os.path.exists(path):
-        raise UserError(f"{path}: no such file or folder; check the path")
+    require_exists(path)
     if not holds_many(path):
         yield Picture(path.name, path)
         return 1

@@ -2,7 +2,7 @@
 
 import torch
 
-from avae.distributed.processes import local_rank, world_size
+from avae.distributed.launcher import local_rank, world_size
 from avae.errors import UserError
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avae.distributed.processes import max_over_ranks, rank
+from avae.distributed.launcher import rank
+from avae.distributed.processes import max_over_ranks
 from avae.engine.checkpoint import CheckpointManager, NonFiniteError
 from avae.engine.collapse import CollapseDetector, CollapseError, OnCollapse
 from avae.engine.metrics_log import RunningMeans, StatsLog, non_finite

@@ -10,7 +10,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from avae.distributed.processes import rank
+from avae.distributed.launcher import rank
 from avae.errors import UserError
 from avae.files import write_text
 from avae.json_io import Count, Whole, convert, decode_json, read_lines

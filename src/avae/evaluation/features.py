@@ -85,11 +85,6 @@ def open_features(
     return FeatureExtractor(name, state_dict_checksum(module.state_dict()), module, torch.device(device))
 
 
-def is_custom(spec: str) -> bool:
-    """Return True if `--features` names code to run."""
-    return ":" in spec
-
-
 def resolve_features(spec: str, inception_weights: Path | None, cache: Path | None = None) -> str:
     """Return what "auto" stands for: "inception", or "cifar10-resnet" if its weights are not available.
 

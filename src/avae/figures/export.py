@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avae.errors import UserError
-from avae.figures.loaded_runs import LoadedRun
 from avae.figures.style import DPI
 from avae.files import require_unused, write_atomically, write_text
 from avae.shown_text import markdown
@@ -15,14 +14,16 @@ from avae.shown_text import markdown
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KINDS = (".pdf", ".png", ".md")
+    from avae.figures.loaded_runs import LoadedRun
+
+KINDS = (".pdf", ".png", ".md", ".json")
 
 
-def require_figure_unused(out: Path, stem: str, overwrite: bool, kinds: tuple[str, ...] = KINDS) -> None:
+def require_figure_unused(out: Path, stem: str, overwrite: bool) -> None:
     """Raise UserError if `out` is a file, or if a file of the figure exists and `overwrite` is False."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file: name a folder")
-    for kind in kinds:
+    for kind in KINDS:
         require_unused(out / f"{stem}{kind}", overwrite)
 
 
@@ -42,7 +43,9 @@ def render(figure: "Figure", kind: str) -> bytes:
     return file.getvalue()
 
 
-def caption(title: str, text: str, runs: dict[str, LoadedRun] | None = None, seed: int | None = None) -> str:
+def caption(
+    title: str, text: str, runs: "dict[str, LoadedRun] | None" = None, seed: int | None = None
+) -> str:
     """Return a caption in Markdown: title, text, a table of the runs, and versions.
 
     Args:

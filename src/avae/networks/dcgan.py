@@ -114,6 +114,4 @@ def _up(item: tuple[int, ...], width: int, inputs: int) -> nn.Module:
     return Up(size, channels, width, inputs)
 
 
-FAMILY = NetworkFamily(
-    encoder=_down, decoder=_up, generator=_up, critic=_down, sizes=tuple(STRIDES), joint_features=8
-)
+FAMILY = NetworkFamily(encoder=_down, decoder=_up, generator=_up, critic=_down, joint_features=8)

@@ -1,4 +1,4 @@
-"""The type of a network family: factories, image sizes, and the hyper-parameters of its paper."""
+"""The type of a network family: factories, and the hyper-parameters of its paper."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,6 @@ class NetworkFamily:
 
     Attributes:
         encoder, decoder, generator, critic: factories of the networks.
-        sizes: image sizes in pixels; empty for points.
         joint_features: features of an item in a critic of pairs (`JointCritic`), as a multiple of the width.
         defaults: default hyper-parameters, by field of the config.
         regularizers: (size, batch size) -> default weights of R1 and path length, by field of the config.
@@ -29,7 +28,6 @@ class NetworkFamily:
     decoder: Factory
     generator: Factory
     critic: Factory
-    sizes: tuple[int, ...] = ()
     joint_features: int = 1
     defaults: Mapping[str, float] = field(default_factory=lambda: DCGAN_DEFAULTS)
     regularizers: Callable[[int, int], Mapping[str, float]] = lambda size, batch_size: {}

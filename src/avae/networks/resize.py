@@ -153,7 +153,6 @@ FAMILY = NetworkFamily(
     decoder=_up,
     generator=_up,
     critic=_critic,
-    sizes=SIZES,
     joint_features=8,
     defaults={
         "learning_rate": 1e-3,

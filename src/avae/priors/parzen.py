@@ -4,7 +4,6 @@ import math
 from typing import Self
 
 import torch
-from scipy.optimize import bisect
 from torch import Tensor
 
 from avae.frameworks.base import Noise, NoiseShapes
@@ -46,6 +45,8 @@ class Parzen(Density):
 
     @classmethod
     def fit(cls, train: Tensor, held_out: Tensor, seed: int) -> Self:
+        from scipy.optimize import bisect  # slow to import, and drawing does without
+
         vectors = train[:MAX_POINTS].contiguous()
         density = cls(vectors.shape[1], len(vectors))
         density.vectors = vectors

@@ -6,7 +6,8 @@ from rich.console import Console
 
 from avae.data.sources.published import PUBLISHED
 from avae.data.sources.resolve import BUILT_IN
-from avae.distributed.processes import rank
+from avae.distributed.device import pick_device
+from avae.distributed.launcher import rank
 from avae.errors import UserError
 from avae.load_data import load_dataset
 from avae.profiling.device_memory import room_for_tensors
@@ -15,9 +16,9 @@ from avae.profiling.report import print_memory, print_time
 from avae.recipes.config import Config
 from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.resolve import ResolvedConfig, resolve, with_defaults
-from avae.training.checks import validate_run
 from avae.training.plan import needs_plan, plan
 from avae.training.step_time import seconds_per_step
+from avae.training.validate_run import validate_run
 
 
 def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -30,7 +31,8 @@ def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) ->
     Raises:
         UserError: as the run would.
     """
-    config, device, saved = validate_run(config, resume, overwrite)
+    config, saved = validate_run(config, resume, overwrite)
+    device = pick_device(config.device)
     if not saved and needs_plan(config):
         config, _ = plan(config, device)
     resolved = resolve_without_data(config)

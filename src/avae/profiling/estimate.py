@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avae.distributed.processes import local_rows, world_size
+from avae.distributed.launcher import world_size
+from avae.distributed.processes import local_rows
 from avae.engine.step import Phase
 from avae.errors import UserError
 from avae.frameworks.base import Framework

@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from avae.distributed.processes import world_size
+from avae.distributed.launcher import world_size
 from avae.profiling.device_memory import room_for_tensors, smallest_fitting
 from avae.profiling.estimate import Estimate
 from avae.training.step_time import TIMED, WARM_UP

@@ -386,9 +386,9 @@ def _check_items(config: Config) -> None:
     else:
         for name in ("augment", "flip"):
             _require(not getattr(config, name), config, name, "is for images, not points")
-    sizes = family.load().sizes
-    if sizes and config.size not in (None, *sizes):
-        raise UserError(f"--size {config.size}: {config.network} draws {', '.join(map(str, sizes))} pixels")
+    if family.sizes and config.size not in (None, *family.sizes):
+        sizes = ", ".join(map(str, family.sizes))
+        raise UserError(f"--size {config.size}: {config.network} draws {sizes} pixels")
 
 
 def _check_types(config: Config) -> None:

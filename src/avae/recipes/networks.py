@@ -18,10 +18,12 @@ class FamilySpec:
 
     Attributes:
         items: kind of items that its networks take and draw.
+        sizes: image sizes in pixels; empty for points.
         path: its `NetworkFamily`, as MODULE:NAME.
     """
 
     items: ItemKind
+    sizes: tuple[int, ...]
     path: str
 
     def load(self) -> "NetworkFamily":
@@ -31,10 +33,10 @@ class FamilySpec:
 
 
 NETWORK_FAMILIES = {
-    "dcgan": FamilySpec("images", "avae.networks.dcgan:FAMILY"),
-    "resize": FamilySpec("images", "avae.networks.resize:FAMILY"),
-    "mlp": FamilySpec("points", "avae.networks.mlp:FAMILY"),
-    "stylegan2": FamilySpec("images", "avae.networks.stylegan2:FAMILY"),
+    "dcgan": FamilySpec("images", (16, 32, 64, 128, 256), "avae.networks.dcgan:FAMILY"),
+    "resize": FamilySpec("images", (16, 32, 64, 128, 256), "avae.networks.resize:FAMILY"),
+    "mlp": FamilySpec("points", (), "avae.networks.mlp:FAMILY"),
+    "stylegan2": FamilySpec("images", (16, 32, 64, 128, 256, 512, 1024), "avae.networks.stylegan2:FAMILY"),
 }
 """The registry: a network family is a file, or a package, and a line here."""
 

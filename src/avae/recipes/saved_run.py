@@ -1,5 +1,6 @@
-"""A run's config.json."""
+"""The files of a run: its config.json, and the folder of its model."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -8,6 +9,9 @@ from avae.data.dataset import DataInfo
 from avae.errors import UserError
 from avae.json_io import read_json
 from avae.recipes.resolve import ResolvedConfig, from_dict
+
+WEIGHTS = "model.safetensors"
+"""File of a model's weights, beside its config.json."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +36,21 @@ def read_run(folder: Path) -> SavedRun | None:
         UserError: it is damaged.
     """
     path = folder / "config.json"
-    if not path.is_file() or (folder / "model.safetensors").is_file():
+    if not path.is_file() or (folder / WEIGHTS).is_file():
         return None
     try:
         content = read_json(path, _RunFile)
         return SavedRun(from_dict(content["config"]), content["data"])
     except (ValueError, KeyError, UserError) as error:
         raise UserError(f"{path} is damaged ({error}): restore it, or train with --overwrite") from None
+
+
+def model_folder(path: str | os.PathLike[str]) -> Path:
+    """Return the model folder of a run or model folder; raise UserError if it holds no model."""
+    path = Path(path)
+    for folder in (path / "model", path):
+        if (folder / WEIGHTS).is_file() and (folder / "config.json").is_file():
+            return folder
+    if (path / "config.json").is_file():
+        raise UserError(f"{path} has no model yet, as the run has made no checkpoint: train with --resume")
+    raise UserError(f"{path} is no run or model folder: it has no model.safetensors and config.json")

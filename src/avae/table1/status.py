@@ -11,9 +11,9 @@ from typing import Literal
 from avae.engine.checkpoint import latest_checkpoint, step_of
 from avae.engine.metrics_log import read_stats
 from avae.errors import UserError
-from avae.evaluate_model import SAMPLES
 from avae.evaluation.lpips import SMALLEST
 from avae.evaluation.protocol import Result
+from avae.evaluation.sample_count import SAMPLES
 from avae.files import write_json
 from avae.json_io import Count, read_json
 from avae.recipes.config import Config, facts, fields_with, flag

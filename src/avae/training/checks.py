@@ -1,65 +1,20 @@
-"""Check a run as early as possible: settings and folder before data are read, then the split of batches."""
+"""Check that a run fits the memory, and that its batches can be split."""
 
-import dataclasses
 import logging
 import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from avae.data.cache import cache_folder
-from avae.data.sources.resolve import absolute_source
-from avae.distributed.device import pick_device
-from avae.distributed.processes import check_launcher, world_size
+from avae.distributed.launcher import world_size
 from avae.errors import UserError
 from avae.frameworks.base import Framework
 from avae.recipes.build import expected_tensors
-from avae.recipes.config import Config, validate
 from avae.recipes.resolve import ResolvedConfig
-from avae.recipes.saved_run import SavedRun, read_run
-from avae.training.run_folder import (
-    note_other_cache,
-    require_named_features,
-    require_new_run,
-    require_own_folders,
-    require_same_config,
-)
 
 logger = logging.getLogger(__name__)
-
-
-def validate_run(
-    config: Config, resume: bool, overwrite: bool
-) -> tuple[Config, torch.device, SavedRun | None]:
-    """Check everything that does not depend on the data.
-
-    Returns:
-        The config with absolute paths, its device, and the saved run to resume, if any.
-
-    Raises:
-        UserError: the settings, the device or the run folder cannot be used.
-    """
-    if resume and overwrite:
-        raise UserError("--resume continues a run and --overwrite replaces it: choose one")
-    folder = Path(config.out)
-    saved = read_run(folder) if resume else None
-    if saved:
-        config = require_named_features(config, saved.config)
-    config = _with_absolute_paths(config)
-    validate(config)
-    check_launcher()
-    cache_folder(config.cache)  # raises UserError if there is none
-    device = pick_device(config.device)
-    if saved:
-        require_same_config(config, saved.config)
-        require_own_folders(folder)
-        note_other_cache(saved.config, config.cache)
-    else:
-        require_new_run(folder, overwrite)
-    return config, device, saved
 
 
 def check_memory(
@@ -115,24 +70,3 @@ def check_batch_split(config: ResolvedConfig, framework: Framework) -> None:
         logger.info(
             f"note: batch norm sees the {local} items of its own process, not all {config.batch_size}"
         )
-
-
-def _with_absolute_paths(config: Config) -> Config:
-    """Return the config with absolute paths, all of them strings."""
-    data, out = os.fspath(config.data), os.fspath(config.out)
-    init_from = config.init_from and _absolute(os.fspath(config.init_from))
-    if not data:
-        raise UserError("--data is missing: name a folder of pictures, or a .zip or .tar(.gz) of them")
-    data = absolute_source(data)
-    if init_from and Path(init_from).is_relative_to(_absolute(out)):
-        raise UserError(
-            f"--init-from {init_from} lies in --out, which is about to change: pass another --out"
-        )
-    file, colon, name = config.features.partition(":")
-    features = f"{_absolute(file)}:{name}" if colon and file.endswith(".py") else config.features
-    return dataclasses.replace(config, data=data, out=out, init_from=init_from, features=features)
-
-
-def _absolute(path: str) -> str:
-    # Unlike os.path.expanduser, Path.expanduser raises for an unknown user.
-    return str(Path(os.path.expanduser(path)).absolute())

@@ -9,7 +9,7 @@ from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset
 from avae.errors import UserError, did_you_mean
 from avae.evaluate_model import NO_IMAGES, evaluated_model, measure, try_open_features, try_open_lpips
-from avae.evaluation.features import FeatureExtractor, is_custom
+from avae.evaluation.features import FeatureExtractor
 from avae.evaluation.lpips import Lpips
 from avae.evaluation.metric_labels import IN_FEATURES
 from avae.evaluation.protocol import NamedWeights, Result
@@ -18,6 +18,7 @@ from avae.evaluation.unavailable import Unavailable
 from avae.files import write_json
 from avae.json_io import read_json
 from avae.model import Model
+from avae.named_code import is_custom
 from avae.recipes.resolve import ResolvedConfig
 from avae.shown_text import printable
 

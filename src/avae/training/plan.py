@@ -10,7 +10,7 @@ import torch
 from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset
 from avae.data.packed.format import is_packed
-from avae.distributed.processes import world_size
+from avae.distributed.launcher import world_size
 from avae.engine.compile import CompiledGradients
 from avae.errors import UserError
 from avae.load_data import load_dataset

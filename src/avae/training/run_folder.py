@@ -13,8 +13,8 @@ from filelock import FileLock, Timeout
 
 from avae.data.dataset import DataInfo, Dataset
 from avae.errors import UserError
-from avae.evaluation.features import is_custom
 from avae.files import require_inside, write_json, write_text
+from avae.named_code import is_custom
 from avae.recipes.config import Config, facts, flag
 from avae.recipes.facts import Fact
 from avae.recipes.resolve import ResolvedConfig, unresolved

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avae.data.dataset import Dataset
-from avae.distributed.processes import rank
+from avae.distributed.launcher import rank
 from avae.engine.step import GradientFn, Phase, apply_gradients, gradients, mean_gradients
 from avae.recipes.resolve import ResolvedConfig
 from avae.training.trainer import Trainer

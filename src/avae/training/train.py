@@ -14,7 +14,9 @@ from torch import nn
 
 from avae.console import lasting_output, messages_on_stderr, no_progress
 from avae.data.pictures import ValueRange
-from avae.distributed.processes import process_group, rank
+from avae.distributed.device import pick_device
+from avae.distributed.launcher import rank
+from avae.distributed.processes import process_group
 from avae.engine.checkpoint import latest_checkpoint, step_of
 from avae.engine.loop import TrainingResult, train_loop
 from avae.engine.signals import Interrupted, StopRequest
@@ -28,10 +30,17 @@ from avae.recipes.resolve import resolve
 from avae.recipes.settings import Settings
 from avae.safetensors_io import strip_prefix
 from avae.torch_defaults import torch_defaults
-from avae.training.checks import check_batch_split, check_memory, validate_run
+from avae.training.checks import check_batch_split, check_memory
 from avae.training.plan import needs_plan, plan
-from avae.training.run_folder import check_same_data, keep_warm_start, resume_config, run_lock
+from avae.training.run_folder import (
+    check_same_data,
+    keep_warm_start,
+    note_other_cache,
+    resume_config,
+    run_lock,
+)
 from avae.training.trainer import Trainer
+from avae.training.validate_run import validate_run
 
 logger = logging.getLogger(__name__)
 
@@ -136,9 +145,10 @@ def _run(
 ) -> TrainingResult:
     """Train as `run`; raise `Interrupted` at a signal before the first step."""
     with stop.interruptible():
-        config, device, saved = validate_run(config, resume, overwrite)
-        folder = Path(config.out)
+        config, saved = validate_run(config, resume, overwrite)
+        device, folder = pick_device(config.device), Path(config.out)
         if saved:
+            note_other_cache(saved.config, config.cache)
             config = keep_warm_start(config, saved.config)
         reached = latest_checkpoint(folder / "state") if saved else None
         if reached and step_of(reached) == config.steps:

@@ -16,14 +16,8 @@ from torch import nn
 from avae.data.batch_loader import BatchLoader
 from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset
-from avae.distributed.processes import (
-    any_rank,
-    barrier,
-    broadcast_from_rank0,
-    broadcast_weights,
-    rank,
-    world_size,
-)
+from avae.distributed.launcher import rank, world_size
+from avae.distributed.processes import any_rank, barrier, broadcast_from_rank0, broadcast_weights
 from avae.engine.checkpoint import CheckpointManager, NonFiniteError, Stateful
 from avae.engine.compile import make_gradient_fn
 from avae.engine.loop import LoopSpec, Schedule

@@ -80,6 +80,13 @@ def absolute_source(source: str) -> str:
     return f"{published.name}:{path}" if published else path
 
 
+def require_source(source: str) -> None:
+    """Raise UserError if a source names a path where nothing is."""
+    published, path = _parse_source(source)
+    if source not in BUILT_IN and published is None and not _absolute(path).exists():
+        raise UserError(_unknown_source_message(source))
+
+
 def resolve_source(source: str, downloads: Path, folders: SplitFolders = AUTOMATIC) -> ResolvedSource:
     """Find the files of NAME (downloaded if necessary), NAME:PATH or PATH.
 

@@ -6,7 +6,6 @@ from torch import nn
 
 from avae.networks.family import NetworkFamily
 from avae.networks.stylegan2.critic import Critic, Encoder
-from avae.networks.stylegan2.sizes import SIZES
 from avae.networks.stylegan2.synthesis import FixedNoise, Generator
 
 
@@ -49,7 +48,6 @@ FAMILY = NetworkFamily(
     decoder=_decoder,
     generator=_generator,
     critic=_critic,
-    sizes=SIZES,
     joint_features=8,
     defaults={"learning_rate": 2e-3, "adam_beta1": 0.0, "adam_beta2": 0.99, "ema_half_life": 10_000},
     regularizers=lambda size, batch_size: {

@@ -1,0 +1,44 @@
+"""Flags of avae encode."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from avae.cli.options import Device, Pictures, Run
+from avae.cli.parsing import parse
+from avae.errors import UserError
+from avae.files import require_exists, require_unused
+from avae.recipes.saved_run import model_folder
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Turn pictures into codes: a .npz with `codes` (N, d), posterior means, and `names` (N,).
+
+    Example: avae encode runs/photos some/pictures --out codes.npz
+    """
+
+    run: Run
+    pictures: Pictures
+    out: Path | None = None
+    """The .npz to write; RUN/codes.npz by default."""
+    device: Device = "auto"
+    overwrite: bool = False
+    """Replace --out."""
+
+    @property
+    def path(self) -> Path:
+        """The .npz to write."""
+        return self.out or self.run / "codes.npz"
+
+
+def read(arguments: list[str]) -> Encode:
+    """Parse flags, and check the paths that they name."""
+    options = parse(Encode, "avae encode", arguments)
+    model_folder(options.run)
+    if options.out is not None and options.out.suffix != ".npz":
+        raise UserError(
+            f"--out {options.out}: codes are written as .npz, so name it {options.out.with_suffix('.npz')}"
+        )
+    require_unused(options.path, options.overwrite)
+    require_exists(options.pictures)
+    return options

@@ -1,0 +1,66 @@
+"""Check settings and folder of a run before its data are read. PyTorch is not needed."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from avae.data.cache import cache_folder
+from avae.data.sources.resolve import absolute_source
+from avae.distributed.launcher import check_launcher
+from avae.errors import UserError
+from avae.recipes.config import Config, validate
+from avae.recipes.saved_run import SavedRun, read_run
+from avae.training.run_folder import (
+    require_named_features,
+    require_new_run,
+    require_own_folders,
+    require_same_config,
+)
+
+
+def validate_run(config: Config, resume: bool, overwrite: bool) -> tuple[Config, SavedRun | None]:
+    """Check everything that depends neither on the data nor on the device.
+
+    Returns:
+        The config with absolute paths, and the saved run to resume, if any.
+
+    Raises:
+        UserError: the settings or the run folder cannot be used.
+    """
+    if resume and overwrite:
+        raise UserError("--resume continues a run and --overwrite replaces it: choose one")
+    folder = Path(config.out)
+    saved = read_run(folder) if resume else None
+    if saved:
+        config = require_named_features(config, saved.config)
+    config = _with_absolute_paths(config)
+    validate(config)
+    check_launcher()
+    cache_folder(config.cache)  # raises UserError if there is none
+    if saved:
+        require_same_config(config, saved.config)
+        require_own_folders(folder)
+    else:
+        require_new_run(folder, overwrite)
+    return config, saved
+
+
+def _with_absolute_paths(config: Config) -> Config:
+    """Return the config with absolute paths, all of them strings."""
+    data, out = os.fspath(config.data), os.fspath(config.out)
+    init_from = config.init_from and _absolute(os.fspath(config.init_from))
+    if not data:
+        raise UserError("--data is missing: name a folder of pictures, or a .zip or .tar(.gz) of them")
+    data = absolute_source(data)
+    if init_from and Path(init_from).is_relative_to(_absolute(out)):
+        raise UserError(
+            f"--init-from {init_from} lies in --out, which is about to change: pass another --out"
+        )
+    file, colon, name = config.features.partition(":")
+    features = f"{_absolute(file)}:{name}" if colon and file.endswith(".py") else config.features
+    return dataclasses.replace(config, data=data, out=out, init_from=init_from, features=features)
+
+
+def _absolute(path: str) -> str:
+    # Unlike os.path.expanduser, Path.expanduser raises for an unknown user.
+    return str(Path(os.path.expanduser(path)).absolute())
