@@ -6,7 +6,8 @@ import re
 import secrets
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,21 +51,40 @@ def require_inside(path: Path, folder: Path) -> None:
         )
 
 
-def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
-    """Write a whole file or nothing, even if the machine stops meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file that gets its name once it is written: a process that is killed leaves no half of it.
+
+    If the machine stops, it may: `write_atomically` and `sync_folder` wait for the disk.
+    """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         # "x": never through a link that lies there already.
         with open(partial, "xb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
+            yield file
         os.replace(partial, path)
-    except OSError:
+    except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
+    """Write a whole file or nothing, even if the machine stops meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as file:
+        for part in parts:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk holds the names of the files in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -35,13 +35,14 @@ RESULTS = {
     "pack_memory": rf"\n +20 +{RATE}",
     "priors": rf"\| `parzen` \| {RATE} \| {RATE} \| {RATE} \| {RATE} \|",
     "realism": rf"\| folder \| 0 \| 1 \| {RATE} \|",
+    "startup": rf"\| pass \| {RATE} \|(.*\n)+\| sample missing \| {RATE} \| -{RATE} \|",
     "step_time": rf'vaegan: {{"seconds": {{"ours": {RATE}, "plain": {RATE}.*"ratio": {{"plain": {RATE}',
     "toy": rf"\| manifold_distance_decoder +\| +{RATE} \|",
 }
 """What each prints, once it has come to its end."""
 
 NEEDS = {"make_digits": "sklearn"}
-PROCESSES = ("kill_nine", "pack_memory")
+PROCESSES = ("kill_nine", "pack_memory", "startup")
 """Those that measure or kill processes. Commands of the others run in this process, which is faster."""
 
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="no benchmarks/ beside these tests")

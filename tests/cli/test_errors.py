@@ -215,11 +215,11 @@ def test_models_that_are_missing_or_damaged(cli, runs, tmp_path, monkeypatch):
         ("interpolate", ["a.png", "b.png"]),
         ("evaluate", []),
     ):
-        out = ["--out", tmp_path / ("out.json" if verb == "evaluate" else "out")]
+        out = ["--out", tmp_path / ("out.json" if verb == "evaluate" else "out.npz")]
         cli(verb, tmp_path / "nowhere", *arguments, *out).refused("nowhere", "no run or model folder")
         cli(verb, tmp_path / "empty", *arguments, *out).refused("empty", "no run or model folder")
         cli(verb, model, *arguments, *out).refused("model.safetensors", "damaged")
-        assert not (tmp_path / "out").exists()
+        assert not (tmp_path / out[1]).exists()
 
 
 @pytest.mark.parametrize(
@@ -293,12 +293,14 @@ class Interrupt:
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupt())
-sys.argv = ["avae", "sample", "run"]
+sys.argv = ["avae", "figure", "1"]
 """
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-@pytest.mark.parametrize("module", ["avae.cli", "avae.console", "avae.cli.sample", "tyro", "torch"])
+@pytest.mark.parametrize(
+    "module", ["avae.cli", "avae.console", "avae.cli.flags.figure", "avae.cli.figure", "tyro", "torch"]
+)
 def test_ctrl_c_while_modules_are_imported(module, entry, tmp_path):
     script = INTERRUPTED_IMPORT.replace("MODULE", repr(module)) + ENTRIES[entry]
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)

@@ -4,6 +4,7 @@ import functools
 import html
 import html.parser
 import json
+import os
 import re
 import shlex
 import shutil
@@ -16,6 +17,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 import avae
+from avae.cli.output_folder import MARK
 from avae.data.dataset import as_images
 from avae.evaluation.metric_labels import metric_explanation
 from command_line import as_flags
@@ -238,7 +240,7 @@ def test_a_gan_says_that_it_has_no_encoder(verb, name, cli, runs, tmp_path):
     picture = tmp_path / "text.png"
     picture.write_text("text")
     pictures = [picture] * (2 if verb == "interpolate" else 1)
-    cli(verb, runs[name], *pictures, "--out", tmp_path / "out").refused("a GAN has no encoder")
+    cli(verb, runs[name], *pictures, "--out", tmp_path / "out.npz").refused("a GAN has no encoder")
     assert list(tmp_path.iterdir()) == [picture]
 
 
@@ -653,3 +655,40 @@ def test_evaluate_a_shared_model_on_other_pictures(cli, runs, pictures, tmp_path
     assert said.code == 0
     assert "trained on digits" in said.out
     assert json.loads((tmp_path / "figures.json").read_text())["data"]["name"] == pictures.name
+
+
+def test_pictures_are_whole_and_the_disk_is_waited_for_once(runs, cli, tmp_path, monkeypatch):
+    run, waits = runs["digits-avae"], []
+    monkeypatch.setattr(os, "fsync", waits.append)
+    counts = []
+    for count in (2, 40):
+        waits.clear()
+        assert cli("sample", run, "--count", count, "--out", tmp_path / f"{count}").code == 0
+        counts.append(len(waits))
+        names = {f"{row:05d}.png" for row in range(count)}
+        assert {path.name for path in (tmp_path / f"{count}").iterdir()} == names | {"samples.png", MARK}
+        assert {png(tmp_path / f"{count}" / name).shape for name in names} == {(16, 16)}
+    assert counts[0] == counts[1] <= 3
+
+
+def test_no_half_picture_has_a_name(runs, cli, tmp_path, monkeypatch):
+    """Pictures get their names once they are written; what a kill left is removed by the next command."""
+    out, save = tmp_path / "new", Image.Image.save
+
+    def interrupted(image, file, **options):
+        save(image, file, **options)
+        assert list(out.glob(".00003.png.*.partial")) or not (out / "00002.png").exists()
+        if (out / "00002.png").exists():
+            file.truncate(20)
+            raise KeyboardInterrupt
+
+    command = ["sample", runs["digits-avae"], "--count", 9, "--out", out]
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", interrupted)
+        assert cli(*command).code == 130
+    assert {path.name for path in out.iterdir()} == {MARK, "00000.png", "00001.png", "00002.png"}
+    assert {png(path).shape for path in out.glob("*.png")} == {(16, 16)}
+    (out / ".00003.png.0123.partial").touch()
+    cli(*command).refused("already exists")
+    assert cli(*command, "--overwrite").code == 0
+    assert len(list(out.iterdir())) == 9 + len(["samples.png", MARK])

@@ -16,10 +16,9 @@ from avae.console import SILENT, Progress, progress_bar
 from avae.data.dataset import as_images
 from avae.data.pictures import ItemBatch, numbered
 from avae.errors import UserError
-from avae.files import require_inside
+from avae.files import remove_partials, require_inside, sync_folder, whole_file
 from avae.model import Model
 from avae.numpy_io import read_npy
-from avae.visualize.grid import save_png
 
 LONGEST_NAME = 200
 """Bytes of the name of a file or folder: file systems allow 255, and a partial file's name is longer."""
@@ -88,12 +87,23 @@ class ItemWriter:
             return []
         paths = [self.unused(name) for name in names]
         for path, image in zip(paths, as_images(items), strict=True):
-            if path.parent not in self._checked:
-                require_inside(path.parent, self._folder)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._checked.add(path.parent)
-            save_png(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), path)
+            self.write_png(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), path)
         return paths
+
+    def write_png(self, image: Image.Image, path: Path) -> None:
+        """Write an image to a path that `unused` returned, whole or not at all; `close` waits for the disk.
+
+        Raises:
+            UserError: a link leads out of the folder.
+        """
+        folder = path.parent
+        if folder not in self._checked:
+            require_inside(folder, self._folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            remove_partials(folder)
+            self._checked.add(folder)
+        with whole_file(path) as file:
+            image.save(file, format="PNG")
 
     def unused(self, name: str) -> Path:
         """Return the path of a PNG for a name, which no other name gets; "-2" and so on is appended."""
@@ -107,9 +117,11 @@ class ItemWriter:
         return self._folder / found
 
     def close(self) -> None:
-        """Write the points, if they are points."""
+        """Write the points, if they are points; wait until the disk holds the names of all files."""
         if self._points:
             np.save(self._folder / "points.npy", np.concatenate(self._points))
+        for folder in self._checked:
+            sync_folder(folder)
 
 
 def write_items(model: Model, names: Sequence[str], items: Tensor, folder: Path) -> None:

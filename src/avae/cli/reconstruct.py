@@ -63,12 +63,12 @@ def run(options: Reconstruct) -> int:
                 shown.append(ItemBatch(batch.names, torch.stack([batch.items, drawn], 1)))
             count += len(drawn)
             squared += float((drawn - batch.items).square().mean()) * len(drawn)
-    writer.close()
     names = [name for batch in shown for name in batch.names][:first]
     items, drawn = torch.cat([batch.items for batch in shown])[:first].unbind(1)
     if options.map:
         for path, image in maps.images():
-            save_png(image, writer.unused(str(path.relative_to(out).with_suffix(".map.png"))))
+            writer.write_png(image, writer.unused(str(path.relative_to(out).with_suffix(".map.png"))))
+    writer.close()
     comparison = writer.unused("comparison")
     if options.map:
         sheet = draw_map_figure(model, as_images(items), maps.maps[:ROW], maps.top, options.seed, names)

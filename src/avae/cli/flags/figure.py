@@ -147,7 +147,7 @@ def read(arguments: list[str]) -> FigureOptions:
         raise UserError(f"no figure '{name}'{did_you_mean(name, FIGURES)}; there are {', '.join(FIGURES)}")
     options = parse(FIGURES[name], f"avae figure {name}", flags)
     require_figure_unused(options.out, f"figure-{name}" if name.isdigit() else name, options.overwrite)
-    if isinstance(options, Samples):
+    if isinstance(options, Reconstructions | Samples):
         check_count("--images", options.images, most=MAX_IMAGES)
     if isinstance(options, Tradeoff):
         check_count("--samples", options.samples, least=2)  # for a covariance
