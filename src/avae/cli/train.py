@@ -5,7 +5,6 @@ import shlex
 from avae.cli.flags.train import Train
 from avae.console import say
 from avae.distributed.launcher import rank
-from avae.profiling.dry_run import dry_run
 from avae.recipes.config import Config
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.training.train import run as train
@@ -14,6 +13,8 @@ from avae.training.train import run as train
 def run(options: Train) -> int:
     """Train a recipe; return 0, or 128 + the number of the signal that stopped it."""
     if options.dry_run:
+        from avae.profiling.dry_run import dry_run  # slow to import, and rarely asked for
+
         dry_run(options.config, resume=options.resume, overwrite=options.overwrite)
         return 0
     result = train(options.config, resume=options.resume, overwrite=options.overwrite)
