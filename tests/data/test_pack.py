@@ -427,9 +427,9 @@ def test_a_killed_packing_is_resumed(many, whole, tmp_path, monkeypatch, cli) ->
 
 
 @pytest.mark.parametrize("processes", [ALONE, TOGETHER])
-def test_ctrl_c_ends_silently_and_is_resumed(processes, many, whole, tmp_path, monkeypatch, cli) -> None:
+def test_ctrl_c_ends_with_one_line_and_is_resumed(processes, many, whole, tmp_path, monkeypatch, cli) -> None:
     started = waiting(processes, many, tmp_path / "packed")
     os.killpg(started.pid, signal.SIGINT)
     out, err = started.communicate()
-    assert (started.returncode, out, err) == (130, "", "")
+    assert (started.returncode, out, err) == (130, "", "avae: stopped by Ctrl-C\n")
     check_finished(many, tmp_path / "packed", whole, monkeypatch, cli)
