@@ -499,10 +499,10 @@ def _to_float_tensor(array: NDArray[Any]) -> Tensor:
     """Convert an array of numbers to a tensor; floats of any precision become float32."""
     if array.dtype.kind not in "biuf":
         raise UserError(f"an array of {array.dtype} does not fit: pass numbers")
+    dtype = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
     # A large float64 becomes infinity in float32, which the caller rejects.
     with np.errstate(over="ignore"):
-        native = array.astype(np.float32) if array.dtype.kind == "f" else np.ascontiguousarray(array)
-    return torch.from_numpy(native)
+        return torch.from_numpy(np.require(array, dtype, ["C", "W"]))
 
 
 def interpolate_codes(a: Tensor, b: Tensor, code_scale: Tensor, t: Tensor) -> Tensor:

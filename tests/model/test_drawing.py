@@ -54,6 +54,14 @@ def test_decode_of_encode_is_reconstruct(name, runs):
     assert_close(model.decode(z[0]), model.decode(z)[:1], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", ["float32", "float64", ">f4", "int64", ">i4", "uint8"])
+def test_codes_may_be_read_only_and_of_any_numbers(dtype, model):
+    codes = np.ones((2, model.config.code_dim), dtype)
+    codes.setflags(write=False)
+    assert torch.equal(model.decode(codes), model.decode(torch.ones(2, model.config.code_dim)))
+
+
 def test_realism_goes_straight_from_decoder_to_generator(model, images):
     at = {t: model.reconstruct(images, realism=t, seed=1) for t in (0, 0.25, 0.5, 1)}
     assert torch.equal(at[1], model.reconstruct(images, seed=1)), "the generator is AVAE's own drawer"
