@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import avae
 from avae.training.run_folder import delete_run_files
 
 
@@ -72,6 +74,16 @@ def test_what_cannot_be_written_is_noticed_before_the_work(command, runs, cli, t
         monkeypatch.setattr(f"avae.{work}", None)
     monkeypatch.setattr("avae.model.Model.sample", None)
     cli(*command.split()).refused("cannot be written (Permission denied)", "--out")
+
+
+@pytest.mark.parametrize("out", ["", ".", "..", "/", "codes", "deep/.png", "new.txt"])
+def test_a_file_to_write_that_has_another_suffix_or_no_name_gets_one(out, runs, pictures, cli):
+    for verb, suffix in (("encode", "npz"), ("evaluate", "json")):
+        source = [pictures] if verb == "encode" else []
+        said = cli(verb, runs["digits-avae"], *source, f"--out={out}", "--overwrite")
+        said.refused(f"--out {Path(out)}", f".{suffix}")
+    with pytest.raises(avae.UserError, match=r"are written as \.png, so name .*\.png"):
+        avae.save_grid(torch.zeros(1, 1, 4, 4), out)
 
 
 def test_overwrite_deletes_only_what_a_run_wrote(runs, tmp_path):

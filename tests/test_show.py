@@ -38,7 +38,7 @@ def test_what_is_no_image_is_refused(wrong, tmp_path):
 
 
 def test_a_grid_is_a_png_of_columns(tmp_path):
-    with pytest.raises(avae.UserError, match=r"name it .*a\.png"):
+    with pytest.raises(avae.UserError, match=r"name .*a\.png"):
         avae.save_grid(torch.zeros(1, 1, 4, 4), tmp_path / "a.jpg")
     with pytest.raises(avae.UserError, match="columns=0"):
         avae.save_grid(torch.zeros(1, 1, 4, 4), tmp_path / "a.png", columns=0)

@@ -51,6 +51,18 @@ def require_inside(path: Path, folder: Path) -> None:
         )
 
 
+def require_suffix(path: Path, suffix: str, shown: str, written: str) -> None:
+    """Raise UserError unless a file to write has a suffix, in lower or upper case.
+
+    Args:
+        shown: the path as the user gave it, with its flag.
+        written: what is written to it.
+    """
+    if path.suffix.lower() != suffix:
+        named = path.with_suffix(suffix) if path.name.strip(".") else path / f"new{suffix}"
+        raise UserError(f"{shown}: {written} are written as {suffix}, so name {named}")
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a file that gets its name once it is written: a process that is killed leaves no half of it.

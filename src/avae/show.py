@@ -11,6 +11,7 @@ from torch import Tensor
 
 from avae.data.dataset import as_images
 from avae.errors import UserError
+from avae.files import require_suffix
 from avae.visualize.grid import save_png, sheet
 
 
@@ -45,8 +46,7 @@ def save_grid(
         UserError: they are no images, or the file has another name.
     """
     path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise UserError(f"{path}: grids are written as PNG; name it {path.with_suffix('.png')}")
+    require_suffix(path, ".png", f"{path}", "grids")
     if columns is not None and columns < 1:
         raise UserError(f"columns={columns}: pass 1 or more")
     save_png(sheet(as_images(_image_batch(images)), columns), path)

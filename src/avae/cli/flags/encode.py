@@ -5,8 +5,7 @@ from pathlib import Path
 
 from avae.cli.options import Device, Pictures, Run
 from avae.cli.parsing import parse
-from avae.errors import UserError
-from avae.files import require_exists, require_unused
+from avae.files import require_exists, require_suffix, require_unused
 from avae.recipes.saved_run import model_folder
 
 
@@ -35,10 +34,8 @@ def read(arguments: list[str]) -> Encode:
     """Parse flags, and check the paths that they name."""
     options = parse(Encode, "avae encode", arguments)
     model_folder(options.run)
-    if options.out is not None and options.out.suffix != ".npz":
-        raise UserError(
-            f"--out {options.out}: codes are written as .npz, so name it {options.out.with_suffix('.npz')}"
-        )
+    if options.out is not None:
+        require_suffix(options.out, ".npz", f"--out {options.out}", "codes")
     require_unused(options.path, options.overwrite)
     require_exists(options.pictures)
     return options

@@ -9,7 +9,7 @@ from avae.cli.parsing import parse
 from avae.data.sources.resolve import require_source
 from avae.errors import UserError
 from avae.evaluation.sample_count import SAMPLES
-from avae.files import require_unused
+from avae.files import require_suffix, require_unused
 from avae.recipes.saved_run import model_folder
 from avae.training.run_folder import result_path
 
@@ -73,9 +73,8 @@ def read(arguments: list[str]) -> Evaluate:
         raise UserError(f"--out {options.out} is a folder: name a .json to write")
     require_unused(options.target, options.overwrite, "pass --overwrite, or name another .json with --out")
     model_folder(options.run)
-    if options.out is not None and options.out.suffix != ".json":
-        named = options.out.with_suffix(".json")
-        raise UserError(f"--out {options.out}: results are written as .json, so name {named}")
+    if options.out is not None:
+        require_suffix(options.out, ".json", f"--out {options.out}", "results")
     if options.data is not None:
         require_source(options.data)
     return options
