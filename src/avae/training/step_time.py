@@ -39,8 +39,10 @@ def seconds_per_step(
     """
     try:
         trainer = random_trainer(config, device)
-        times = {phase.name: _phase_seconds(trainer, phase, differentiate) for phase in trainer.phases}
-        return sum(times[phase.name] * phase.frequency(config.steps) for phase in trainer.phases)
+        return sum(
+            _phase_seconds(trainer, phase, differentiate) * phase.frequency(config.steps)
+            for phase in trainer.phases
+        )
     except (MemoryError, RuntimeError) as error:
         # On a CPU, torch raises a plain RuntimeError.
         if isinstance(error, RuntimeError) and not any(
