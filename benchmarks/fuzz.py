@@ -41,6 +41,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "data"))
 from hostile import bombs, damaged, samples
 
 from avae.cli import main as avae
+from hostile_files import is_one_line_error, table
 from picture_files import encoded, folder, noise, zipped
 
 LIMIT = 600  # seconds
@@ -443,7 +444,7 @@ def judge(answer: Answer, count: Count, escapes: Sequence[str], changed: bool, g
     elif answer.trace or "Traceback" in answer.err:
         count.tracebacks += 1
         wrong.append(answer.trace or answer.err)
-    elif answer.code not in (0, 2) or (answer.code == 2 and not _is_one_line_error(answer.err)):
+    elif answer.code not in (0, 2) or (answer.code == 2 and not is_one_line_error(answer.err)):
         count.other_exits += 1
         wrong.append(f"exit code {answer.code}: {answer.err}")
     if escapes:
@@ -456,12 +457,6 @@ def judge(answer: Answer, count: Count, escapes: Sequence[str], changed: bool, g
         count.memory += 1
         wrong.append(f"memory grew by {grown:.0f} MiB")
     return wrong
-
-
-def _is_one_line_error(err: str) -> bool:
-    """Return True if the last line, and no other, is an error of avae."""
-    ours = [line.startswith("avae: ") for line in err.strip().splitlines()]
-    return ours.count(True) == 1 and ours[-1]
 
 
 def measure(root: Path, args: argparse.Namespace) -> dict[str, Count]:
@@ -492,20 +487,6 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def table(counts: dict[str, Count]) -> str:
-    """Return a table of the counts, one row for each verb."""
-    columns = list(vars(Count()))
-    lines = [["", *(name.replace("_", " ") for name in columns)]]
-    lines += [
-        [verb or "(none)", *(f"{getattr(c, name):,}" for name in columns)] for verb, c in counts.items()
-    ]
-    lines.append(["all", *(f"{sum(getattr(c, name) for c in counts.values()):,}" for name in columns)])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
-    )
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, run, and print the table."""
     parser = argparse.ArgumentParser(
@@ -526,7 +507,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ.clear()
         os.environ |= environment
         tempfile.tempdir = None
-    print(table(counts))
+    print(table({verb or "(none)": count for verb, count in counts.items()}))
     print(f"most memory {peak_memory():,.0f} MiB; {time.monotonic() - began:,.0f} s")
     wrong = sum(count.wrong for count in counts.values())
     print("PASS" if not wrong else f"FAIL: {wrong} wrong")

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -185,7 +185,7 @@ def judge(source: Source, code: int | None, stderr: str, dest: Path, count: Coun
     if code is None:
         count.hangs += 1
         wrong.append(f"no end after {LIMIT} s")
-    elif code not in (0, 2) or (code == 2 and not _is_one_line_error(stderr)):
+    elif code not in (0, 2) or (code == 2 and not is_one_line_error(stderr)):
         count.other_exits += 1
         wrong.append(f"exit code {code}: {stderr}")
     if source.good is not None:
@@ -197,7 +197,7 @@ def judge(source: Source, code: int | None, stderr: str, dest: Path, count: Coun
     return wrong
 
 
-def _is_one_line_error(stderr: str) -> bool:
+def is_one_line_error(stderr: str) -> bool:
     """Return True if avae reports an error in exactly one line, the last; libtiff may write others before."""
     ours = [line.startswith("avae: ") for line in stderr.strip().splitlines()]
     return ours.count(True) == 1 and ours[-1]
@@ -227,11 +227,11 @@ def measure(sandbox: Path, args: argparse.Namespace) -> dict[str, Count]:
     return counts
 
 
-def table(counts: dict[str, Count]) -> str:
-    """Return a table of the counts, one row for each kind."""
-    columns = list(vars(Count()))
+def table(counts: Mapping[str, object]) -> str:
+    """Return a table of counts, which are dataclasses of numbers, one row for each name."""
+    columns = list(vars(next(iter(counts.values()))))
     lines = [["", *(name.replace("_", " ") for name in columns)]]
-    lines += [[kind, *(f"{getattr(count, name):,}" for name in columns)] for kind, count in counts.items()]
+    lines += [[row, *(f"{getattr(count, name):,}" for name in columns)] for row, count in counts.items()]
     lines.append(["all", *(f"{sum(getattr(c, name) for c in counts.values()):,}" for name in columns)])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(

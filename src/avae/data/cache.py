@@ -55,6 +55,11 @@ def download_folder(cache: Path) -> Path:
     return cache / "downloads"
 
 
+def compiled_folder(cache: Path) -> Path:
+    """Return the folder of what compilers have made of training steps."""
+    return cache / "compiled"
+
+
 def extraction_folder(cache: Path) -> Path:
     """Return the folder of extracted archives of published data sets."""
     return cache / "unpacked"

@@ -21,6 +21,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from avae.distributed.processes import any_rank
 from avae.engine import cuda_graph
 from avae.engine.conv_transpose import rewrite_narrow_transposed_convs
+from avae.engine.cuda_graph import StepFn
 from avae.engine.signals import Interrupted
 from avae.engine.step import GradientFn, GradientHook, GradientsAndTerms, Phase, gradients
 from avae.frameworks.base import Noise
@@ -28,7 +29,6 @@ from avae.frameworks.base import Noise
 logger = logging.getLogger(__name__)
 
 Mode = Literal["auto", "on", "off"]
-CompiledFn = Callable[[Tensor, Noise], GradientsAndTerms]
 State = dict[str, Tensor]
 Interruptible = Callable[[], AbstractContextManager[None]]
 
@@ -71,7 +71,7 @@ class CompiledGradients:
 
         # Otherwise code that another run of this process loaded from its folder is never written to this one.
         clear_caches()
-        self._compiled: dict[Hashable, CompiledFn] = {}
+        self._compiled: dict[Hashable, StepFn] = {}
         self._failed = False
 
     def __call__(
@@ -125,7 +125,7 @@ class CompiledGradients:
         self._compiled[key] = fast
         return "another process could not", result
 
-    def _as_graph(self, fast: CompiledFn, phase: Phase, x: Tensor, noise: Noise) -> CompiledFn:
+    def _as_graph(self, fast: StepFn, phase: Phase, x: Tensor, noise: Noise) -> StepFn:
         """Capture a compiled function as a CUDA graph; return the function itself if that is impossible."""
         restore_buffers = _save_buffers(phase)
         try:
@@ -167,7 +167,7 @@ def _inductor_cache(folder: Path) -> Iterator[None]:
         os.environ.update(before)
 
 
-def compile_gradients(phase: Phase, x: Tensor, noise: Noise) -> CompiledFn:
+def compile_gradients(phase: Phase, x: Tensor, noise: Noise) -> StepFn:
     """Return the gradients of a phase as a function of x and noise of these shapes; a first call compiles."""
     # It warns about a missing GPU even on the CPU.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)

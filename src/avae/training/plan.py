@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from avae.data.cache import cache_folder
+from avae.data.cache import cache_folder, compiled_folder
 from avae.data.dataset import Dataset
 from avae.data.packed.format import is_packed
 from avae.distributed.launcher import world_size
@@ -97,7 +97,7 @@ def plan(config: Config, device: torch.device) -> tuple[Config, Dataset]:
             break
         config = dataclasses.replace(config, size=size // 2)
     if planned.compile == "on":
-        compiled = CompiledGradients(cache_folder(config.cache) / "compiled")
+        compiled = CompiledGradients(compiled_folder(cache_folder(config.cache)))
         if per_step := seconds_per_step(planned, device, compiled):
             left = SHARE * 60 * minutes - (time.monotonic() - begun)
             planned = dataclasses.replace(planned, steps=int(left / per_step))

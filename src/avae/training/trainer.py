@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from avae.data.batch_loader import BatchLoader
-from avae.data.cache import cache_folder
+from avae.data.cache import cache_folder, compiled_folder
 from avae.data.dataset import Dataset
 from avae.distributed.launcher import rank, world_size
 from avae.distributed.processes import any_rank, barrier, broadcast_from_rank0, broadcast_weights
@@ -159,7 +159,7 @@ class Trainer:
             report: called with each line of stats.jsonl.
         """
         config = self.config
-        cache = cache_folder(config.cache) / "compiled"
+        cache = compiled_folder(cache_folder(config.cache))
         step = partial(
             training_step,
             phases=self.phases,
