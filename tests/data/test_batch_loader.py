@@ -55,6 +55,21 @@ def test_a_batch_does_not_depend_on_earlier_requests(seed: int, asked: list[tupl
         assert torch.equal(fed.batch(step, rows), feed(seed=seed, flip=True).batch(step, rows))
 
 
+def test_labels_are_those_of_the_items_of_a_batch() -> None:
+    numbers = np.arange(30, dtype=np.int32)
+    fed = BatchLoader(numbers[:, None].astype(np.float32), CPU, 0, SIZE, labels=numbers)
+    for step in (0, 1, 7, 2):  # the items are gathered ahead of these
+        for rows in (WHOLE, range(2, 5)):
+            labels = fed.labels(step, rows)
+            assert labels is not None
+            assert labels.dtype == torch.int64
+            assert labels.tolist() == fed.batch(step, rows)[:, 0].tolist()
+
+
+def test_items_without_labels_have_none() -> None:
+    assert feed().labels(0, WHOLE) is None
+
+
 def test_a_batch_is_the_callers_own() -> None:
     fed = feed()
     fed.batch(0, WHOLE).zero_()

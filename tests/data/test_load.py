@@ -43,6 +43,24 @@ def test_the_splits_are_the_folders(tmp_path: Path) -> None:
     assert all(item.rejected == () for item in data)
 
 
+def test_folders_are_classes_and_labels_belong_to_their_pictures(tmp_path: Path) -> None:
+    levels = {"bright": 250, "dark": 5, "grey": 128}
+    names = [f"{part}/{name}/{i}.png" for part in ("train", "test") for name in levels for i in range(3)]
+    flat = {name: np.full((16, 16), levels[name.split("/")[1]], np.uint8) for name in names}
+    files = {name: encoded(image) for name, image in flat.items()} | {"train/dark/1.png": b"text"}
+    data = load_data(str(folder(tmp_path / "set", files)), 16, 1)
+    assert data.classes == ("bright", "dark", "grey")
+    for items, labels in ((data.train, data.labels), (data.test, data.test_labels)):
+        assert labels is not None
+        assert labels.dtype == np.int32
+        assert items[:, 0, 0, 0].tolist() == [levels[data.classes[label]] for label in labels]
+
+
+def test_pictures_without_folders_have_no_labels(tmp_path: Path) -> None:
+    data = load_data(str(folder(tmp_path / "set", pictures(["a.png", "b.png", "c.png"]))), 16, 3)
+    assert (data.labels, data.test_labels, data.classes) == (None, None, ())
+
+
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
 def test_validation_stands_in_for_a_missing_test(tmp_path: Path, name: str) -> None:
     files = pictures(["train/1.png", "train/2.png", f"{name}/1.png"])

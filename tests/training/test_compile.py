@@ -17,6 +17,7 @@ from avae.engine import cuda_graph
 from avae.engine.compile import MIN_STEPS_TO_COMPILE, CompiledGradients, make_gradient_fn
 from avae.engine.metrics_log import read_stats
 from avae.engine.step import Phase, gradients
+from avae.frameworks.base import LABELS
 from avae.safetensors_io import load_tensors
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -89,6 +90,17 @@ def test_a_compiled_run_resumes_to_the_bit(compiled_run, tmp_path):
     (run / "state/step-00000012.safetensors").unlink()
     avae.train("digits", out=str(run), resume=True)
     assert compare(compiled_run, run) == []
+
+
+def test_compiled_losses_read_the_labels_of_each_batch(tmp_path, messages):
+    network = nn.Embedding(3, 2)
+    phase = Phase("main", lambda x, noise: ({"a": (network(noise[LABELS]) * x).sum()}, {}), {"a": network})
+    compiled, x = CompiledGradients(tmp_path), torch.ones(4, 2)
+    for labels in ([0, 1, 2, 2], [1, 1, 1, 0]):
+        noise = {LABELS: torch.tensor(labels)}
+        ours, expected = compiled(phase, x, noise), gradients(phase, x, noise)
+        assert torch.equal(ours[0]["a"][0], expected[0]["a"][0])
+    assert not any("not compiled" in message for message in messages())
 
 
 def test_what_cannot_be_traced_stays_eager_and_says_so_once(tmp_path, messages):

@@ -33,26 +33,36 @@ class BatchLoader:
         seed: seed of the order and of the flips.
         batch_size: number of items a step, over all processes.
         flip: mirror each image, left to right, with probability 1/2.
+        labels: integers (N,), the class of each item; None without classes.
 
     Raises:
         ValueError: `flip` with points.
     """
 
     def __init__(
-        self, items: NDArray[Any], device: torch.device, seed: int, batch_size: int, flip: bool = False
+        self,
+        items: NDArray[Any],
+        device: torch.device,
+        seed: int,
+        batch_size: int,
+        flip: bool = False,
+        labels: NDArray[np.integer] | None = None,
     ) -> None:
         if flip and items.ndim != 4:
             raise ValueError(f"flip: items of shape {items.shape[1:]} are no images")
         self.device, self.seed, self.batch_size, self.flip = device, seed, batch_size, flip
         # Indexing is slower on the subclass np.memmap.
         items = np.asarray(items)
-        order = EpochShuffler(len(items), seed)
 
-        def index(step: int, rows: range) -> NDArray[np.int64]:
-            return order.batch(step, batch_size)[rows.start : rows.stop]
+        def index() -> IndexFn:
+            order = EpochShuffler(len(items), seed)  # one for each gatherer: two threads cannot share it
+            return lambda step, rows: order.batch(step, batch_size)[rows.start : rows.stop]
 
         make_gather = on_device if fits_on_device(items, device) else prefetched
-        self._gather = make_gather(items, index, device)
+        self._gather = make_gather(items, index(), device)
+        self._gather_labels: GatherFn | None = None
+        if labels is not None:
+            self._gather_labels = on_device(labels.astype(np.int64), index(), device)
 
     def batch(self, step: int, rows: range) -> Tensor:
         """Return some rows of a step's batch: a function of (seed, step, rows).
@@ -71,6 +81,10 @@ class BatchLoader:
             both = torch.cat([items, items.flip(2)])
             items = both.index_select(0, to_device(pinned(chosen, self.device), self.device))
         return to_float_images(items)
+
+    def labels(self, step: int, rows: range) -> Tensor | None:
+        """Return the labels of the same items as `batch`, int64 (len(rows),), or None without classes."""
+        return None if self._gather_labels is None else self._gather_labels(step, rows)
 
 
 def fits_on_device(items: NDArray[Any], device: torch.device) -> bool:

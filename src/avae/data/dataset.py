@@ -41,6 +41,8 @@ class Dataset:
         checksum: the `checksum` of both arrays.
         preprocessing: how the images were preprocessed; None for points.
         test_names: names of the test images; empty if they have none.
+        labels, test_labels: int32 (N,), the class of each item by its number; None without classes.
+        classes: names of the classes, by number; empty without labels.
         rejected: unreadable images, missing from both splits.
         notes: what was decided about the data or passed over, in words for the user.
     """
@@ -51,6 +53,9 @@ class Dataset:
     checksum: str
     preprocessing: Preprocessing | None = None
     test_names: tuple[str, ...] = ()
+    labels: NDArray[np.int32] | None = None
+    test_labels: NDArray[np.int32] | None = None
+    classes: tuple[str, ...] = ()
     rejected: tuple[RejectedImage, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -17,6 +17,10 @@ Losses = tuple[dict[str, Tensor], dict[str, Tensor]]
 Pass = Callable[[Tensor, Noise], object]
 CodeMode = Literal["mean", "sample"]
 
+LABELS = "labels"
+"""Name in `Noise` of the number of each item's class, int64 (N,). Batches of labelled data have it in every
+phase of training."""
+
 
 class Framework(nn.Module, ABC):
     """Networks as named child modules, and one shared forward pass that yields a loss for each.
@@ -24,7 +28,8 @@ class Framework(nn.Module, ABC):
     Loss coefficients that change during training are child modules too, at any depth.
 
     Methods that need randomness take `noise`, standard normal tensors of the shapes that `noise_shapes`
-    returns, so that they are functions of their arguments. Images are (N, C, H, W) in [-1, 1]; points are
+    returns, so that they are functions of their arguments. In training on labelled data, noise also holds
+    `LABELS`, int64 (N,), the classes of the items x. Images are (N, C, H, W) in [-1, 1]; points are
     (N, F).
     """
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from avae.data.batch_loader import BatchLoader, pinned, to_device
 from avae.distributed.processes import local_rows
 from avae.engine.step import Batches, Phase
-from avae.frameworks.base import Noise, NoiseShapes
+from avae.frameworks.base import LABELS, Noise, NoiseShapes
 from avae.recipes.resolve import ResolvedConfig
 from avae.rng import normal, normal_items
 
@@ -19,7 +19,8 @@ class BatchStream:
     Args:
         loader: loads the items of a step.
         config: configuration of the run.
-        device, dtype: device and type of all returned tensors.
+        device: device of all returned tensors.
+        dtype: type of items and noise; labels are int64.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class BatchStream:
         self.config, self.device, self.dtype = config, device, dtype
         # All phases of a step see the same items.
         self._items = lru_cache(1)(lambda step, rows: loader.batch(step, rows).to(dtype))
+        self._labels = lru_cache(1)(loader.labels)
 
     def micro_batches(self, step: int, phase: Phase) -> Batches:
         """Return this process's micro-batches of a step."""
@@ -40,8 +42,14 @@ class BatchStream:
         )
 
     def batch(self, step: int, rows: range, shapes: NoiseShapes, stream: str) -> tuple[Tensor, Noise]:
-        """Return some rows of a step's items, and the same rows of noise of the given shapes."""
+        """Return some rows of a step's items, and the same rows of noise of the given shapes.
+
+        If the items have labels, the noise has them as well.
+        """
         noise = {name: self._noise(shape, f"{stream}/{name}", step, rows) for name, shape in shapes.items()}
+        labels = self._labels(step, rows)
+        if labels is not None:
+            noise[LABELS] = labels
         return self._items(step, rows), noise
 
     def _noise(self, shape: tuple[int, ...], stream: str, step: int, rows: range) -> Tensor:

@@ -79,7 +79,7 @@ class Trainer:
         regularizers = build_regularizers(config, framework)
         # Convolutions are faster in this memory layout, see benchmarks/memory_format.py.
         self.framework = framework.to(self.dtype).to(memory_format=torch.channels_last).to(device).train()
-        loader = BatchLoader(data.train, device, config.seed, config.batch_size, config.flip)
+        loader = BatchLoader(data.train, device, config.seed, config.batch_size, config.flip, data.labels)
         self.batches = BatchStream(loader, config, device, self.dtype)
         warm = config.warm_start_steps
         self.phases = make_phases(self.framework, regularizers, device, config.precision, warm)

@@ -128,6 +128,7 @@ def open_packed(path: Path) -> Dataset:
         raise UserError(
             f"{path}: {IMAGES} holds {images.shape} {images.dtype}, and {META} says {shape}: pack it again"
         )
+    labels = read_labels(path)
     return Dataset(
         name=meta.name,
         train=images[: meta.split.train],
@@ -135,6 +136,9 @@ def open_packed(path: Path) -> Dataset:
         checksum=meta.checksum,
         preprocessing=meta.preprocessing,
         test_names=_read_test_names(path, meta),
+        labels=None if labels is None else labels[: meta.split.train],
+        test_labels=None if labels is None else labels[meta.split.train :],
+        classes=() if labels is None else meta.classes,
         rejected=read_rejected(path),
         notes=meta.notes,
     )
