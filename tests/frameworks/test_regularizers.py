@@ -13,6 +13,8 @@ from avae.engine.step import Phase, gradients
 from avae.frameworks import GAN
 from avae.frameworks.adversarial import Adversarial
 from avae.frameworks.regularizers import GradientPenalty, PathLength, RunningMean
+from avae.networks.conditional import ConditionalGenerator
+from avae.networks.mlp import MLP
 from avae.networks.stylegan2.family import path_length_weight, r1_weight
 
 GAMES = [
@@ -145,6 +147,19 @@ def test_the_trace_is_the_eager_phase(kind, name):
         if a is not None:
             torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
     torch.testing.assert_close(terms, fast_terms, rtol=1e-12, atol=0)
+
+
+def test_paths_of_a_conditional_generator_start_from_its_codes_and_embeddings():
+    generator = ConditionalGenerator(MLP(3 + 2, 4, 8), 3, 2).double()
+    framework = GAN(generator, nn.Linear(4, 1), 3)
+    labels = torch.tensor([0, 1, 2, 1])
+    framework.prior_codes = lambda noise: (noise["z"], labels)
+    regularizer = PathLength(framework, 2.0, (4,))
+    noise = {name: torch.randn(shape).double() for name, shape in regularizer.noise_shapes(4).items()}
+    codes = torch.cat([noise["z"], generator.embedding(labels)], 1).detach().requires_grad_()
+    (slope,) = torch.autograd.grad((generator.body(codes) * noise["y"]).sum(), codes)
+    _, terms = regularizer.losses(torch.zeros(4, 4), noise)
+    torch.testing.assert_close(terms["path_length"], slope.norm(dim=1).mean(), rtol=1e-12, atol=0)
 
 
 def test_r2_of_a_quadratic_critic():

@@ -7,6 +7,7 @@ from torch import nn
 from avae.errors import UserError
 from avae.frameworks.warm_start import XI_SCALE, start_from_decoder
 from avae.networks import dcgan, resize
+from avae.networks.conditional import ConditionalGenerator
 from avae.networks.mlp import MLP
 from avae.networks.stylegan2.synthesis import Generator
 
@@ -27,6 +28,18 @@ def test_without_xi_the_generator_draws_what_the_decoder_draws(family):
     same, other = generator.eval()(z, torch.zeros(4, XI)), generator(z, torch.randn(4, XI))
     torch.testing.assert_close(same, decoder.eval()(z))
     assert (same - other).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("family", PAIRS)
+def test_a_conditional_generator_draws_nearly_what_the_decoder_draws(family):
+    body, decoder = PAIRS[family]
+    generator = ConditionalGenerator(body, 2, XI)
+    start_from_decoder(generator, decoder)
+    z = torch.randn(64, D)
+    decoded = decoder.eval()(z)
+    one, other = (generator.eval()(z, torch.full((64,), label)) for label in (0, 1))
+    assert (one - decoded).square().mean() < 0.2 * decoded.var(0).mean()
+    assert (one - other).abs().max() > 1e-6
 
 
 def test_columns_of_xi_are_small_beside_those_of_z():

@@ -120,7 +120,13 @@ class PathLength:
 
 
 def _styles_and_items(network: nn.Module, codes: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Return the style w, or else the codes, to differentiate by, and the items generated from it."""
+    """Return the style w, or else the codes, to differentiate by, and the items generated from it.
+
+    A conditional generator is its body, which gets the embeddings of classes beside the codes.
+    """
+    body_inputs = getattr(network, "body_inputs", None)
+    if body_inputs is not None:
+        codes, network = body_inputs(*codes), network.get_submodule("body")
     mapping, synthesis = getattr(network, "mapping", None), getattr(network, "synthesis", None)
     if isinstance(mapping, nn.Module) and isinstance(synthesis, nn.Module):
         w = mapping(*codes)

@@ -6,25 +6,28 @@ from torch import Tensor, nn
 from avae.errors import UserError
 
 XI_SCALE = 0.1
-"""Scale of the weights of xi at the start, relative to those of z: the generator starts close to the decoder,
-and xi already tells its pictures apart."""
+"""Scale of the weights of xi and of classes at the start, relative to those of z: the generator starts close
+to the decoder, and they already tell its pictures apart."""
 
 
 @torch.no_grad()
 def start_from_decoder(generator: nn.Module, decoder: nn.Module) -> None:
     """Copy all weights and statistics of a decoder into a generator of the same layers.
 
-    A matrix of the generator may have further columns, for xi after z; they keep their random values, scaled
-    to `XI_SCALE` times the deviation of the others. Tensors that the decoder lacks, such as StyleGAN2's
-    noise, keep their values.
+    A matrix of the generator may have further columns, for xi and the embedding of a class after z; they keep
+    their random values, scaled to `XI_SCALE` times the deviation of the others. Tensors that the decoder
+    lacks, such as StyleGAN2's noise, keep their values.
 
     Args:
-        generator: z (N, d) and possibly xi -> items; changed in place.
+        generator: z (N, d) and possibly xi -> items; changed in place. Of a conditional generator it is the
+            body that starts from the decoder.
         decoder: z (N, d) -> items.
 
     Raises:
         UserError: the networks do not have the same layers.
     """
+    if hasattr(generator, "body_inputs"):
+        generator = generator.get_submodule("body")
     source = decoder.state_dict()
     target = generator.state_dict()
     for name, tensor in source.items():

@@ -16,16 +16,17 @@ class JointCritic(nn.Module):
         features: number of output features of each branch.
         code_dim: number of dimensions d of a code.
         width: width of all hidden layers.
+        outputs: 1 for logits; more for the body of a `ProjectionCritic`.
     """
 
-    def __init__(self, body: nn.Module, features: int, code_dim: int, width: int) -> None:
+    def __init__(self, body: nn.Module, features: int, code_dim: int, width: int, outputs: int = 1) -> None:
         super().__init__()
         self.body = body
         self.code = MLP(code_dim, features, width)
-        self.head = MLP(2 * features, 1, width)
+        self.head = MLP(2 * features, outputs, width)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return the logits (N, 1) of pairs of items x and codes z (N, d)."""
+        """Return the logits (N, outputs) of pairs of items x and codes z (N, d)."""
         joined = torch.cat([self.body(x), self.code(z)], 1)
         logits: Tensor = self.head(nn.functional.leaky_relu(joined, 0.2))
         return logits
