@@ -38,7 +38,7 @@ def test_settings_are_the_fields_of_the_config():
     del expected["recipe"]
     for name in fields_with(Fact.PATH):
         expected[name] = expected[name] if name == "features" else expected[name] | os.PathLike[str]
-    expected["data"] = Any
+    expected["data"] = expected["representation"] = Any
     assert {name: _parts(hint) for name, hint in get_type_hints(Settings).items()} == {
         name: _parts(hint) for name, hint in expected.items()
     }

@@ -15,12 +15,13 @@ from torch.nn.functional import softplus
 from avae.frameworks import Framework
 from avae.frameworks.bigan import ENCODER_FACTOR
 from avae.losses import (
+    code_scale_b,
     critic_loss,
     feature_loss,
     gaussian_nll,
     joint_loss,
     kl_to_prior,
-    latent_loss_b,
+    latent_loss,
     manifold_loss,
 )
 
@@ -130,7 +131,7 @@ def avae(encoder: Net, decoder: Net, generator: Net, critic: Net) -> Step:
         learn(critic_loss(critic(x).flatten(), critic(fake).flatten()).mean(), critic)
         drawn = generator(*codes)
         mu, sigma = encoder(drawn)
-        l_z = latent_loss_b(mu, z, sigma.detach()).mean()
+        l_z = latent_loss(mu, z, sigma, code_scale_b(sigma)).mean()
         learn(l_z + manifold_loss(critic(drawn).flatten()).mean(), generator)
 
     return step

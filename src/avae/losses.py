@@ -73,27 +73,19 @@ def code_scale_b(sigma: Tensor) -> Tensor:
     return (1 - sigma.square()).clamp(min=0).sqrt()
 
 
-def latent_loss_a(mu: Tensor, z: Tensor, sigma: Tensor) -> Tensor:
-    """Return Eq. 12: L_Z^a = 1/2 ||(mu(x) - z) / sigma||^2.
+def latent_loss(mu: Tensor, z: Tensor, sigma: Tensor, code_scale: Tensor) -> Tensor:
+    """Return L_Z = 1/2 ||(mu(x) - s z) / sigma||^2: Eq. 12 with `code_scale_a`, Eq. 16 with `code_scale_b`.
 
     Args:
         mu: (N, d) posterior means of the generated images x = G(z, xi).
         z: (N, d) codes given to the generator.
-        sigma: (d,) posterior scale, a constant here: it gets no gradient.
+        sigma: (d,) posterior scale.
+        code_scale: (d,) s. Both are constants here: they get no gradient.
 
     Returns:
         (N,).
     """
-    return latent_loss(mu, z, sigma.detach(), code_scale_a(sigma.detach()))
-
-
-def latent_loss_b(mu: Tensor, z: Tensor, sigma: Tensor) -> Tensor:
-    """Return Eq. 16: L_Z^b = 1/2 ||(mu(x) - sqrt(1 - sigma^2) z) / sigma||^2; as `latent_loss_a`."""
-    return latent_loss(mu, z, sigma.detach(), code_scale_b(sigma.detach()))
-
-
-def latent_loss(mu: Tensor, z: Tensor, sigma: Tensor, code_scale: Tensor) -> Tensor:
-    """Return the common form of Eqs. 12 and 16: 1/2 ||(mu - code_scale z) / sigma||^2, (N,)."""
+    sigma, code_scale = sigma.detach(), code_scale.detach()
     return ((mu - code_scale * z) / sigma.clamp(min=MIN_SIGMA)).square().sum(1) / 2
 
 

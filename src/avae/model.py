@@ -31,7 +31,9 @@ from avae.recipes.build import build_framework, expected_tensors
 from avae.recipes.config import Config, check_fields, fields_with, validate
 from avae.recipes.facts import Fact
 from avae.recipes.frameworks import FRAMEWORKS
+from avae.recipes.representations import PartDescription
 from avae.recipes.resolve import ResolvedConfig, with_defaults
+from avae.recipes.restore_representation import restore_parts, text_of
 from avae.recipes.saved_run import WEIGHTS, model_folder, read_run
 from avae.rng import normal_named, normal_rows, row_chunks
 from avae.safetensors_io import (
@@ -70,6 +72,7 @@ class Model:
         data: name and checksum of the training data.
         device: device to compute on.
         prior: prior that samples are drawn from; None for N(0, I).
+        representation: description of AVAE's representation, saved with the model; empty for a VAE.
     """
 
     def __init__(
@@ -79,10 +82,12 @@ class Model:
         data: Mapping[str, Any],
         device: torch.device | str = "cpu",
         prior: Prior | None = None,
+        representation: Sequence[PartDescription] = (),
     ) -> None:
         self.framework = framework.eval().to(device)
         self.config = config
         self.data = dict(data)
+        self.representation = list(representation)
         self.device = torch.device(device)
         self.set_prior(prior or standard_prior(config.code_dim))
 
@@ -93,7 +98,7 @@ class Model:
         else:
             items = f"points of {config.channels} features"
         return (
-            f"<avae.Model: {self._title} of {items}, code_dim {config.code_dim}, "
+            f"<avae.Model: {self._title}{self._representation_text} of {items}, code_dim {config.code_dim}, "
             f"{config.steps:,} steps on {self.data['name']}, prior {self.prior.kind}, on {self.device}>"
         )
 
@@ -165,6 +170,7 @@ class Model:
         *,
         sample: bool = False,
         seed: int = 0,
+        raw: bool = False,
         grad: bool = False,
         value_range: ValueRange | None = None,
     ) -> Tensor:
@@ -173,13 +179,20 @@ class Model:
         Args:
             sample: draw from the posterior instead; of a BiGAN these are the codes themselves.
             seed: seed of these draws.
+            raw: return the features (N, F) of a frozen network as it gives them, not whitened; of other
+                encoders these are the posterior means.
             grad: keep the graph, for gradients of the codes. `images` is then a float tensor
                 (N, *item_shape) in [-1, 1], taken in one batch, and codes are on the model's device.
             value_range: values of black and white in floats; None for (-1, 1).
         """
         self.require_encoder()
 
+        if sample and raw:
+            raise UserError("sample=True, raw=True: raw features have no posterior; choose one")
+
         def code(x: Tensor, rows: Rows) -> Tensor:
+            if raw:
+                return self.framework.raw_codes(x)
             if sample:
                 return self.framework.posterior_sample(x, self.noise(rows, seed))
             return self.framework.encode(x)
@@ -211,12 +224,15 @@ class Model:
         realism: float | None = None,
         seed: int = 0,
         keys: Sequence[str] | None = None,
+        raw: bool = False,
         grad: bool = False,
     ) -> Tensor:
         """Draw items from mean codes, so that decode(encode(x)) equals reconstruct(x).
 
         Args:
             z: (N, d) mean codes as `encode` returns them, or a single code (d,); lists of numbers, too.
+            raw: z is (N, F), or (N, ...) with F values each, as `encode` returns them with raw=True, or
+                another program that uses the same frozen network.
             realism: 1 for the generator, 0 for the decoder, a value between for a mix of both; None for the
                 framework's default.
             seed: seed of xi, and of the prior draws that replace uninformative dimensions.
@@ -228,12 +244,15 @@ class Model:
         _check_realism(realism)
 
         def draw(mu: Tensor, rows: Rows) -> Tensor:
+            if raw:
+                mu = self.framework.from_raw(mu)
             return self.framework.decode(mu, self.noise(rows, seed), realism)
 
+        dim = self.framework.raw_dim if raw else self.config.code_dim
         if grad:
-            codes = self._differentiable(z, (self.config.code_dim,))
+            codes = self._differentiable(z, (dim,))
             return draw(codes, _keys_or_rows(keys, range(len(codes))))
-        return self._batched(self._codes(z), draw, keys)
+        return self._batched(self._codes(z, dim, raw), draw, keys)
 
     @torch_defaults()
     def reconstruct(
@@ -350,7 +369,9 @@ class Model:
         config = dataclasses.asdict(self.config)
         for name in fields_with(Fact.PATH):
             del config[name]
-        description = {"avae": version("avae"), "config": config, "data": self.data}
+        description: dict[str, Any] = {"avae": version("avae"), "config": config, "data": self.data}
+        if self.representation:
+            description["representation"] = self.representation
         write_json(folder / "config.json", description)
 
     def to_items(self, images: Images, *, value_range: ValueRange | None = None) -> Tensor:
@@ -392,6 +413,10 @@ class Model:
         }
 
     @property
+    def _representation_text(self) -> str:
+        return f" on {text_of(self.representation)}" if self.representation else ""
+
+    @property
     def _title(self) -> str:
         return FRAMEWORKS[self.config.framework].title
 
@@ -400,7 +425,7 @@ class Model:
             raise AttributeError(f"a {self._title} has no {name}; it has {', '.join(self.networks)}")
         return self.networks[name]
 
-    def _codes(self, z: Tensor | NDArray[Any] | Sequence[Any]) -> Tensor:
+    def _codes(self, z: Tensor | NDArray[Any] | Sequence[Any], dim: int, raw: bool) -> Tensor:
         if isinstance(z, Sequence):
             try:
                 z = np.asarray([np.asarray(code) for code in z])
@@ -410,7 +435,9 @@ class Model:
             raise UserError(f"codes: a {type(z).__name__} does not fit: pass a tensor or array (N, d)")
         codes = (_to_float_tensor(z) if isinstance(z, np.ndarray) else z.detach().cpu()).float()
         codes = codes[None] if codes.ndim == 1 else codes
-        self._check_shape(codes, (self.config.code_dim,), "codes")
+        if raw:
+            codes = codes.flatten(1)
+        self._check_shape(codes, (dim,), "features" if raw else "codes")
         return codes
 
     def _differentiable(self, given: object, shape: tuple[int, ...]) -> Tensor:
@@ -543,6 +570,7 @@ def load(
     *,
     device: str | torch.device = "auto",
     networks: Mapping[str, nn.Module] | None = None,
+    representation: str | nn.Module | None = None,
 ) -> Model:
     """Load a model from a run folder or from a model folder.
 
@@ -550,21 +578,30 @@ def load(
         path: folder with model.safetensors and config.json, or with a folder `model` that holds them.
         device: "auto", "cpu", "cuda", "cuda:1", "mps" or a torch.device.
         networks: custom networks by name, for a model that was trained with them.
+        representation: the code of its representation, FILE.py:NAME or the module itself, for a model that
+            was trained with it: no file may name code to run.
 
     Raises:
-        UserError: the folder holds no model, or its files are damaged or do not fit each other.
+        UserError: the folder holds no model, its files are damaged or do not fit each other, or the code of
+            its representation is missing or has changed.
     """
     folder = model_folder(path)
-    config, data = _read_config(folder / "config.json")
+    config, data, described = _read_config(folder / "config.json")
     run = read_run(Path(path))
     if run:  # the model's config has no paths
         built = {name: getattr(config, name) for name in fields_with(Fact.ARCHITECTURE)}
         config = dataclasses.replace(run.config, **built)
+    try:
+        parts = restore_parts(described, representation) if described else None
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise UserError(f"{folder / 'config.json'} is damaged ({error}); {_RECOVERY_HINT}") from None
+    if described:
+        config = dataclasses.replace(config, representation=text_of(described))
     path = folder / WEIGHTS
     types = _tensor_types(path)
     # Compared before a network is built: the file may ask for any size.
     try:
-        expected = expected_tensors(config, networks or {})
+        expected = expected_tensors(config, networks or {}, parts)
     except ValueError as error:
         raise UserError(f"{folder / 'config.json'} is damaged ({error}); {_RECOVERY_HINT}") from None
     difference = first_difference(expected, _without_prior(types))
@@ -573,10 +610,10 @@ def load(
             f"{path} does not fit its config.json ({difference}): "
             "for a model with custom networks, pass networks="
         )
-    framework = build_framework(config, networks)
+    framework = build_framework(config, networks, parts)
     weights, prior = _read_weights(path, config.code_dim)
     nn.ModuleDict(framework.networks).load_state_dict(weights)
-    return Model(framework, config, data, pick_device(device), prior)
+    return Model(framework, config, data, pick_device(device), prior, described)
 
 
 def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -630,12 +667,13 @@ class _ModelFile(TypedDict):
 
     data: DataInfo
     config: NotRequired[dict[str, Any]]
+    representation: NotRequired[list[PartDescription]]
     recipe: NotRequired[str]
     architecture: NotRequired[dict[str, Any]]
 
 
-def _read_config(path: Path) -> tuple[ResolvedConfig, DataInfo]:
-    """Read the config.json that `Model.save` wrote: config, and description of the data."""
+def _read_config(path: Path) -> tuple[ResolvedConfig, DataInfo, list[PartDescription]]:
+    """Read the config.json that `Model.save` wrote: config, and descriptions of data and representation."""
     try:
         description = read_json(path, _ModelFile)
         old = {"recipe": description.get("recipe"), **description.get("architecture", {})}
@@ -643,10 +681,12 @@ def _read_config(path: Path) -> tuple[ResolvedConfig, DataInfo]:
         check_fields(values, "config.json has an unknown field")
         config = convert(dataclasses.asdict(_PLACEHOLDER_CONFIG) | values, Config)
         validate(config)
+        if config.code_dim is None:
+            raise ValueError("it has no code_dim")
         resolved = with_defaults(config)
         if min(resolved.item_shape) < 1:
             raise ValueError(f"items are of shape {resolved.item_shape}")
-        return resolved, description["data"]
+        return resolved, description["data"], description.get("representation", [])
     except (ValueError, UserError) as error:
         raise UserError(
             f"{path} is damaged, or of another version of avae ({error}); {_RECOVERY_HINT}"

@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from avae.engine.optimizers import AdamSettings, make_ema, make_optimizers, set_learning_rate
 from avae.engine.step import Phase, apply_gradients, gradients, mean_gradients, training_step
 from avae.frameworks import AVAE
+from avae.frameworks.representations import VAERepresentation
 from avae.networks.dcgan import Down, Up
 from avae.networks.gaussian import GaussianEncoder
 
@@ -58,9 +59,8 @@ class WeightKernels(TorchDispatchMode):
 def test_a_pass_computes_weight_gradients_of_its_own_networks_only():
     """The shared forward pass relies on it: four convolutions per network, the critic's used twice."""
     d = 3
-    framework = AVAE(
-        GaussianEncoder(Down(16, 1, 2, d), d), Up(16, 1, 2, d), Up(16, 1, 2, d), Down(16, 1, 2, 1), d
-    )
+    representation = VAERepresentation(GaussianEncoder(Down(16, 1, 2, d), d), Up(16, 1, 2, d), d)
+    framework = AVAE(representation, Up(16, 1, 2, d), Down(16, 1, 2, 1))
     x, noise = torch.rand(4, 1, 16, 16), {name: torch.randn(4, d) for name in ("eps", "z")}
     with WeightKernels() as kernels:
         gradients(Phase("main", framework.losses, framework.networks), x, noise)

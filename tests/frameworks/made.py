@@ -14,13 +14,8 @@ from avae.frameworks.latent_weighting import (
     NoLatentLoss,
     SoftmaxWeight,
 )
-from avae.losses import (
-    NON_SATURATING_LOSS,
-    code_scale_a,
-    code_scale_b,
-    latent_loss_a,
-    latent_loss_b,
-)
+from avae.frameworks.representations import VAERepresentation
+from avae.losses import NON_SATURATING_LOSS, code_scale_a, code_scale_b
 from avae.networks import resize
 from avae.networks.dcgan import Down, Up
 from avae.networks.gaussian import GaussianEncoder
@@ -28,7 +23,7 @@ from avae.networks.joint import JointCritic
 from avae.networks.mlp import MLP
 from avae.networks.stylegan2 import Critic, Encoder, Generator
 
-LATENT = {"a": (latent_loss_a, code_scale_a), "b": (latent_loss_b, code_scale_b)}
+LATENT = {"a": code_scale_a, "b": code_scale_b}
 WEIGHTINGS: dict[str, LatentWeighting] = {
     "balanced": GradientCap(0.5),
     "equation": ConstantWeight(0.1),
@@ -83,33 +78,23 @@ def bigan_of_images() -> Framework:
 
 
 def avae_of_points(latent: str, xi: int, weighting: str, codes: str) -> Framework:
-    loss, scale = LATENT[latent]
     return AVAE(
-        GaussianEncoder(MLP(2, D, 8), D),
-        MLP(D, 2, 8),
+        VAERepresentation(GaussianEncoder(MLP(2, D, 8), D), MLP(D, 2, 8), D, 2.0, LATENT[latent]),
         MLP(D + xi, 2, 8),
         MLP(2, 1, 8),
-        D,
         xi,
-        beta=2.0,
-        latent_loss=loss,
-        code_scale=scale,
         weighting=WEIGHTINGS[weighting],
         codes=CODES[codes],
     )
 
 
 def avae_of_images(latent: str, xi: int, weighting: str, codes: str) -> Framework:
-    loss, scale = LATENT[latent]
+    encoder, decoder = GaussianEncoder(Down(16, 1, 2, D), D), Up(16, 1, 2, D)
     return AVAE(
-        GaussianEncoder(Down(16, 1, 2, D), D),
-        Up(16, 1, 2, D),
+        VAERepresentation(encoder, decoder, D, code_scale=LATENT[latent]),
         Up(16, 1, 2, D + xi),
         Down(16, 1, 2, 1),
-        D,
         xi,
-        latent_loss=loss,
-        code_scale=scale,
         weighting=WEIGHTINGS[weighting],
         codes=CODES[codes],
     )
@@ -119,12 +104,11 @@ def avae_of_pairs(items: str) -> Framework:
     """An AVAE with everything that the paper does not have."""
     points = items == "points"
     body: torch.nn.Module = MLP(2, 4, 8) if points else resize.Down(16, 1, 2, 4, normalise=False)
+    encoder = GaussianEncoder(MLP(2, D, 8) if points else resize.Down(16, 1, 2, D, normalise=True), D)
     framework = AVAE(
-        GaussianEncoder(MLP(2, D, 8) if points else resize.Down(16, 1, 2, D, normalise=True), D),
-        MLP(D, 2, 8) if points else resize.Up(16, 1, 2, D),
+        VAERepresentation(encoder, MLP(D, 2, 8) if points else resize.Up(16, 1, 2, D), D),
         MLP(D + XI, 2, 8) if points else resize.Up(16, 1, 2, D + XI),
         JointCritic(body, 4, D, 8),
-        D,
         XI,
         weighting=NoLatentLoss(),
         codes=PairedCodes(),
@@ -156,12 +140,11 @@ def bigan_of_stylegan2() -> Framework:
 
 
 def avae_of_stylegan2() -> Framework:
+    encoder, decoder = GaussianEncoder(Encoder(16, 1, 1, D), D), Generator(16, 1, 1, D, torch.nn.Identity)
     return AVAE(
-        GaussianEncoder(Encoder(16, 1, 1, D), D),
-        Generator(16, 1, 1, D, torch.nn.Identity),
+        VAERepresentation(encoder, decoder, D),
         Generator(16, 1, 1, D + XI),
         Critic(16, 1, 1, 1),
-        D,
         XI,
         weighting=WEIGHTINGS["balanced"],
     )

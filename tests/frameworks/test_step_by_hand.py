@@ -17,7 +17,7 @@ def test_one_step_equals_one_by_hand(name):
     optimizers = make_optimizers(framework.networks, AdamSettings(1e-3, multipliers={"log_sigma": 7.0}))
     phases = [Phase("main", framework.losses, framework.networks)]
     training_step(0, phases, optimizers, lambda step, phase: [(x, noise)])
-    found = dict(framework.named_parameters())
+    found = dict(torch.nn.ModuleDict(framework.networks).named_parameters())
     assert found.keys() == expected.keys()
     for key, value in found.items():
         torch.testing.assert_close(value.detach(), expected[key], rtol=1e-9, atol=1e-12, msg=key)
@@ -35,7 +35,9 @@ def _vae(f, name, x, noise):
     """Fig. 4, first half: encoder and decoder descend L_R + beta L_P."""
     E, D = f.encoder, f.decoder
     mu, sigma = E(x)
-    l_vae = 0.5 * ((D(mu + noise["eps"] * sigma) - x) ** 2).sum() / len(x) + f.beta * _kl(mu, sigma)
+    l_vae = 0.5 * ((D(mu + noise["eps"] * sigma) - x) ** 2).sum() / len(x) + f.representation.beta * _kl(
+        mu, sigma
+    )
     return _grads(l_vae, "encoder", E) | _grads(l_vae, "decoder", D)
 
 
@@ -108,7 +110,7 @@ def _vaegan(f, name, x, noise):
     real, fake = _views(f, noise)
     mu, sigma = E(x)
     code = mu + noise["eps"] * sigma
-    l_e = f.beta * _kl(mu, sigma) + l_f(D(code))
+    l_e = f.representation.beta * _kl(mu, sigma) + l_f(D(code))
     rebuilt, drawn = D(code.detach()), D(noise["z"])
     l_d = 0.01 * l_f(rebuilt) + C(real(rebuilt)).mean() + C(fake(drawn)).mean()
     l_c = softplus(C(real(x))) + softplus(-C(real(rebuilt.detach()))) + softplus(-C(fake(drawn.detach())))

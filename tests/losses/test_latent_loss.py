@@ -9,10 +9,18 @@ from avae.losses import (
     code_scale_a,
     code_scale_b,
     latent_loss,
-    latent_loss_a,
-    latent_loss_b,
     posterior_level,
 )
+
+
+def latent_loss_a(mu, z, sigma):
+    """Eq. 12."""
+    return latent_loss(mu, z, sigma, code_scale_a(sigma))
+
+
+def latent_loss_b(mu, z, sigma):
+    """Eq. 16."""
+    return latent_loss(mu, z, sigma, code_scale_b(sigma))
 
 
 def test_a_is_the_posteriors_log_density_less_its_constants():

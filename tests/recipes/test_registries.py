@@ -5,16 +5,20 @@ import torch
 
 from avae.errors import UserError
 from avae.frameworks.adversarial import Adversarial
+from avae.recipes.build import network_contracts
 from avae.recipes.config import Config, applies, facts, validate
 from avae.recipes.facts import Fact
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
+from avae.recipes.parts import vae_alone
+from avae.recipes.resolve import with_defaults
 
 
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_a_framework_has_the_parts_that_its_line_says(name):
     parts, framework = FRAMEWORKS[name].parts, FRAMEWORKS[name].load()
-    contracts = framework.contracts
+    config = Config("", "", "", 1, framework=name, size=16, channels=1, width=2)
+    contracts = network_contracts(with_defaults(config), vae_alone(config))
     assert ("encoder" in parts) == ("encoder" in contracts)
     assert ("KL" in parts) == ("encoder" in contracts and "sigma" in contracts["encoder"].returns)
     assert ("critic" in parts) == ("critic" in contracts) == issubclass(framework, Adversarial)

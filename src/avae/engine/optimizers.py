@@ -30,7 +30,7 @@ class AdamSettings:
 def make_optimizers(
     networks: Mapping[str, nn.Module], settings: AdamSettings
 ) -> dict[str, torch.optim.Optimizer]:
-    """Return one Adam per network (epsilon 1e-7, the default of TensorFlow).
+    """Return one Adam per network that learns (epsilon 1e-7, the default of TensorFlow).
 
     With a lazy regularizer every k steps, Adam takes 1 / k extra steps per training step. Its learning rate
     is multiplied by c = 1 / (1 + 1 / k) and its betas are raised to the power c, so that its effective step
@@ -41,8 +41,12 @@ def make_optimizers(
         c = 1 / (1 + settings.extra_steps.get(network_name, 0.0))
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in network.named_parameters():
+            if not parameter.requires_grad:  # of a frozen part
+                continue
             rate = c * settings.learning_rate * settings.multipliers.get(name.rpartition(".")[2], 1.0)
             groups.setdefault(rate, []).append(parameter)
+        if not groups:
+            continue
         optimizers[network_name] = torch.optim.Adam(
             [{"params": parameters, "lr": rate} for rate, parameters in groups.items()],
             betas=(settings.betas[0] ** c, settings.betas[1] ** c),

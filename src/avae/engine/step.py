@@ -15,7 +15,7 @@ from avae.frameworks.base import Noise, NoiseShapes
 from avae.frameworks.coefficients import ScheduledCoefficient
 
 Grads = tuple[Tensor | None, ...]
-"""Gradients of one network, in the order of its parameters."""
+"""Gradients of one network, in the order of its parameters that learn."""
 
 Gradients = dict[str, Grads]
 Terms = dict[str, Tensor]
@@ -88,22 +88,27 @@ def gradients(
         ready: called with the gradients of each network once they are computed, in the order of the losses.
 
     Returns:
-        Gradients by network, in the order of its parameters, and copies of the terms.
+        Gradients by network, in the order of its parameters that learn, and copies of the terms.
     """
     by_network, terms = phase.losses(x, noise)
     result: Gradients = {}
     groups = _group_by_loss(by_network)
     for i, (loss, names) in enumerate(groups):
-        parameters = [p for name in names for p in phase.networks[name].parameters()]
+        parameters = [p for name in names for p in learning_parameters(phase.networks[name])]
         flat = iter(
             torch.autograd.grad(
                 loss, parameters, retain_graph=i < len(groups) - 1, allow_unused=phase.name != "main"
             )
         )
         for name in names:
-            result[name] = tuple(next(flat) for _ in phase.networks[name].parameters())
+            result[name] = tuple(next(flat) for _ in learning_parameters(phase.networks[name]))
             ready(name, result[name])
     return result, {name: term.detach().clone() for name, term in terms.items()}
+
+
+def learning_parameters(network: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters of a network, without those of frozen parts."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
 def mean_gradients(
@@ -168,7 +173,7 @@ def apply_gradients(
 ) -> None:
     """Step the optimizer of every network that has gradients; skip parameters without a gradient."""
     for name, grads in by_network.items():
-        for parameter, grad in zip(networks[name].parameters(), grads, strict=True):
+        for parameter, grad in zip(learning_parameters(networks[name]), grads, strict=True):
             if grad is not None and grad.stride() != parameter.stride():
                 # Fused Adam assumes that both have the same strides.
                 grad = torch.empty_like(parameter).copy_(grad)

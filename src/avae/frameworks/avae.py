@@ -1,47 +1,40 @@
 """The adversarial variational auto-encoder (section 4)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from avae.frameworks.adversarial import Adversarial, adversarial_terms
 from avae.frameworks.augmentation import Augmentation
-from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass
+from avae.frameworks.autoencoder import AutoEncoder
+from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass, reject_realism
 from avae.frameworks.code_sources import CodeSource, PairedCodes, PriorCodes
-from avae.frameworks.coefficients import Coefficient
-from avae.frameworks.contracts import (
-    CRITIC_WITH_CODE,
-    DECODER,
-    GAUSSIAN_ENCODER,
-    GENERATOR_WITH_XI,
-    NetworkContract,
-)
+from avae.frameworks.contracts import CRITIC_WITH_CODE, GENERATOR_WITH_XI, NetworkContract
 from avae.frameworks.latent_weighting import GradientCap, LatentWeighting
-from avae.frameworks.vae import VAE
+from avae.frameworks.representations import Representation
 from avae.frameworks.warm_start import start_from_decoder
 from avae.losses import (
     MIN_CODE_SCALE,
     PAPER_LOSS,
     AdversarialLoss,
-    code_scale_b,
     energy_score,
-    latent_loss_b,
+    latent_loss,
     posterior_level,
 )
 
 
-class AVAE(VAE, Adversarial):
-    """A VAE, and a generator trained to invert its encoder and to fool a critic.
+class AVAE(AutoEncoder, Adversarial):
+    """A representation, and a generator trained to invert its encoder and to fool a critic.
 
-    Encoder and decoder are trained on L_VAE alone, the generator on L_Z + L_M, the critic on L_C.
+    The representation is trained on its own losses alone, the generator on L_Z + L_M, the critic on L_C. In
+    the paper it is that of a VAE, trained on L_VAE.
 
     Args:
-        encoder, decoder, code_dim, beta: as for `VAE`.
+        representation: gives items codes; the generator never moves it.
         generator: z (N, d) and, if xi_dim > 0, xi (N, xi_dim) -> x.
         critic: x, and z if it sees codes -> logits (N, 1); large means generated.
         xi_dim: number of dimensions of the noise xi for everything not in the code; 0 for none.
-        latent_loss, code_scale: Eq. 12 or Eq. 16, and the factor of z in its target.
         weighting: weight of L_Z relative to L_M; `GradientCap` by default.
         codes: source of the codes that the generator is trained on.
         augmentation: augmentation of the critic's inputs; the encoder gets all items unchanged.
@@ -51,31 +44,20 @@ class AVAE(VAE, Adversarial):
         spread: weight of the energy score in the generator's loss; above 0 it needs `PairedCodes`.
     """
 
-    contracts: Mapping[str, NetworkContract] = {
-        "encoder": GAUSSIAN_ENCODER,
-        "decoder": DECODER,
-        "generator": GENERATOR_WITH_XI,
-        "critic": CRITIC_WITH_CODE,
-    }
+    contracts: Mapping[str, NetworkContract] = {"generator": GENERATOR_WITH_XI, "critic": CRITIC_WITH_CODE}
     caption = (
         "The decoder draws the average of all pictures that share a code; the generator draws one that "
         "could be real."
     )
     ema_networks = ("generator",)
     adversarial_network = "generator"
-    image_networks: Mapping[str, float | None] = {"decoder": 0.0, "generator": 1.0}
 
     def __init__(
         self,
-        encoder: nn.Module,
-        decoder: nn.Module,
+        representation: Representation,
         generator: nn.Module,
         critic: nn.Module,
-        code_dim: int,
         xi_dim: int = 0,
-        beta: Coefficient = 1.0,
-        latent_loss: Callable[[Tensor, Tensor, Tensor], Tensor] = latent_loss_b,
-        code_scale: Callable[[Tensor], Tensor] = code_scale_b,
         weighting: LatentWeighting | None = None,
         codes: CodeSource = PriorCodes(),  # noqa: B008 - stateless
         augmentation: Augmentation | None = None,
@@ -83,12 +65,10 @@ class AVAE(VAE, Adversarial):
         critic_sees_code: bool = False,
         spread: float = 0.0,
     ) -> None:
-        super().__init__(encoder, decoder, code_dim, beta)
+        super().__init__(representation)
         self.generator = generator
         self.critic = critic
         self.xi_dim = xi_dim
-        self.latent_loss = latent_loss
-        self.scale_of_sigma = code_scale
         self.weighting = weighting or GradientCap()
         self.codes = codes
         self.augmentation = augmentation
@@ -96,6 +76,10 @@ class AVAE(VAE, Adversarial):
         self.critic_sees_code = critic_sees_code
         self.spread = spread
         self.batch_multiple = 2 if isinstance(codes, PairedCodes) else 1
+        self.has_decoder = "decoder" in representation.networks
+        self.image_networks: Mapping[str, float | None] = (
+            {"decoder": 0.0, "generator": 1.0} if self.has_decoder else {"generator": None}
+        )
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         further = self.codes.noise_shapes(n) | self.prior_shapes(n) | self.critic_noise_shapes(n)
@@ -109,15 +93,17 @@ class AVAE(VAE, Adversarial):
         return super().prior_codes(noise) + ((noise["xi"],) if self.xi_dim else ())
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
-        mu, sigma = self.encoder(x)
-        of_vae, terms = self.vae_losses(x, mu, sigma, noise)
+        mu, sigma = self.representation.encode(x)
+        of_representation, terms = self.representation.losses(x, mu, sigma, noise)
         of_game, more_terms = self._game_losses(x, mu.detach(), sigma.detach(), noise)
-        return of_vae | of_game, terms | more_terms
+        return of_representation | of_game, terms | self.coefficient_terms() | more_terms
 
     def warm_start_losses(self, x: Tensor, noise: Noise) -> Losses:
-        """Return the losses of encoder and decoder alone, L_VAE."""
+        """Return the losses of the representation alone."""
         self.encoder.train()
-        return super().losses(x, noise)
+        mu, sigma = self.representation.encode(x)
+        by_network, terms = self.representation.losses(x, mu, sigma, noise)
+        return by_network, terms | self.coefficient_terms()
 
     def start_generator(self) -> None:
         """Give the generator the decoder's weights, at the end of the warm start."""
@@ -130,7 +116,7 @@ class AVAE(VAE, Adversarial):
         """
         self.encoder.eval()
         with torch.no_grad():
-            mu, sigma = self.encoder(x)
+            mu, sigma = self.representation.encode(x)
         by_network, terms = self._game_losses(x, mu, sigma, noise)
         return by_network, terms | self.coefficient_terms()
 
@@ -140,16 +126,17 @@ class AVAE(VAE, Adversarial):
         z, weight = self.codes.select(codes, noise)
         fake = self.generate(z, noise)
         to_critic, to_encoder = self.weighting.route_gradients(fake)
-        mu_fake, _ = self.encoder(to_encoder)
+        mu_fake, _ = self.representation.encode(to_encoder)
         l_fake = self.critic_logits(self.augment_fake(to_critic, noise), *self._seen(z))
         l_real = self.critic_logits(self.augment_real(x, noise), *self._seen(codes))
-        l_z = (weight * self.latent_loss(mu_fake, z, sigma)).mean()
+        scale = self.representation.code_scale(sigma)
+        l_z = (weight * latent_loss(mu_fake, z, sigma, scale)).mean()
         l_m = self.adversarial_loss.generator(l_real, l_fake).mean()
         l_c = self.adversarial_loss.critic(l_real, l_fake).mean()
         l_g = self.weighting.factor(sigma) * l_z + l_m
         terms = {
             "latent_consistency": 2 * l_z / self.code_dim,
-            "posterior_level": posterior_level(sigma, self.scale_of_sigma(sigma)),
+            "posterior_level": posterior_level(sigma, scale),
         }
         if self.spread:
             pairs = len(x) // 2
@@ -194,7 +181,7 @@ class AVAE(VAE, Adversarial):
         return self.generate(noise["z"], noise)
 
     def code_scale(self) -> Tensor:
-        return self.scale_of_sigma(self.sigma())
+        return self.representation.code_scale(self.sigma())
 
     def _generate_as_in_training(self, x: Tensor, noise: Noise) -> Tensor:
         z, _ = self.codes.select(self.drawing_codes(x, noise), noise)
@@ -208,6 +195,8 @@ class AVAE(VAE, Adversarial):
     def _blend(
         self, for_decoder: Tensor, for_generator: Tensor, noise: Noise, realism: float | None
     ) -> Tensor:
+        if not self.has_decoder:
+            reject_realism(realism)
         t = 1.0 if realism is None else realism
         if t == 1:
             return self.generate(for_generator, noise)

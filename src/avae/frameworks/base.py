@@ -48,6 +48,12 @@ class Framework(nn.Module, ABC):
     image_networks: Mapping[str, float | None]
     """The networks that turn a code into an item, and the `realism` that selects each."""
 
+    is_standard_normal = True
+    """True if the codes of items are about N(0, I), so that items can be drawn from N(0, I)."""
+
+    code_parts: Mapping[str, slice] = {}
+    """The dimensions of each part of a code by name; empty if a code has no parts."""
+
     @property
     def networks(self) -> dict[str, nn.Module]:
         """The networks by name."""
@@ -111,6 +117,19 @@ class Framework(nn.Module, ABC):
     @abstractmethod
     def reconstruct(self, x: Tensor, code: CodeMode, noise: Noise, realism: float | None = None) -> Tensor:
         """Return items from codes of x: posterior means, as in `decode`, or posterior samples, unchanged."""
+
+    def raw_codes(self, x: Tensor) -> Tensor:
+        """Return the codes (N, F) as the encoder's own network gives them, before any whitening."""
+        return self.encode(x)
+
+    def from_raw(self, raw: Tensor) -> Tensor:
+        """Return the posterior means (N, d) of `raw_codes` (N, F)."""
+        return raw
+
+    @property
+    def raw_dim(self) -> int:
+        """Number of values F of `raw_codes`."""
+        return self.code_dim
 
     def posterior_sample(self, x: Tensor, noise: Noise) -> Tensor:
         """Sample z ~ q(z|x), (N, d); without a posterior scale, return the codes of x."""

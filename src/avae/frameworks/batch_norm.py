@@ -26,14 +26,15 @@ def recalibrate_batch_norm(
     """
     framework.eval()
     for name, run_pass in framework.batch_norm_passes().items():
-        network = framework.networks[name]
-        norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+        network = framework.networks[name].train()
+        # Frozen networks stay in evaluation mode.
+        norms = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.training]
         if not norms:
+            network.eval()
             continue
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # a cumulative average
-        network.train()
         for x, noise in batches():
             run_pass(x, noise)
         network.eval()

@@ -1,7 +1,7 @@
 """Contracts of networks: the arguments and results that a framework requires, by symbol.
 
 x is an item, z a code, xi the noise of a generator; code is z for a critic that may see it; mu and sigma are
-the mean and scale of a posterior; logits are those of a critic.
+the mean and scale of a posterior; logits are those of a critic, class_logits those of a classifier.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class NetworkContract:
     """How a framework calls one of its networks.
 
     Attributes:
-        role: the factory of a `NetworkFamily` that builds the network.
+        role: the factory of a `NetworkFamily` that builds the network; a head is a linear layer.
         takes, returns: symbols of arguments and results, in order. xi is omitted if it has no dimensions, and
             code if the critic does not see it.
         method: name of the method to call.
@@ -21,7 +21,7 @@ class NetworkContract:
         hint: end of the error message if `needs` is missing: how to build such a network.
     """
 
-    role: Literal["encoder", "decoder", "generator", "critic"]
+    role: Literal["encoder", "head", "decoder", "generator", "critic"]
     takes: tuple[str, ...]
     returns: tuple[str, ...]
     method: str = "forward"
@@ -37,6 +37,7 @@ GAUSSIAN_ENCODER = NetworkContract(
     needs="log_sigma",
     hint=", as avae.networks.gaussian.GaussianEncoder around a custom body does",
 )
+CLASS_HEAD = NetworkContract("head", ("z",), ("class_logits",))
 DECODER = NetworkContract("decoder", ("z",), ("x",))
 GENERATOR = NetworkContract("generator", ("z",), ("x",))
 GENERATOR_WITH_XI = NetworkContract("generator", ("z", "xi"), ("x",))

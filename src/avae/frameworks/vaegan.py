@@ -10,6 +10,7 @@ from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.base import Losses, Noise, NoiseShapes
 from avae.frameworks.coefficients import Coefficient, current_value
 from avae.frameworks.contracts import CRITIC_WITH_FEATURES, DECODER, GAUSSIAN_ENCODER, NetworkContract
+from avae.frameworks.representations.representation import code_terms
 from avae.frameworks.vae import VAE
 from avae.losses import critic_loss, feature_loss, kl_to_prior, manifold_loss
 
@@ -53,6 +54,7 @@ class VAEGAN(VAE, Adversarial):
         augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__(encoder, decoder, code_dim, beta)
+        self.beta = beta
         self.critic = critic
         self.gamma = gamma
         self.augmentation = augmentation
@@ -77,7 +79,8 @@ class VAEGAN(VAE, Adversarial):
             "critic": l_c,
         }
         terms = {"mse": (reconstructed - x).square().mean(), "feature": l_f}
-        terms |= self.code_metrics(mu, sigma, kl) | adversarial_terms(l_c, real, fake, x, generated)
+        terms |= code_terms(mu, kl) | self.coefficient_terms()
+        terms |= adversarial_terms(l_c, real, fake, x, generated)
         return by_network, terms
 
     def critic_logits(self, *inputs: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) ->
     config, saved = validate_run(config, resume, overwrite)
     device = pick_device(config.device)
     if not saved and needs_plan(config):
-        config, _ = plan(config, device)
+        config, _, _ = plan(config, device)
     resolved = resolve_without_data(config)
     console = Console(stderr=True, quiet=rank() > 0)
     with console.status("estimating memory: up to a minute for large networks"):

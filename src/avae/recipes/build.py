@@ -1,11 +1,12 @@
 """Build the framework, its networks and its regularizers from a resolved config."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from avae.errors import UserError
@@ -14,7 +15,7 @@ from avae.frameworks.augmentation import DiffAugment
 from avae.frameworks.base import Framework
 from avae.frameworks.code_sources import CodeSource, DataCodes, PairedCodes, PriorCodes
 from avae.frameworks.coefficients import Coefficient, ControllerSettings, ExponentialDecay, PIController
-from avae.frameworks.contracts import NetworkContract
+from avae.frameworks.contracts import CLASS_HEAD, DECODER, GAUSSIAN_ENCODER, NetworkContract
 from avae.frameworks.latent_weighting import (
     ConstantWeight,
     GradientCap,
@@ -23,14 +24,23 @@ from avae.frameworks.latent_weighting import (
     SoftmaxWeight,
 )
 from avae.frameworks.regularizers import GradientPenalty, PathLength, Regularizer
+from avae.frameworks.representations import (
+    ClassifierRepresentation,
+    Frozen,
+    FrozenRepresentation,
+    JoinedEncoder,
+    JoinedRepresentation,
+    Representation,
+    RunRepresentation,
+    VAERepresentation,
+    WhitenedEncoder,
+)
 from avae.losses import (
     NON_SATURATING_LOSS,
     PAPER_LOSS,
     RELATIVISTIC_LOSS,
     code_scale_a,
     code_scale_b,
-    latent_loss_a,
-    latent_loss_b,
 )
 from avae.networks.family import NetworkFamily
 from avae.networks.gaussian import GaussianEncoder
@@ -39,6 +49,7 @@ from avae.recipes.config import parse_weighting
 from avae.recipes.custom_networks import validate_custom_networks
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
+from avae.recipes.parts import Part, Parts, is_vae_alone, vae_alone
 from avae.recipes.resolve import ResolvedConfig
 from avae.safetensors_io import TensorType
 
@@ -53,7 +64,6 @@ CODES: dict[str, Callable[[], CodeSource]] = {
     "pictures": DataCodes,
     "pairs": PairedCodes,
 }
-LATENT_LOSSES = {"a": latent_loss_a, "b": latent_loss_b}
 ADVERSARIAL_LOSSES = {
     "paper": PAPER_LOSS,
     "non-saturating": NON_SATURATING_LOSS,
@@ -62,57 +72,149 @@ ADVERSARIAL_LOSSES = {
 CODE_SCALES = {"a": code_scale_a, "b": code_scale_b}
 
 
-def build_framework(config: ResolvedConfig, networks: Mapping[str, nn.Module] | None = None) -> Framework:
+def build_framework(
+    config: ResolvedConfig, networks: Mapping[str, nn.Module] | None = None, parts: Parts | None = None
+) -> Framework:
     """Build the framework that a config describes; its initial weights are a function of the seed.
 
     Args:
         config: configuration of the run.
         networks: custom networks, by name ("encoder", "decoder", ...); missing ones are built.
+        parts: the parts of AVAE's representation; None for a VAE.
 
     Raises:
         UserError: a custom network does not fit the framework; docs/networks.md describes the requirements.
     """
     custom, framework = dict(networks or {}), FRAMEWORKS[config.framework].load()
-    family = NETWORK_FAMILIES[config.network].load()
+    parts = parts or vae_alone(config)
+    contracts = network_contracts(config, parts)
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would seed the caller's GPU too.
         torch.default_generator.manual_seed(config.seed)
-        built = {
-            name: build_network(contract, family, config)
-            for name, contract in framework.contracts.items()
-            if name not in custom
-        }
-    unknown = sorted(custom.keys() - framework.contracts.keys())
+        built = build_networks(config, parts, custom)
+    unknown = sorted(custom.keys() - contracts.keys())
     if unknown:
+        raise UserError(f"networks: {config.framework} has no '{unknown[0]}'; it has {', '.join(contracts)}")
+    if "encoder" in custom and not is_vae_alone(parts):
         raise UserError(
-            f"networks: {config.framework} has no '{unknown[0]}'; it has {', '.join(framework.contracts)}"
+            f"networks: --representation {config.representation} has its own encoder: leave it out"
         )
-    validate_custom_networks(config, framework.contracts, custom)
+    validate_custom_networks(config, contracts, custom)
     parameters = inspect.signature(framework).parameters
     settings = {name: make(config) for name, make in SETTINGS.items() if name in parameters}
-    return framework(**built | custom, **settings)
+    every = built | custom
+    if "representation" in parameters:
+        representation = build_representation(config, parts, every)
+        own = {name: every[name] for name in framework.contracts}
+        return framework(representation=representation, **own, **settings)
+    return framework(**every, **settings)
 
 
-def expected_tensors(config: ResolvedConfig, networks: Mapping[str, nn.Module]) -> dict[str, TensorType]:
+def network_contracts(config: ResolvedConfig, parts: Parts) -> dict[str, NetworkContract]:
+    """Return the contract of each network of a run by name, in the order in which networks are built."""
+    own = FRAMEWORKS[config.framework].load().contracts
+    if "encoder" in own or "encoder" not in FRAMEWORKS[config.framework].parts:
+        return dict(own)
+    has_head = any(part.description["kind"] == "classifier" for part in parts)
+    has_decoder = config.decoder or parts[0].decoder is not None
+    return {
+        "encoder": GAUSSIAN_ENCODER,
+        **({"head": CLASS_HEAD} if has_head else {}),
+        **({"decoder": DECODER} if has_decoder else {}),
+        **own,
+    }
+
+
+def build_networks(
+    config: ResolvedConfig, parts: Parts, custom: Mapping[str, nn.Module]
+) -> dict[str, nn.Module]:
+    """Build the networks of a run that are not custom, by name."""
+    family = NETWORK_FAMILIES[config.network].load()
+    built: dict[str, nn.Module] = {}
+    for name, contract in network_contracts(config, parts).items():
+        if name in custom:
+            continue
+        if name == "encoder":
+            built[name] = _build_encoder(config, parts, contract, family)
+        elif name == "head":
+            (part,) = (part for part in parts if part.description["kind"] == "classifier")
+            built[name] = nn.Linear(part.code_dim, len(part.description["classes"]))
+        elif name == "decoder" and len(parts) == 1 and parts[0].decoder is not None:
+            built[name] = parts[0].decoder
+        else:
+            built[name] = build_network(contract, family, config)
+    return built
+
+
+def _build_encoder(
+    config: ResolvedConfig, parts: Parts, contract: NetworkContract, family: NetworkFamily
+) -> nn.Module:
+    encoders = {
+        part.name: part.encoder
+        or build_network(contract, family, dataclasses.replace(config, code_dim=part.code_dim))
+        for part in parts
+    }
+    return JoinedEncoder(encoders) if len(parts) > 1 else encoders[parts[0].name]
+
+
+def build_representation(
+    config: ResolvedConfig, parts: Parts, networks: Mapping[str, nn.Module]
+) -> Representation:
+    """Build the representation of AVAE from its parts and its networks."""
+    encoder, decoder, scale = networks["encoder"], networks.get("decoder"), CODE_SCALES[config.latent_loss]
+    joined = isinstance(encoder, JoinedEncoder)
+    members = {
+        part.name: _build_member(
+            config,
+            part,
+            encoder.encoders[part.name] if isinstance(encoder, JoinedEncoder) else encoder,
+            None if joined else decoder,
+            networks.get("head"),
+            scale,
+        )
+        for part in parts
+    }
+    return JoinedRepresentation(members, decoder) if joined else members[parts[0].name]
+
+
+def _build_member(
+    config: ResolvedConfig,
+    part: Part,
+    encoder: nn.Module,
+    decoder: nn.Module | None,
+    head: nn.Module | None,
+    scale: Callable[[Tensor], Tensor],
+) -> Representation:
+    if isinstance(encoder, WhitenedEncoder):
+        return FrozenRepresentation(encoder, decoder, part.code_dim)
+    if isinstance(encoder, Frozen):
+        return RunRepresentation(encoder, decoder, part.code_dim, scale)
+    if part.description["kind"] == "classifier":
+        assert head is not None
+        return ClassifierRepresentation(encoder, head, decoder, part.code_dim, config.classifier_beta, scale)
+    return VAERepresentation(encoder, decoder, part.code_dim, _beta(config), scale)
+
+
+def expected_tensors(
+    config: ResolvedConfig, networks: Mapping[str, nn.Module], parts: Parts | None = None
+) -> dict[str, TensorType]:
     """Return name, shape and type of every tensor of a saved model, without memory for its networks.
 
     Args:
         config: configuration of the model.
         networks: custom networks, by name.
+        parts: the parts of AVAE's representation; None for a VAE.
 
     Raises:
         ValueError: the sizes in the config are beyond any memory.
     """
-    family = NETWORK_FAMILIES[config.network].load()
-    contracts = FRAMEWORKS[config.framework].load().contracts
+    parts = parts or vae_alone(config)
     try:
         with torch.device("meta"), _WithoutValues():
-            modules = {
-                name: networks[name] if name in networks else build_network(contract, family, config)
-                for name, contract in contracts.items()
-            }
+            built = build_networks(config, parts, networks)
     except (RuntimeError, TypeError, OverflowError):
         raise ValueError("its sizes are beyond any memory") from None
+    modules = {name: networks.get(name) or built[name] for name in network_contracts(config, parts)}
     return {
         name: TensorType(tuple(tensor.shape), torch.float32 if tensor.is_floating_point() else tensor.dtype)
         for name, tensor in nn.ModuleDict(modules).state_dict().items()
@@ -195,8 +297,6 @@ SETTINGS: dict[str, Callable[[ResolvedConfig], Any]] = {
     "code_dim": lambda config: config.code_dim,
     "xi_dim": lambda config: config.xi_dim,
     "beta": _beta,
-    "latent_loss": lambda config: LATENT_LOSSES[config.latent_loss],
-    "code_scale": lambda config: CODE_SCALES[config.latent_loss],
     "weighting": _weighting,
     "critic_sees_code": lambda config: config.critic == "code",
     "spread": lambda config: config.spread,

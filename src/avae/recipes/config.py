@@ -15,6 +15,7 @@ from avae.priors.registry import PriorKind
 from avae.recipes.facts import COLOUR, DECAY, POSITIVE, RANGE, SHARE, Check, Fact, Needs, TableFlag, at_least
 from avae.recipes.frameworks import FRAMEWORKS, FrameworkName, listed, titles_with, titles_without
 from avae.recipes.networks import NETWORK_FAMILIES, NetworkName, families_for
+from avae.recipes.representations import EXAMPLES, is_standard_normal, learns, parse_representation
 
 KL_ONLY, LATENT_LOSS_ONLY = f"{titles_with('KL')} only.", f"{titles_with('latent loss')} only."
 Precision = Literal["fp32", "bf16", "fp64"]
@@ -99,12 +100,46 @@ class Config:
     """Channels of the first convolution (w in the paper), or units of a perceptron's hidden layers; for
     stylegan2, channels at 512 pixels, 64 in its paper."""
     code_dim: Annotated[
-        int,
+        int | None,
         at_least(1),
         Fact.ARCHITECTURE,
         TableFlag("Dimensions of the code, and of xi in rows that have it."),
-    ] = 100
-    """Dimensions of the code z."""
+    ] = None
+    """Dimensions of the code z, of each part of a representation; by default 100, and of a frozen network as
+    many as hold 95 % of the variance of its features, at most 512."""
+    representation: Annotated[
+        str,
+        Fact.PATH,
+        arg(help=f"What gives pictures codes: {EXAMPLES}. See docs/representations.md. {LATENT_LOSS_ONLY}"),
+    ] = "vae"
+    representation_weights: Annotated[str | None, Fact.PATH] = None
+    """File of weights (.pth or .safetensors) for the network that --representation names, instead of the
+    published ones."""
+    decoder: Annotated[
+        bool,
+        Needs("latent loss"),
+        arg(
+            help="Train a decoder on the codes, which draws the average of all pictures with a code (realism "
+            f"0), and from which the generator starts. A VAE always has one. {LATENT_LOSS_ONLY}"
+        ),
+    ] = True
+    classifier_beta: Annotated[
+        float,
+        at_least(0),
+        Needs("latent loss"),
+        arg(
+            help="Weight of the KL term in the loss of --representation classifier, beside its cross-entropy."
+        ),
+    ] = 1e-3
+    tolerated_shift: Annotated[
+        int,
+        at_least(0),
+        Needs("latent loss"),
+        arg(
+            help="Pixels by which a picture may be shifted without a change that matters: sigma of a frozen "
+            "network's codes is how far they move with it, and with the noise of 8 bits."
+        ),
+    ] = 1
     xi_dim: Annotated[
         int,
         at_least(0),
@@ -321,6 +356,12 @@ class Config:
     half the learning rate, at most three times; or ignore it, unless values are not finite."""
 
     @property
+    def learns_alone(self) -> bool:
+        """True if there is something to train in a warm start: an encoder or a decoder."""
+        kinds = [part.kind for part in parse_representation(self.representation)]
+        return learns(self.representation) or (self.decoder and kinds != ["run"])
+
+    @property
     def warm_start_steps(self) -> int:
         """Number of steps of the warm start, in which encoder and decoder are trained alone."""
         assert self.steps is not None
@@ -375,7 +416,23 @@ def validate(config: Config) -> None:
     parse_weighting(config.latent_weighting)
     paired = config.latent_codes == "pairs"
     _require(not config.spread or paired, config, "spread", "it compares pairs: --latent-codes pairs")
+    _check_representation(config, paired)
     _check_items(config)
+
+
+def _check_representation(config: Config, paired: bool) -> None:
+    """Raise UserError for a representation that the framework or the codes of the generator do not fit."""
+    parts = parse_representation(config.representation)
+    name = "representation"
+    if [part.kind for part in parts] != ["vae"]:
+        remedy = "only AVAE has one to choose: --framework avae"
+        _require(applies("decoder", config.framework), config, name, remedy)
+    if not is_standard_normal(config.representation):
+        remedy = "its codes are not N(0, I), so the generator needs those of pictures: --latent-codes pairs"
+        _require(paired, config, name, remedy)
+    if not config.decoder:
+        with_vae = any(part.kind == "vae" for part in parts)
+        _require(not with_vae, config, name, "a VAE learns with its decoder: leave out --no-decoder")
 
 
 def _check_items(config: Config) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 from avae.errors import UserError, did_you_mean
 from avae.recipes.config import Config
 from avae.recipes.frameworks import FRAMEWORKS
+from avae.recipes.resolve import CODE_DIM
 
 Row = Literal["vae", "gan", "vaegan", "bigan", "avae-xi-a", "avae-a", "avae-b", "avae-xi-b"]
 """A row of Table 1; AVAE's name its latent loss, and xi if it is used. The last is not in the paper."""
@@ -99,7 +100,7 @@ def table1_config(column: str, row: Row, **settings: Any) -> Config:
         )
     base = PAPER_DATASETS[column]() if column in PAPER_DATASETS else paper_defaults("folder", "", None)
     config = dataclasses.replace(base, **settings)
-    return dataclasses.replace(config, **_row_overrides(column, row, config.code_dim))
+    return dataclasses.replace(config, **_row_overrides(column, row, config.code_dim or CODE_DIM))
 
 
 def _row_overrides(column: str, row: Row, code_dim: int) -> dict[str, Any]:

@@ -22,6 +22,12 @@ SETTLING = 0.25
 WIDTH = 32
 """Width of a network if neither the recipe nor the time of training determines it."""
 
+ADDED_FIELDS = ("representation", "representation_weights", "decoder", "classifier_beta", "tolerated_shift")
+"""Fields that older runs lack; they have the defaults."""
+
+CODE_DIM = 100
+"""Dimensions of a code in the paper."""
+
 PENALTY_EVERY = 16
 """Steps between gradient penalties, as in StyleGAN2's paper."""
 
@@ -32,6 +38,7 @@ class ResolvedConfig(Config):
 
     steps: int
     channels: int
+    code_dim: int
     width: int
     precision: Precision
     learning_rate: float
@@ -96,12 +103,15 @@ def with_defaults(config: Config) -> ResolvedConfig:
     """
     if "latent loss" not in FRAMEWORKS[config.framework].parts:
         config = dataclasses.replace(config, warm_start=0.0, spread=0.0)
+    elif not config.learns_alone:
+        config = dataclasses.replace(config, warm_start=0.0)
     images = NETWORK_FAMILIES[config.network].items == "images"
     if config.channels is None or (images and config.size is None):
         raise ValueError("resolve a config with its data first: it has no channels, or images without a size")
     if config.steps is None:
         raise ValueError("plan a config without steps first")
     values = _as_dict(config) | ({} if images else {"size": None})
+    values["code_dim"] = config.code_dim or CODE_DIM
     filled = _defaults(config) | {name: value for name, value in values.items() if value is not None}
     multiplier = _sigma_lr_multiplier(filled["learning_rate"], config.warm_start_steps or config.steps)
     return ResolvedConfig(**values | {"sigma_lr_multiplier": multiplier} | filled)
@@ -122,7 +132,8 @@ def from_dict(values: dict[str, Any]) -> ResolvedConfig:
     """
     check_fields(values, "config.json has an unknown field")
     # Older runs have none of these.
-    earlier = {"prior": STANDARD, "train_folder": None, "test_folder": None, "range": None}
+    earlier: dict[str, Any] = {"prior": STANDARD, "train_folder": None, "test_folder": None, "range": None}
+    earlier |= {f.name: f.default for f in dataclasses.fields(Config) if f.name in ADDED_FIELDS}
     earlier["background"] = earlier_background(values["fit"]) if values["fit"] else None
     values = earlier | values
     named = {field.name: values[field.name] for field in dataclasses.fields(Config)}

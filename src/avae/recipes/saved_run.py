@@ -1,13 +1,14 @@
 """The files of a run: its config.json, and the folder of its model."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from avae.data.dataset import DataInfo
 from avae.errors import UserError
 from avae.json_io import read_json
+from avae.recipes.representations import PartDescription
 from avae.recipes.resolve import ResolvedConfig, from_dict
 
 WEIGHTS = "model.safetensors"
@@ -20,6 +21,7 @@ class SavedRun:
 
     config: ResolvedConfig
     data: DataInfo
+    representation: list[PartDescription] = field(default_factory=list)
 
 
 class _RunFile(TypedDict):
@@ -27,6 +29,7 @@ class _RunFile(TypedDict):
 
     config: dict[str, Any]
     data: DataInfo
+    representation: NotRequired[list[PartDescription]]
 
 
 def read_run(folder: Path) -> SavedRun | None:
@@ -40,7 +43,7 @@ def read_run(folder: Path) -> SavedRun | None:
         return None
     try:
         content = read_json(path, _RunFile)
-        return SavedRun(from_dict(content["config"]), content["data"])
+        return SavedRun(from_dict(content["config"]), content["data"], content.get("representation", []))
     except (ValueError, KeyError, UserError) as error:
         raise UserError(f"{path} is damaged ({error}): restore it, or train with --overwrite") from None
 

@@ -32,7 +32,12 @@ class Settings(TypedDict, total=False):
     flip: bool
     cache: str | os.PathLike[str] | None
     width: int | None
-    code_dim: int
+    code_dim: int | None
+    representation: Any
+    representation_weights: str | os.PathLike[str] | None
+    decoder: bool
+    classifier_beta: float
+    tolerated_shift: int
     xi_dim: int
     latent_loss: Literal["a", "b"]
     latent_weighting: str

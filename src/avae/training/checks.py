@@ -12,21 +12,26 @@ from avae.distributed.launcher import world_size
 from avae.errors import UserError
 from avae.frameworks.base import Framework
 from avae.recipes.build import expected_tensors
+from avae.recipes.parts import Parts
 from avae.recipes.resolve import ResolvedConfig
 
 logger = logging.getLogger(__name__)
 
 
 def check_memory(
-    config: ResolvedConfig, device: torch.device, networks: Mapping[str, torch.nn.Module] | None
+    config: ResolvedConfig,
+    device: torch.device,
+    networks: Mapping[str, torch.nn.Module] | None,
+    parts: Parts | None = None,
 ) -> None:
     """Raise UserError if weights, their gradients and moments, or a batch alone exceed the whole memory."""
     room = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else _memory()
     wanted = f"--width {config.width} --code-dim {config.code_dim} --xi-dim {config.xi_dim}"
     try:
-        values = sum(math.prod(each.shape) for each in expected_tensors(config, networks or {}).values())
+        tensors = expected_tensors(config, networks or {}, parts)
     except ValueError:
         raise UserError(f"{wanted}: no memory is that large; choose less") from None
+    values = sum(math.prod(each.shape) for each in tensors.values())
     if 16 * values > room:
         raise UserError(
             f"{wanted}: the networks take {16 * values / 2**30:,.0f} GiB, and this machine has "

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from avae.data.cache import cache_folder, compiled_folder
 from avae.data.dataset import Dataset
@@ -14,7 +15,9 @@ from avae.distributed.launcher import world_size
 from avae.engine.compile import CompiledGradients
 from avae.errors import UserError
 from avae.load_data import load_dataset
+from avae.open_representation import with_representation
 from avae.recipes.config import Config, Precision
+from avae.recipes.parts import Parts
 from avae.recipes.registry import get_recipe
 from avae.recipes.resolve import ResolvedConfig, resolve
 from avae.training.checks import check_memory
@@ -62,7 +65,9 @@ def needs_plan(config: Config) -> bool:
     return True
 
 
-def plan(config: Config, device: torch.device) -> tuple[Config, Dataset]:
+def plan(
+    config: Config, device: torch.device, module: nn.Module | None = None
+) -> tuple[Config, Dataset, Parts]:
     """Choose what a config leaves open, so that training takes the time that the user has.
 
     A few real steps are timed for one width after another, from the smallest one on. The result is the config
@@ -71,9 +76,10 @@ def plan(config: Config, device: torch.device) -> tuple[Config, Dataset]:
     Args:
         config: configuration with `minutes`, or without `steps`.
         device: device to train on.
+        module: the representation, if it is a module from Python.
 
     Returns:
-        The config with minutes, size, width, precision and steps, and its data.
+        The config with minutes, size, width, precision and steps, its data, and its representation.
 
     Raises:
         UserError: there are several processes, or the time or the memory is too little.
@@ -88,9 +94,10 @@ def plan(config: Config, device: torch.device) -> tuple[Config, Dataset]:
         config = dataclasses.replace(config, compile="on" if pays else "off")
     while True:
         data = load_dataset(config.data, config)
-        check_memory(_resolved(config, data, config.width or WIDTHS[0], "fp32"), device, None)
+        opened, parts = with_representation(config, data, device, module=module)
+        check_memory(_resolved(opened, data, config.width or WIDTHS[0], "fp32"), device, None, parts)
         left = SHARE * 60 * minutes - (time.monotonic() - begun)
-        planned = _widest(config, data, device, left)
+        planned = _widest(opened, data, device, left, parts)
         size = data.preprocessing.size if data.preprocessing else 0
         fixed = config.size is not None or is_packed(Path(config.data))
         if fixed or size <= SMALL or planned.steps >= FEW_STEPS:
@@ -98,7 +105,7 @@ def plan(config: Config, device: torch.device) -> tuple[Config, Dataset]:
         config = dataclasses.replace(config, size=size // 2)
     if planned.compile == "on":
         compiled = CompiledGradients(compiled_folder(cache_folder(config.cache)))
-        if per_step := seconds_per_step(planned, device, compiled):
+        if per_step := seconds_per_step(planned, device, compiled, parts=parts):
             left = SHARE * 60 * minutes - (time.monotonic() - begun)
             planned = dataclasses.replace(planned, steps=int(left / per_step))
             if planned.steps < 1:
@@ -108,17 +115,19 @@ def plan(config: Config, device: torch.device) -> tuple[Config, Dataset]:
         f"{planned.precision}{', compiled' if planned.compile == 'on' else ''}; "
         "for better pictures pass more --minutes"
     )
-    return dataclasses.replace(config, **{name: getattr(planned, name) for name in PLANNED}), data
+    return dataclasses.replace(opened, **{name: getattr(planned, name) for name in PLANNED}), data, parts
 
 
-def _widest(config: Config, data: Dataset, device: torch.device, seconds: float) -> ResolvedConfig:
+def _widest(
+    config: Config, data: Dataset, device: torch.device, seconds: float, parts: Parts
+) -> ResolvedConfig:
     """Return the config of the widest network that takes `ENOUGH_STEPS`, or of the narrowest one."""
     widths = WIDTHS if config.width is None else (config.width,)
     precisions = candidate_precisions(device) if config.precision is None else (config.precision,)
     best: ResolvedConfig | None = None
     for width in widths:
         candidates = [_resolved(config, data, width, precision) for precision in precisions]
-        options = [(seconds_per_step(candidate, device), candidate) for candidate in candidates]
+        options = [(seconds_per_step(candidate, device, parts=parts), candidate) for candidate in candidates]
         timed = [(each, candidate) for each, candidate in options if each is not None]
         if not timed:
             break  # out of memory

@@ -4,10 +4,11 @@ import dataclasses
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -17,6 +18,7 @@ from avae.files import require_inside, write_json, write_text
 from avae.named_code import is_custom
 from avae.recipes.config import Config, facts, flag
 from avae.recipes.facts import Fact
+from avae.recipes.representations import names_code
 from avae.recipes.resolve import ResolvedConfig, unresolved
 from avae.recipes.saved_run import SavedRun, read_run
 from avae.shown_text import printable
@@ -42,9 +44,17 @@ def result_path(run: Path, protocol: str) -> Path:
     return run / "evaluation" / f"{protocol}.json"
 
 
-def write_run(folder: Path, config: ResolvedConfig, data: Dataset) -> None:
+def write_run(
+    folder: Path, config: ResolvedConfig, data: Dataset, representation: Sequence[Mapping[str, Any]] = ()
+) -> None:
     """Write config.json, and rejected.jsonl if any pictures were rejected."""
-    content = {"avae": version("avae"), "config": dataclasses.asdict(config), "data": dataset_info(data)}
+    content: dict[str, Any] = {
+        "avae": version("avae"),
+        "config": dataclasses.asdict(config),
+        "data": dataset_info(data),
+    }
+    if representation:
+        content["representation"] = representation
     write_json(folder / "config.json", content)
     if data.rejected:
         lines = "".join(f"{json.dumps(dataclasses.asdict(rejected))}\n" for rejected in data.rejected)
@@ -131,8 +141,8 @@ def resume_config(config: Config) -> Config:
     """Return the saved config of the run in `config.out`, the defaults of a resumed run.
 
     The recipe and the folders to write to are those of `config`. Custom features are not those of the file,
-    whose code is never run: they are empty, until the caller names them again. Without a saved run, return
-    `config` itself.
+    whose code is never run: they are empty, until the caller names them again; and so is a representation
+    that names code. Without a saved run, return `config` itself.
     """
     saved = read_run(Path(config.out))
     if saved is None:
@@ -143,6 +153,7 @@ def resume_config(config: Config) -> Config:
         out=config.out,
         cache=config.cache,
         features="" if is_custom(saved.config.features) else saved.config.features,
+        representation="" if names_code(saved.config.representation) else saved.config.representation,
     )
 
 
@@ -160,6 +171,15 @@ def require_named_features(config: Config, saved: ResolvedConfig) -> Config:
             f"{printable(saved.features)}, which a file cannot start: name it again, or pass --features auto"
         )
     return dataclasses.replace(config, features="auto")
+
+
+def require_named_representation(config: Config, saved: ResolvedConfig) -> None:
+    """Raise UserError if a resumed run has a representation of code, which the caller has not named."""
+    if not config.representation:
+        raise UserError(
+            f"--representation is missing: the run in {config.out} was trained on the code "
+            f"{printable(saved.representation)}, which a file cannot start: name it again"
+        )
 
 
 def note_other_cache(saved: ResolvedConfig, cache: str | None) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from avae.data.dataset import Dataset
 from avae.distributed.launcher import rank
 from avae.engine.step import GradientFn, Phase, apply_gradients, gradients, mean_gradients
+from avae.recipes.parts import Parts
 from avae.recipes.resolve import ResolvedConfig
 from avae.training.trainer import Trainer
 
@@ -25,7 +26,10 @@ TIME_LIMIT = 20.0
 
 
 def seconds_per_step(
-    config: ResolvedConfig, device: torch.device, differentiate: GradientFn = gradients
+    config: ResolvedConfig,
+    device: torch.device,
+    differentiate: GradientFn = gradients,
+    parts: Parts | None = None,
 ) -> float | None:
     """Return the seconds of an average step, measured on random items; None if memory runs out.
 
@@ -36,9 +40,10 @@ def seconds_per_step(
         config: configuration of the run.
         device: device to train on.
         differentiate: `gradients`, for eager steps, or its compiled form.
+        parts: the parts of AVAE's representation; None for a VAE.
     """
     try:
-        trainer = random_trainer(config, device)
+        trainer = random_trainer(config, device, parts)
         return sum(
             _phase_seconds(trainer, phase, differentiate) * phase.frequency(config.steps)
             for phase in trainer.phases
@@ -52,11 +57,12 @@ def seconds_per_step(
         return None
 
 
-def random_trainer(config: ResolvedConfig, device: torch.device) -> Trainer:
+def random_trainer(config: ResolvedConfig, device: torch.device, parts: Parts | None = None) -> Trainer:
     """Return a trainer on one batch of random items of the run's shape, without evaluation."""
     # An evaluator would load the networks that compute features.
     config = dataclasses.replace(config, evaluate_every=0, keep_best=None)
-    return Trainer(config, _random_data(config), device, None)
+    classes = next((part.description["classes"] for part in parts or () if "classes" in part.description), [])
+    return Trainer(config, _random_data(config, classes), device, None, parts)
 
 
 def take_step(trainer: Trainer, phase: Phase, step: int, differentiate: GradientFn = gradients) -> None:
@@ -93,7 +99,7 @@ def _synchronize(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
-def _random_data(config: ResolvedConfig) -> Dataset:
+def _random_data(config: ResolvedConfig, classes: Sequence[str]) -> Dataset:
     rng = np.random.default_rng(rank())
     count = config.batch_size
     items: NDArray[Any]
@@ -101,4 +107,5 @@ def _random_data(config: ResolvedConfig) -> Dataset:
         items = rng.standard_normal((count, *config.item_shape), dtype=np.float32)
     else:
         items = rng.integers(0, 256, (count, config.size, config.size, config.channels), dtype=np.uint8)
-    return Dataset("random items", items, items, "")
+    labels = rng.integers(0, len(classes), count, dtype=np.int32) if classes else None
+    return Dataset("random items", items, items, "", labels=labels, classes=tuple(classes))

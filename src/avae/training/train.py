@@ -24,8 +24,10 @@ from avae.errors import UserError
 from avae.frameworks.base import Framework
 from avae.load_data import load_dataset, pack_given
 from avae.model import Model, load, load_weights
+from avae.open_representation import with_representation
 from avae.recipes.config import Config
 from avae.recipes.registry import get_recipe, with_overrides
+from avae.recipes.representations import FROM_PYTHON, names_code
 from avae.recipes.resolve import resolve
 from avae.recipes.settings import Settings
 from avae.safetensors_io import strip_prefix
@@ -75,7 +77,9 @@ def train(
         progress: False to show no progress.
         settings: fields of `avae.recipes.config.Config`, such as data, out, steps, width; `Settings` has
             their types. data may also be pictures from Python, all that `Model.encode` takes, or a pair
-            (train, test) of them, see `avae.data.from_python.pack_from_python`.
+            (train, test) of them, see `avae.data.from_python.pack_from_python`. representation may also be a
+            frozen module from float images (N, C, H, W) in [-1, 1] to features (N, ...), see
+            docs/representations.md.
 
     Raises:
         UserError: a setting, the data or the run folder cannot be used; the message gives the reason.
@@ -89,18 +93,29 @@ def train(
     if not isinstance(values.get("data", ""), str):
         given = partial(pack_given, values["data"], value_range=value_range)
         values["data"] = DATA_FROM_PYTHON
+    module: nn.Module | None = None
+    if isinstance(values.get("representation"), nn.Module):
+        module = values["representation"]
+        values["representation"] = f"{FROM_PYTHON}:{type(module).__name__}"
     if resume:
         config = resume_config(dataclasses.replace(config, out=values.get("out", config.out)))
     config = with_overrides(config, values)
     with messages_on_stderr(unless_configured=True), nullcontext() if progress else no_progress():
         result = run(
-            config, resume=resume, overwrite=overwrite, networks=networks, given=given, callback=callback
+            config,
+            resume=resume,
+            overwrite=overwrite,
+            networks=networks,
+            module=module,
+            given=given,
+            callback=callback,
         )
     if result.signal == signal.SIGINT:
         raise KeyboardInterrupt
     if result.signal is not None:
         raise SystemExit(128 + result.signal)
-    return load(config.out, device=config.device, networks=networks)
+    named = module or (config.representation if names_code(config.representation) else None)
+    return load(config.out, device=config.device, networks=networks, representation=named)
 
 
 @torch_defaults()
@@ -110,6 +125,7 @@ def run(
     resume: bool = False,
     overwrite: bool = False,
     networks: Mapping[str, nn.Module] | None = None,
+    module: nn.Module | None = None,
     given: Callable[[Config], str] | None = None,
     callback: Callback | None = None,
 ) -> TrainingResult:
@@ -120,6 +136,7 @@ def run(
         resume: continue the run in `config.out`, if there is one.
         overwrite: replace it.
         networks: custom modules, by name.
+        module: the representation, if it is a module from Python.
         given: packs pictures from Python, instead of those that `config` names, and returns their path.
         callback: as for `train`.
 
@@ -128,7 +145,7 @@ def run(
     """
     with lasting_output(), StopRequest() as stop:
         try:
-            return _run(config, stop, resume, overwrite, networks, given, callback)
+            return _run(config, stop, resume, overwrite, networks, module, given, callback)
         except Interrupted:
             logger.info("stopped before the first step: there is nothing to save")
             return TrainingResult(0, stop.signal)
@@ -140,6 +157,7 @@ def _run(
     resume: bool,
     overwrite: bool,
     networks: Mapping[str, nn.Module] | None,
+    module: nn.Module | None,
     given: Callable[[Config], str] | None,
     callback: Callback | None,
 ) -> TrainingResult:
@@ -157,14 +175,18 @@ def _run(
         if given is not None:
             config = dataclasses.replace(config, data=given(config))
         if not saved and needs_plan(config):
-            config, data = plan(config, device)
+            config, data, parts = plan(config, device, module)
         else:
             data = load_dataset(config.data, config)
+            if saved:
+                check_same_data(config.data, data, saved)
+            described = saved.representation if saved else None
+            config, parts = with_representation(
+                config, data, device, module=module, saved=described, fitted=reached is not None
+            )
         resolved = resolve(config, data)
-        if saved:
-            check_same_data(config.data, data, saved)
-        check_memory(resolved, device, networks)
-        trainer = Trainer(resolved, data, device, networks)
+        check_memory(resolved, device, networks, parts)
+        trainer = Trainer(resolved, data, device, networks, parts)
         check_batch_split(resolved, trainer.framework)
         if config.init_from and not reached:
             _load_initial_weights(trainer.framework, config.init_from)

@@ -32,9 +32,11 @@ from avae.frameworks.adversarial import Adversarial
 from avae.frameworks.base import Framework
 from avae.frameworks.batch_norm import recalibrate_batch_norm
 from avae.frameworks.regularizers import Regularizer
+from avae.frameworks.representations import LearningState
 from avae.model import Model
 from avae.priors.registry import STANDARD
 from avae.recipes.build import build_framework, build_regularizers
+from avae.recipes.parts import Parts, is_vae_alone
 from avae.recipes.resolve import ResolvedConfig, learning_rate_factor
 from avae.recipes.saved_run import SavedRun
 from avae.training.batches import BatchStream
@@ -63,6 +65,7 @@ class Trainer:
         data: data set to train on.
         device: device to train on.
         networks: custom networks, by name.
+        parts: the parts of AVAE's representation; None for a VAE.
     """
 
     def __init__(
@@ -71,11 +74,14 @@ class Trainer:
         data: Dataset,
         device: torch.device,
         networks: Mapping[str, nn.Module] | None,
+        parts: Parts | None = None,
     ) -> None:
         self.config, self.data, self.device = config, data, device
+        described = parts is not None and not is_vae_alone(parts)
+        self.representation = [part.description for part in parts or ()] if described else []
         self.has_custom_networks, self.folder = bool(networks), Path(config.out)
         self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
-        framework = build_framework(config, networks)
+        framework = build_framework(config, networks, parts)
         regularizers = build_regularizers(config, framework)
         # Convolutions are faster in this memory layout, see benchmarks/memory_format.py.
         self.framework = framework.to(self.dtype).to(memory_format=torch.channels_last).to(device).train()
@@ -116,7 +122,7 @@ class Trainer:
                 logger.info(f"{self.config.steps} steps instead of {saved.config.steps}: {schedule}")
             for name in ("", "model", "images", "best"):
                 remove_partials(self.folder / name)
-            write_run(self.folder, self.config, self.data)
+            write_run(self.folder, self.config, self.data, self.representation)
         print_dataset_summary(self.data)
         if saved is None and self._critic_may_memorise():
             logger.info(
@@ -145,7 +151,7 @@ class Trainer:
         """Return everything that a checkpoint holds, by name."""
         networks, coefficients = self.framework.networks, self.framework.coefficients
         return {
-            **{f"network.{name}": network for name, network in networks.items()},
+            **{f"network.{name}": LearningState(network) for name, network in networks.items()},
             **{f"average.{name}": average for name, average in self.averages.items()},
             **{f"optimizer.{name}": OptimizerState(networks[name], o) for name, o in self.optimizers.items()},
             **{f"coefficient.{name}": coefficient for name, coefficient in coefficients.items()},
@@ -275,7 +281,13 @@ class Trainer:
 
     def _as_model(self, framework: Framework | None = None) -> Model:
         framework = framework or copy.deepcopy(self.framework)
-        return Model(framework.float(), self.config, dataset_info(self.data), self.device)
+        return Model(
+            framework.float(),
+            self.config,
+            dataset_info(self.data),
+            self.device,
+            representation=self.representation,
+        )
 
 
 def print_dataset_summary(data: Dataset) -> None:

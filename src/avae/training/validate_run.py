@@ -9,9 +9,11 @@ from avae.data.sources.resolve import absolute_source
 from avae.distributed.launcher import check_launcher
 from avae.errors import UserError
 from avae.recipes.config import Config, validate
+from avae.recipes.representations import parse_representation
 from avae.recipes.saved_run import SavedRun, read_run
 from avae.training.run_folder import (
     require_named_features,
+    require_named_representation,
     require_new_run,
     require_own_folders,
     require_same_config,
@@ -33,6 +35,7 @@ def validate_run(config: Config, resume: bool, overwrite: bool) -> tuple[Config,
     saved = read_run(folder) if resume else None
     if saved:
         config = require_named_features(config, saved.config)
+        require_named_representation(config, saved.config)
     config = _with_absolute_paths(config)
     validate(config)
     check_launcher()
@@ -58,7 +61,28 @@ def _with_absolute_paths(config: Config) -> Config:
         )
     file, colon, name = config.features.partition(":")
     features = f"{_absolute(file)}:{name}" if colon and file.endswith(".py") else config.features
-    return dataclasses.replace(config, data=data, out=out, init_from=init_from, features=features)
+    weights = config.representation_weights and _absolute(os.fspath(config.representation_weights))
+    return dataclasses.replace(
+        config,
+        data=data,
+        out=out,
+        init_from=init_from,
+        features=features,
+        representation=_absolute_representation(config.representation),
+        representation_weights=weights,
+    )
+
+
+def _absolute_representation(text: str) -> str:
+    """Return a representation with absolute paths of runs and of code."""
+    parts = []
+    for part in parse_representation(text):
+        first, _, rest = part.text.partition(":")
+        if part.kind == "run":
+            parts.append(f"run:{_absolute(rest)}")
+        else:
+            parts.append(f"{_absolute(first)}:{rest}" if first.endswith(".py") else part.text)
+    return "+".join(parts)
 
 
 def _absolute(path: str) -> str:

@@ -1,0 +1,121 @@
+"""The parts of a representation as text and as plain data, and checks that need no PyTorch."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict
+
+from avae.errors import UserError, did_you_mean
+
+PartKind = Literal["vae", "classifier", "run", "frozen"]
+
+LEARNED: tuple[PartKind, ...] = ("vae", "classifier")
+HUBS = ("torchvision", "timm", "hf")
+FROM_PYTHON = "module"
+"""First word of the text for a module that was passed from Python."""
+
+EXAMPLES = (
+    "vae, classifier, run:PATH, torchvision:resnet18, timm:NAME, hf:FOLDER or FILE.py:NAME, "
+    "or several joined by +"
+)
+
+_JOIN = re.compile(rf"\+(?=(?:vae|classifier)(?:\+|$)|(?:run|{'|'.join(HUBS)}):|[^+]*\.py:)")
+
+
+@dataclass(frozen=True)
+class PartSpec:
+    """A part of a representation, as its user names it.
+
+    Attributes:
+        kind: the kind; every network that learns nothing here is frozen.
+        text: its text.
+    """
+
+    kind: PartKind
+    text: str
+
+    @property
+    def is_code(self) -> bool:
+        """True if it names code to run, which no file may do."""
+        return self.kind == "frozen" and self.text.partition(":")[0] not in HUBS
+
+    @property
+    def is_module(self) -> bool:
+        """True for a module that was passed from Python."""
+        return self.text.startswith(f"{FROM_PYTHON}:")
+
+    @property
+    def short_name(self) -> str:
+        """The name of a frozen network in metrics and files: "resnet18" for torchvision:resnet18:layer4."""
+        first, _, rest = self.text.partition(":")
+        name = Path(first).stem if first.endswith(".py") else Path(rest.partition(":")[0]).name
+        return re.sub("[^A-Za-z0-9_-]", "_", name)
+
+
+class PartDescription(TypedDict):
+    """A part of a representation as plain data: it never names code that loading would run.
+
+    Attributes:
+        kind: the kind of the representation.
+        name: name of the part in metrics and files, such as "resnet18".
+        code_dim: number of dimensions of its code.
+        classes: names of a classifier's classes.
+        feature_dim: number of features of a frozen network.
+        network: the frozen network, as `avae.pretrained` describes it.
+        run: the settings of a run that its networks are built from.
+        checksum: checksum of the values of a frozen network.
+    """
+
+    kind: PartKind
+    name: str
+    code_dim: int
+    classes: NotRequired[list[str]]
+    feature_dim: NotRequired[int]
+    network: NotRequired[dict[str, Any]]
+    run: NotRequired[dict[str, Any]]
+    checksum: NotRequired[str]
+
+
+def parse_representation(text: str) -> tuple[PartSpec, ...]:
+    """Split "vae+classifier" into its parts.
+
+    Raises:
+        UserError: a part is unknown, or a learned one occurs twice.
+    """
+    parts = tuple(_parse_part(part, text) for part in _JOIN.split(text))
+    for kind in LEARNED:
+        if sum(part.kind == kind for part in parts) > 1:
+            raise UserError(f"--representation {text}: {kind} occurs twice; name it once")
+    return parts
+
+
+def _parse_part(part: str, text: str) -> PartSpec:
+    first, _, rest = part.partition(":")
+    if part in LEARNED:
+        return PartSpec("vae" if part == "vae" else "classifier", part)
+    if first == "run" and rest:
+        return PartSpec("run", part)
+    if (first in HUBS or first == FROM_PYTHON or first.endswith(".py")) and rest:
+        return PartSpec("frozen", part)
+    near = did_you_mean(first, (*LEARNED, "run", *HUBS))
+    raise UserError(f"--representation {text}: '{part}' is no representation{near}; write {EXAMPLES}")
+
+
+def path_of(part: PartSpec) -> Path:
+    """Return the path that "run:PATH" names."""
+    return Path(part.text.partition(":")[2])
+
+
+def learns(text: str) -> bool:
+    """Return True if an encoder of a representation learns."""
+    return any(part.kind in LEARNED for part in parse_representation(text))
+
+
+def is_standard_normal(text: str) -> bool:
+    """Return True if the codes of items are about N(0, I)."""
+    return all(part.kind != "frozen" for part in parse_representation(text))
+
+
+def names_code(text: str) -> bool:
+    """Return True if a part names code to run, which no file may do."""
+    return any(part.is_code for part in parse_representation(text))
