@@ -69,6 +69,7 @@ def evaluate(
     inception_weights: str | os.PathLike[str] | None = None,
     lpips_weights: str | os.PathLike[str] | None = None,
     networks: Mapping[str, nn.Module] | None = None,
+    representation: str | nn.Module | None = None,
     device: str | torch.device = "auto",
     value_range: ValueRange | None = None,
     cache: str | os.PathLike[str] | None = None,
@@ -85,6 +86,7 @@ def evaluate(
             `avae.evaluation.features.open_features`; an open extractor; None for no distances.
         inception_weights, lpips_weights: files to use instead of the published weights.
         networks: custom networks by name, for a folder of a model that was trained with them.
+        representation: code of its representation, as for `avae.load`.
         device: device for a model that is loaded.
         value_range: values of black and white in floats; None for (-1, 1).
         cache: folder of packed data sets, weights and features of real images; None is the user's default
@@ -95,7 +97,7 @@ def evaluate(
         UserError: as `measure`; or the model, its data or the features cannot be loaded.
     """
     if not isinstance(model, Model):
-        model = load(model, device=device, networks=networks)
+        model = load(model, device=device, networks=networks, representation=representation)
     folder = cache_folder(None if cache is None else os.fspath(cache))
     with messages_on_stderr(unless_configured=True), nullcontext() if progress else no_progress():
         if not isinstance(data, Dataset):
@@ -255,16 +257,21 @@ def evaluated_model(model: Model, seed: int, protocol: Protocol = PROTOCOLS["sta
     def learned_prior(rows: range) -> Tensor:
         return prior.codes(model.noise(rows, seed))
 
+    def generator_codes(rows: range) -> Tensor:
+        # Where codes are not N(0, I), a generator knows no such code.
+        return model.noise(rows, seed)["z"] if framework.is_standard_normal else learned_prior(rows)
+
     return EvaluatedModel(
         reconstruct=reconstruct,
         default=next(iter(reconstruct)),
         encode=encode if framework.has_encoder else NO_ENCODER,
         draw=draw,
-        prior=lambda rows: model.noise(rows, seed)["z"],
+        prior=generator_codes,
         learned_prior=learned_prior if prior.is_learned else None,
         drawing_codes=drawing_codes if framework.has_encoder else NO_ENCODER,
         code_scale=framework.code_scale().to(model.device),
         sigma=NO_POSTERIOR_SCALE if sigma is None else sigma,
+        code_parts=framework.code_parts,
         has_xi="xi" in framework.noise_shapes(1),
         redraw=_redraw(model, framework, seed, protocol),
         device=model.device,

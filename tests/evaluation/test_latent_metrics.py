@@ -33,7 +33,7 @@ def _made_model(draw, scale=SCALE, has_xi=True):
 
 
 def test_a_perfect_inverse_has_none():
-    assert latent_consistency(_made_model(lambda z, rows, seed: SCALE * z), SIGMA, 100) == pytest.approx(
+    assert latent_consistency(_made_model(lambda z, rows, seed: SCALE * z), SIGMA, 100)[""] == pytest.approx(
         0, abs=1e-12
     )
 
@@ -45,7 +45,7 @@ def test_a_posterior_sampler_shows_the_yardstick(scale):
     def draw(z, rows, seed):
         return SCALE**2 * z + SCALE * SIGMA * _noise(rows, "posterior")
 
-    measured = latent_consistency(_made_model(draw, scale), SIGMA, 40_000)
+    measured = latent_consistency(_made_model(draw, scale), SIGMA, 40_000)[""]
     assert measured == pytest.approx(float(posterior_level(SIGMA, scale)), rel=0.03)
 
 

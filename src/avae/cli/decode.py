@@ -28,14 +28,14 @@ SHOWN_POINTS = 3000
 
 def run(options: Decode) -> int:
     """Decode codes."""
-    model = load(options.run, device=options.device)
+    model = load(options.run, device=options.device, representation=options.representation)
     out = options.folder()
     names, codes = read_codes(options.codes)
     writer = ItemWriter(model, out)
     first: list[Tensor] = []
     for rows in row_chunks(len(names)):
         keys, some = names[rows.start : rows.stop], codes[rows.start : rows.stop]
-        drawn = model.decode(some, realism=options.realism, seed=options.seed, keys=keys)
+        drawn = model.decode(some, realism=options.realism, seed=options.seed, keys=keys, raw=options.raw)
         writer.write(keys, drawn)
         if rows.start < SHOWN_POINTS:
             first.append(drawn)

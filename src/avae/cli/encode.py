@@ -22,7 +22,7 @@ _CHUNK = 4096
 
 def run(options: Encode) -> int:
     """Encode pictures."""
-    model = load(options.run, device=options.device)
+    model = load(options.run, device=options.device, representation=options.representation)
     model.require_encoder()
     out = options.path
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -33,11 +33,13 @@ def run(options: Encode) -> int:
         with open(raw, "wb") as file, progress_bar(f"encoding {options.pictures}") as progress:
             for batch in read_batches(model, options.pictures, progress):
                 names += batch.names
-                file.write(model.encode(batch.items, value_range=(-1, 1)).numpy().tobytes())
+                codes = model.encode(batch.items, raw=options.raw, value_range=(-1, 1))
+                file.write(codes.numpy().tobytes())
         npz = Path(scratch) / "npz"
-        write_codes(npz, raw, names, model.config.code_dim)
+        dim = model.framework.raw_dim if options.raw else model.config.code_dim
+        write_codes(npz, raw, names, dim)
         os.replace(npz, out)
-    say(f"{counted(len(names), 'code')} of {counted(model.config.code_dim, 'dimension')} in {out}")
+    say(f"{counted(len(names), 'code')} of {counted(dim, 'dimension')} in {out}")
     return 0
 
 

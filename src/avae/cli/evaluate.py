@@ -34,7 +34,7 @@ def run(options: Evaluate) -> int:
     if rank() > 0:
         return 0  # one process measures: metrics do not depend on the number of processes
     networks = open_networks(options.networks) if options.networks else None
-    model = load(options.run, device=options.device, networks=networks)
+    model = load(options.run, device=options.device, representation=options.representation, networks=networks)
     if options.target.exists():
         _require_result(options.target)
     saved = read_run(options.run)

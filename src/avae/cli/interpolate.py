@@ -17,7 +17,7 @@ from avae.visualize.scatter import save_scatter
 
 def run(options: Interpolate) -> int:
     """Interpolate."""
-    model = load(options.run, device=options.device)
+    model = load(options.run, device=options.device, representation=options.representation)
     model.require_encoder()
     out = options.folder()
     a, b = (_read_single_item(model, path) for path in (options.a, options.b))

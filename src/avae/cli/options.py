@@ -22,6 +22,14 @@ Realism = Annotated[
     tyro.conf.arg(help="1: generator, 0: decoder, between: a mixture. By default that of the model."),
 ]
 
+RepresentationCode = Annotated[
+    str | None,
+    tyro.conf.arg(
+        help="FILE.py:NAME of a model's representation, for a model that was trained with such code: loading "
+        "a model runs none that its user has not named."
+    ),
+]
+
 Device = Annotated[str, tyro.conf.arg(help="Device: auto, cpu, cuda or mps.")]
 
 Overwrite = Annotated[bool, tyro.conf.arg(help="Replace existing files in --out.")]

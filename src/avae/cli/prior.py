@@ -32,7 +32,7 @@ def run(options: Prior) -> int:
     saved = read_run(options.run)
     in_place = options.out is None
     with run_lock(options.run) if saved and in_place else nullcontext():
-        model = load(options.run, device=options.device)
+        model = load(options.run, device=options.device, representation=options.representation)
         require_codes(model)
         if options.out is not None:
             if is_occupied(options.out) and model_folder(options.out) != options.out:

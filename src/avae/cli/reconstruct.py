@@ -37,7 +37,7 @@ POINTS = 3000
 
 def run(options: Reconstruct) -> int:
     """Reconstruct pictures."""
-    model = load(options.run, device=options.device)
+    model = load(options.run, device=options.device, representation=options.representation)
     model.require_encoder()
     if options.map and (reason := map_unavailable_reason(model)):
         raise UserError(f"--map cannot be drawn: {reason}; leave it out")

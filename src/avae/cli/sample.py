@@ -11,7 +11,7 @@ from avae.visualize.scatter import save_scatter
 
 def run(options: Sample) -> int:
     """Draw samples."""
-    model = load(options.run, device=options.device)
+    model = load(options.run, device=options.device, representation=options.representation)
     out = options.folder()
     items = model.sample(options.count, seed=options.seed, prior=options.prior)
     write_items(model, numbered_names(len(items)), items, out)

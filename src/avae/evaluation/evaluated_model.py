@@ -1,7 +1,7 @@
 """A model under evaluation, as plain callables."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -28,11 +28,12 @@ class EvaluatedModel:
         encode: items -> mean codes (N, d).
         drawing_codes: (items, rows) -> codes (N, d) of the kind that `draw` was trained to draw from.
         draw: (z, rows, xi_seed) -> items drawn from codes z (N, d).
-        prior: rows -> codes (N, d) from N(0, I).
+        prior: rows -> codes (N, d) from N(0, I), or from the learned prior if codes of items are not N(0, I).
         learned_prior: rows -> codes (N, d) from the prior fitted to codes of training items; None if samples
             are drawn from N(0, I).
         code_scale: (d,) s; an item drawn from z should have the mean code s z.
         sigma: (d,) posterior scale.
+        code_parts: the dimensions of each part of a code by name; empty if a code has no parts.
         has_xi: True if its samples depend on more than z.
         redraw: (items, rows, xi_seed) -> the default reconstructions of items; xi alone depends on xi_seed.
         device: device of all tensors that it takes and returns.
@@ -49,4 +50,5 @@ class EvaluatedModel:
     redraw: Callable[[Tensor, range, int], Tensor] | Unavailable = NO_XI
     drawing_codes: Callable[[Tensor, range], Tensor] | Unavailable = NO_CODES
     learned_prior: Callable[[range], Tensor] | None = None
+    code_parts: Mapping[str, slice] = field(default_factory=dict)
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - a value

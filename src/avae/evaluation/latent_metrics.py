@@ -29,11 +29,21 @@ def code_metrics(
         yield "latent_consistency_reconstructed", sigma
         yield "latent_consistency_posterior", sigma
     else:
-        yield "latent_consistency", latent_consistency(model, sigma, count, progress)
-        yield "latent_consistency_reconstructed", reconstructed_consistency(model, sigma, items)
-        yield "latent_consistency_posterior", float(posterior_level(sigma, model.code_scale))
+        drawn = latent_consistency(model, sigma, count, progress)
+        reconstructed = reconstructed_consistency(model, sigma, items)
+        for part, dims in _parts(model).items():
+            of = f"_{part}" if part else ""
+            yield f"latent_consistency{of}", drawn[part]
+            yield f"latent_consistency_reconstructed{of}", reconstructed[part]
+            level = posterior_level(sigma[dims], model.code_scale[dims])
+            yield f"latent_consistency_posterior{of}", float(level)
     yield "xi_use", xi_use(model, min(count, XI_CODES)) if model.has_xi else NO_XI
     yield from _encoder_metrics(model, items)
+
+
+def _parts(model: EvaluatedModel) -> dict[str, slice]:
+    """Return the dimensions of the whole code, named "", and of each of its parts."""
+    return {"": slice(None), **model.code_parts}
 
 
 def _encoder_metrics(model: EvaluatedModel, items: NDArray[Any]) -> Iterator[Metric]:
@@ -57,10 +67,10 @@ def _encoder_metrics(model: EvaluatedModel, items: NDArray[Any]) -> Iterator[Met
 
 def latent_consistency(
     model: EvaluatedModel, sigma: Tensor, count: int, progress: Progress = SILENT
-) -> float:
+) -> dict[str, float]:
     """Return the mean over samples and dimensions of ((mu(G(z, xi)) - s z) / sigma)^2.
 
-    This is 2 L_Z / d (Eqs. 12, 16).
+    This is 2 L_Z / d (Eqs. 12, 16), for the whole code, named "", and for each of its parts.
 
     Args:
         sigma: (d,) posterior scale of the model.
@@ -68,19 +78,18 @@ def latent_consistency(
         progress: counts the samples.
     """
     assert not isinstance(model.encode, Unavailable)
-    total = 0.0
+    total = _ConsistencySums(model, sigma, model.code_scale)
     for rows in row_chunks(count, merge_rest=True):
         z = model.prior(rows)
-        mu = model.encode(model.draw(z, rows, 0))
-        total += float(latent_loss(mu, z, sigma, model.code_scale).sum())
+        total.add(model.encode(model.draw(z, rows, 0)), z)
         progress.advance(len(rows))
-    return 2 * total / (count * len(sigma))
+    return total.means()
 
 
-def reconstructed_consistency(model: EvaluatedModel, sigma: Tensor, items: NDArray[Any]) -> float:
+def reconstructed_consistency(model: EvaluatedModel, sigma: Tensor, items: NDArray[Any]) -> dict[str, float]:
     """Return the mean over items and dimensions of ((mu(x_hat) - mu(x)) / sigma)^2.
 
-    x_hat is the default reconstruction of x.
+    x_hat is the default reconstruction of x. The keys are those of `latent_consistency`.
 
     Args:
         sigma: (d,) posterior scale of the model.
@@ -89,12 +98,33 @@ def reconstructed_consistency(model: EvaluatedModel, sigma: Tensor, items: NDArr
     reconstruct = model.reconstruct[model.default]
     assert not isinstance(reconstruct, Unavailable)
     assert not isinstance(model.encode, Unavailable)
-    total = 0.0
+    total = _ConsistencySums(model, sigma, torch.ones_like(sigma))
     for rows in row_chunks(len(items), merge_rest=True):
         x = as_tensor(items[rows.start : rows.stop], model.device)
-        mu_reconstructed = model.encode(reconstruct(x, rows))
-        total += float(latent_loss(mu_reconstructed, model.encode(x), sigma, torch.ones_like(sigma)).sum())
-    return 2 * total / (len(items) * len(sigma))
+        total.add(model.encode(reconstruct(x, rows)), model.encode(x))
+    return total.means()
+
+
+class _ConsistencySums:
+    """Sums of L_Z over items, for the whole code and for each of its parts."""
+
+    def __init__(self, model: EvaluatedModel, sigma: Tensor, code_scale: Tensor) -> None:
+        self.parts, self.sigma, self.code_scale = _parts(model), sigma, code_scale
+        self.sums = dict.fromkeys(self.parts, 0.0)
+        self.count = 0
+
+    def add(self, mu: Tensor, z: Tensor) -> None:
+        """Add mean codes (N, d), and the codes (N, d) that they should have."""
+        self.count += len(mu)
+        for part, dims in self.parts.items():
+            loss = latent_loss(mu[:, dims], z[:, dims], self.sigma[dims], self.code_scale[dims])
+            self.sums[part] += float(loss.sum())
+
+    def means(self) -> dict[str, float]:
+        return {
+            part: 2 * total / (self.count * len(self.sigma[self.parts[part]]))
+            for part, total in self.sums.items()
+        }
 
 
 def xi_use(model: EvaluatedModel, count: int, draws: int = 8) -> float:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from avae.cli.options import Device, Overwrite, Realism, Run
+from avae.cli.options import Device, Overwrite, Realism, RepresentationCode, Run
 from avae.cli.output_folder import output_folder
 from avae.cli.parsing import parse
 from avae.files import require_exists
@@ -19,17 +19,22 @@ class Decode:
 
     xi is a function of --seed and of the names in a .npz, as in avae reconstruct; for a .npy, of the row.
 
-    Example: avae decode runs/photos codes.npz --out decoded
+    Examples:
+      avae decode runs/photos codes.npz --out decoded
+      avae decode runs/resnet features.npy --raw
     """
 
     run: Run
     codes: Annotated[Path, tyro.conf.Positional]
-    """A .npz file from `avae encode`, or a .npy array (N, d) of posterior means."""
+    """A .npz file from `avae encode`, or a .npy array (N, d) of posterior means; with --raw, of features."""
     out: Path | None = None
     """The folder to write to; RUN/decoded by default."""
     realism: Realism = None
     seed: int = 0
     """Seed for xi."""
+    raw: bool = False
+    """The codes are features as a frozen network gives them, from avae encode --raw or any other program."""
+    representation: RepresentationCode = None
     device: Device = "auto"
     overwrite: Overwrite = False
 

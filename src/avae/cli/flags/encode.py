@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from avae.cli.options import Device, Pictures, Run
+from avae.cli.options import Device, Pictures, RepresentationCode, Run
 from avae.cli.parsing import parse
 from avae.files import require_exists, require_suffix, require_unused
 from avae.recipes.saved_run import model_folder
@@ -20,6 +20,9 @@ class Encode:
     pictures: Pictures
     out: Path | None = None
     """The .npz to write; RUN/codes.npz by default."""
+    raw: bool = False
+    """Write the features of a frozen network as it gives them, not whitened."""
+    representation: RepresentationCode = None
     device: Device = "auto"
     overwrite: bool = False
     """Replace --out."""

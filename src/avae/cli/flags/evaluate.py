@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from avae.cli.options import Device, Run
+from avae.cli.options import Device, RepresentationCode, Run
 from avae.cli.parsing import parse
 from avae.data.sources.resolve import require_source
 from avae.errors import UserError
@@ -54,6 +54,7 @@ class Evaluate:
     """A .json to write instead of RUN/evaluation/PROTOCOL.json and RUN/report.html."""
     overwrite: bool = False
     """Replace an earlier result."""
+    representation: RepresentationCode = None
     device: Device = "auto"
 
     @property

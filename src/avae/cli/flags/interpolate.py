@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from avae.cli.options import Device, Overwrite, Realism, Run
+from avae.cli.options import Device, Overwrite, Realism, RepresentationCode, Run
 from avae.cli.output_folder import output_folder
 from avae.cli.parsing import parse
 from avae.files import require_exists
@@ -33,6 +33,7 @@ class Interpolate:
     realism: Realism = None
     seed: int = 0
     """Seed for xi, which is the same for all steps."""
+    representation: RepresentationCode = None
     device: Device = "auto"
     overwrite: Overwrite = False
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from avae.cli.options import Device, Run
+from avae.cli.options import Device, RepresentationCode, Run
 from avae.cli.parsing import parse
 from avae.data.sources.resolve import require_source
 from avae.files import require_unused
@@ -39,6 +39,7 @@ class Prior:
     """A model folder to write to, with the weights of RUN; by default the model in RUN gets the prior."""
     seed: int = 0
     """Seed for the fit, and for the samples in the picture."""
+    representation: RepresentationCode = None
     device: Device = "auto"
     overwrite: bool = False
     """Replace the learned prior of the model in RUN, or an existing --out."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from avae.cli.options import Device, Overwrite, Pictures, Realism, Run
+from avae.cli.options import Device, Overwrite, Pictures, Realism, RepresentationCode, Run
 from avae.cli.output_folder import output_folder
 from avae.cli.parsing import parse
 from avae.files import require_exists
@@ -33,6 +33,7 @@ class Reconstruct:
     map: bool = False
     """Also write NAME.map.png for each picture: where the generator invents what the code does not determine.
     AVAE only."""
+    representation: RepresentationCode = None
     device: Device = "auto"
     overwrite: Overwrite = False
 

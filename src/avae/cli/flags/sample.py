@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from avae.cli.options import Device, Overwrite, Run
+from avae.cli.options import Device, Overwrite, RepresentationCode, Run
 from avae.cli.output_folder import output_folder
 from avae.cli.parsing import parse
 from avae.recipes.saved_run import model_folder
@@ -27,6 +27,7 @@ class Sample:
     prior: Literal["standard", "learned"] | None = None
     """standard: codes from N(0, I); learned: from the prior fitted to the codes of training pictures. By
     default the learned one, if the model has one."""
+    representation: RepresentationCode = None
     device: Device = "auto"
     overwrite: Overwrite = False
 
