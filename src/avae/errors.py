@@ -25,3 +25,8 @@ def did_you_mean(word: str, known: Iterable[str], synonyms: Mapping[str, str] | 
     meant = (synonyms or {}).get(word)
     near = [meant] if meant else difflib.get_close_matches(word, list(known), n=1)
     return f", perhaps you meant '{near[0]}'" if near else ""
+
+
+def in_a_line(error: Exception) -> str:
+    """Return the type and the beginning of the message of an error that others raise, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

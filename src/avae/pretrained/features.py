@@ -1,0 +1,146 @@
+"""Open a pretrained network as a feature extractor, or restore one without weights."""
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from avae.errors import UserError, in_a_line
+from avae.json_io import convert
+from avae.pretrained import code
+from avae.pretrained.spec import FLAG, KINDS, Spec, check_spec, parse_spec, require_packages
+from avae.safetensors_io import DTYPES
+from avae.torch_defaults import torch_defaults
+
+MODULE = "module"
+"""Kind of a module given in Python."""
+
+
+@dataclass(frozen=True)
+class PretrainedFeatures:
+    """A feature extractor.
+
+    Attributes:
+        module: pictures (N, C, H, W) in [-1, 1] -> features (N, F) in float32, differentiable in the
+            pictures, always in evaluation mode.
+        description: plain data from which `restore_features` builds the module without weights.
+    """
+
+    module: nn.Module
+    description: dict[str, Any]
+
+
+@torch_defaults()
+def open_features(
+    spec: str | nn.Module, weights: Path | None, item_shape: tuple[int, int, int]
+) -> PretrainedFeatures:
+    """Open a network with its weights, and try it on two pictures.
+
+    Args:
+        spec: torchvision:NAME[:LAYER], timm:NAME_OR_FOLDER[:LAYER], hf:FOLDER_OR_NAME, FILE.py:NAME or
+            package.module:NAME, whose code runs; or a module, of which a copy is taken.
+        weights: file of weights of a torchvision or timm network; None for the ones that it comes with.
+        item_shape: (channels, height, width) of the pictures.
+
+    Raises:
+        UserError: there is no such network, its weights are missing, or it gives no features that depend on
+            one picture and are differentiable in it.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # a network of code with random weights is the same in each process
+        if isinstance(spec, nn.Module):
+            parsed = Spec(type(spec).__name__, MODULE, type(spec).__name__)
+            module, described = code.open_module(spec)
+        else:
+            check_spec(spec, weights)
+            parsed = parse_spec(spec)
+            module, described = importlib.import_module(KINDS[parsed.kind].module).open_network(
+                parsed, weights
+            )
+    _try(module, item_shape, parsed)
+    return PretrainedFeatures(module, {"kind": parsed.kind, **dataclasses.asdict(described)})
+
+
+@torch_defaults()
+def restore_features(description: Mapping[str, Any], given: nn.Module | str | None) -> nn.Module:
+    """Build the module of a description without weights; nothing is looked up in a cache or at a hub.
+
+    Args:
+        description: of `PretrainedFeatures`; it may come from a stranger's file.
+        given: the code or module that a description of kind "code" or "module" needs; None otherwise.
+
+    Raises:
+        UserError: the code is not given or differs, a package is missing, or the description is damaged.
+    """
+    kind = description.get("kind")
+    if kind != MODULE and kind not in KINDS:
+        raise UserError(f"the model's representation is of an unknown kind, {kind!r}: install a newer avae")
+    spec = Spec(f"{kind}:{description.get('name')}", str(kind), str(description.get("name")))
+    if given is not None and kind not in (MODULE, "code"):
+        raise UserError(
+            f"this model's representation is {spec.text}, and its file holds it: leave out {FLAG}"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        try:
+            if kind in (MODULE, "code"):
+                return code.restore_network(convert(description, code.Description), given)
+            require_packages(spec)
+            room = importlib.import_module(KINDS[spec.kind].module)
+            module: nn.Module = room.restore_network(convert(description, room.Description), spec)
+            return module
+        except UserError:
+            raise
+        except Exception as error:  # what a library raises for a damaged description
+            raise UserError(
+                f"the model's representation {spec.text} cannot be built ({in_a_line(error)})"
+            ) from None
+
+
+def _try(module: nn.Module, item_shape: tuple[int, int, int], spec: Spec) -> None:
+    """Raise UserError unless a module gives features, each row of one picture and differentiable in it."""
+    random = torch.Generator().manual_seed(0)
+    x = torch.rand(2, *item_shape, generator=random) * 2 - 1
+    x.requires_grad_()
+    try:
+        features = module(x)
+        again = module(x)
+    except UserError as error:
+        raise spec.error(str(error)) from None
+    except Exception as error:  # what a library or custom code raises for pictures that it cannot take
+        raise spec.error(f"pictures of shape {tuple(x.shape)} give {in_a_line(error)}") from error
+    fault = _fault(features, again, x, random) or _unsavable(module)
+    if fault:
+        raise spec.error(fault)
+
+
+def _fault(features: Tensor, again: Tensor, x: Tensor, random: torch.Generator) -> str:
+    """Return what is wrong with features, as the end of a sentence; an empty string if nothing is."""
+    if features.ndim != 2 or len(features) != len(x):
+        return f"{len(x)} pictures give a tensor {tuple(features.shape)}, not ({len(x)}, features)"
+    if not torch.isfinite(features).all():
+        return "its features hold NaN or infinity"
+    if not torch.allclose(features, again, rtol=1e-3, atol=1e-5):
+        return "its features of the same picture change from call to call"
+    # Weighted at random: the plain sum of normalised features does not depend on the picture.
+    weighted = features[0] @ torch.randn(features.shape[1], generator=random)
+    gradient = torch.autograd.grad(weighted, x, allow_unused=True)[0] if features.requires_grad else None
+    if gradient is None or not gradient[0].any() or not torch.isfinite(gradient).all():
+        return "no gradient reaches the pictures, from which the generator would learn"
+    if gradient[1].any():
+        return "the features of a picture depend on the other pictures of its batch"
+    return ""
+
+
+def _unsavable(module: nn.Module) -> str:
+    for name, tensor in module.state_dict().items():
+        if tensor.dtype not in DTYPES.values():
+            return f"{name} is of type {tensor.dtype}, which model files do not hold"
+        if not torch.isfinite(tensor).all():
+            return f"{name} holds NaN or infinity"
+    return ""
