@@ -14,7 +14,7 @@ from avae.errors import UserError, in_a_line
 from avae.json_io import convert
 from avae.pretrained import code
 from avae.pretrained.spec import FLAG, KINDS, Spec, check_spec, parse_spec, require_packages
-from avae.safetensors_io import DTYPES
+from avae.safetensors_io import DTYPES, TensorType, first_difference
 from avae.torch_defaults import torch_defaults
 
 MODULE = "module"
@@ -63,43 +63,69 @@ def open_features(
                 parsed, weights
             )
     _try(module, item_shape, parsed)
-    return PretrainedFeatures(module, {"kind": parsed.kind, **dataclasses.asdict(described)})
+    description = {"kind": parsed.kind, **dataclasses.asdict(described)}
+    if parsed.kind not in (MODULE, "code"):
+        _require_fit(description, parsed, module.state_dict())
+    return PretrainedFeatures(module, description)
 
 
 @torch_defaults()
-def restore_features(description: Mapping[str, Any], given: nn.Module | str | None) -> nn.Module:
+def restore_features(
+    description: Mapping[str, Any],
+    given: nn.Module | str | None,
+    weights: Mapping[str, TensorType | Tensor] | None = None,
+) -> nn.Module:
     """Build the module of a description without weights; nothing is looked up in a cache or at a hub.
 
     Args:
         description: of `PretrainedFeatures`; it may come from a stranger's file.
         given: the code or module that a description of kind "code" or "module" needs; None otherwise.
+        weights: the tensors that the module will load, by name, or their types. If they do not fit, no memory
+            is taken for the module.
 
     Raises:
-        UserError: the code is not given or differs, a package is missing, or the description is damaged.
+        UserError: the code is not given or differs, a package is missing, or the description is damaged or
+            does not fit the weights.
     """
     kind = description.get("kind")
     if kind != MODULE and kind not in KINDS:
         raise UserError(f"the model's representation is of an unknown kind, {kind!r}: install a newer avae")
     spec = Spec(f"{kind}:{description.get('name')}", str(kind), str(description.get("name")))
-    if given is not None and kind not in (MODULE, "code"):
-        raise UserError(
-            f"this model's representation is {spec.text}, and its file holds it: leave out {FLAG}"
-        )
+    custom = kind in (MODULE, "code")
+    if given is not None and not custom:
+        raise UserError(f"the model's representation is {spec.text}, and its file holds it: leave out {FLAG}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
-            if kind in (MODULE, "code"):
+            if custom:
                 return code.restore_network(convert(description, code.Description), given)
             require_packages(spec)
-            room = importlib.import_module(KINDS[spec.kind].module)
-            module: nn.Module = room.restore_network(convert(description, room.Description), spec)
-            return module
+            if weights is not None:
+                _require_fit(description, spec, weights)
+            return _restore(description, spec)
         except UserError:
             raise
         except Exception as error:  # what a library raises for a damaged description
             raise UserError(
                 f"the model's representation {spec.text} cannot be built ({in_a_line(error)})"
             ) from None
+
+
+def _restore(description: Mapping[str, Any], spec: Spec) -> nn.Module:
+    room = importlib.import_module(KINDS[spec.kind].module)
+    module: nn.Module = room.restore_network(convert(description, room.Description), spec)
+    return module
+
+
+def _require_fit(
+    description: Mapping[str, Any], spec: Spec, weights: Mapping[str, TensorType | Tensor]
+) -> None:
+    """Raise UserError if weights are not those of a description; this takes no memory for them."""
+    with torch.device("meta"):
+        expected = _restore(description, spec).state_dict()
+    difference = first_difference(expected, weights)
+    if difference:
+        raise UserError(f"the model's representation {spec.text} does not fit its weights: {difference}")
 
 
 def _try(module: nn.Module, item_shape: tuple[int, int, int], spec: Spec) -> None:

@@ -108,7 +108,7 @@ def open_network(spec: Spec, weights: Path | None) -> tuple[nn.Module, Descripti
                 return _open_model(place, name)
             if class_name != autoencoder_kl.CLASS_NAME:
                 raise UserError(
-                    f"it is a {class_name}; of diffusers' networks, {autoencoder_kl.CLASS_NAME} is one"
+                    f"it is the {class_name} of diffusers, but must be {autoencoder_kl.CLASS_NAME}"
                 )
             network, config = autoencoder_kl.load_autoencoder(place)
             channels = network.autoencoder.config.in_channels

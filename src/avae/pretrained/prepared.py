@@ -9,6 +9,9 @@ from torch.nn.functional import interpolate
 
 from avae.errors import UserError
 
+MAX_SIZE = 2048
+"""Limit of the side of prepared pictures, in pixels."""
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -27,21 +30,20 @@ class Preparation:
     interpolation: str = "bicubic"
 
     def __post_init__(self) -> None:
+        if self.size is not None and not 1 <= self.size <= MAX_SIZE:
+            raise ValueError(f"size {self.size} is not from 1 to {MAX_SIZE}")
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise ValueError(f"mean and std have {len(self.mean)} and {len(self.std)} channels, not 1 or 3")
         if self.interpolation not in ("bilinear", "bicubic"):
             raise ValueError(f"interpolation {self.interpolation!r} is neither bilinear nor bicubic")
 
 
-AS_THEY_ARE = (0.5,)
-"""Mean and standard deviation that give pictures in [-1, 1], for each channel."""
-
-
 class Prepared(nn.Module):
     """Pictures (N, C, H, W) in [-1, 1] -> features (N, F) in float32, differentiable in the pictures.
 
-    It stays in evaluation mode: no dropout, and no buffer moves. It computes in float32 under autocast too:
-    with bfloat16 codes would move by more than under the 8-bit noise of pictures, by which they are measured.
+    It stays in evaluation mode: no dropout, and no buffer moves. It computes in float32 under autocast too.
+    In bfloat16, whitened features move as far as under the 8-bit noise of pictures (1.1 times as far, the
+    bundled classifier on CIFAR-10), and it is such noise that gives codes their scale.
 
     Args:
         network: takes pictures as `preparation` makes them.

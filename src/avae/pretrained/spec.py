@@ -104,9 +104,7 @@ def check_spec(text: str, weights: Path | None = None) -> None:
     if weights is None:
         return
     if not kind.weights_file:
-        raise UserError(
-            f"{WEIGHTS_FLAG} {weights}: {kind.syntax} has its weights with it; leave out the flag"
-        )
+        raise UserError(f"{WEIGHTS_FLAG} {weights}: {kind.syntax} has its own weights; leave out the flag")
     if not os.path.isfile(os.path.expanduser(weights)):
         raise UserError(f"{WEIGHTS_FLAG} {weights}: no such file")
 

@@ -109,16 +109,17 @@ def restore_network(description: Description, spec: Spec) -> nn.Module:
 def _create(source: str, weights: Path) -> Any:
     """Build a network with the weights of a file; raise UserError if they do not fit it exactly."""
     state = read_weights(weights)
-    bare = timm.create_model(source)
+    classes = _classes(timm.create_model(source), state)
     try:
         return timm.create_model(
             source,
             pretrained=True,
+            num_classes=classes,
             # As many classes as the file has: timm overlooks missing weights if it replaces a classifier.
             pretrained_cfg_overlay={
                 "state_dict": state,
                 "source": None,
-                "num_classes": _classes(bare, state),
+                "num_classes": classes,
                 "label_offset": None,
             },
         )

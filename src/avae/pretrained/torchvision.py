@@ -79,12 +79,12 @@ def _features(network: nn.Module, description: Description, spec: Spec) -> nn.Mo
     """Return the network up to the wanted layer, or the network itself without its last linear layer."""
     if description.layer is not None:
         return up_to_layer(network, description.layer, spec)
+    if isinstance(network, models.MNASNet):  # itself, it loads no tensors without the version of their layout
+        return up_to_layer(network, "classifier.0", spec)
     linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
         top = ", ".join(name for name, _ in network.named_children())
-        raise spec.error(
-            f"it ends in no linear layer: name one of its layers, as in {spec.text}:LAYER ({top})"
-        )
+        raise spec.error(f"it has no linear layer: name a layer, as in {spec.text}:LAYER ({top})")
     network.set_submodule(linear[-1], nn.Identity())
     return network
 
