@@ -275,3 +275,14 @@ def test_a_wrapped_timm_network_is_named_as_one(tmp_path):
     model.save_pretrained(tmp_path)
     with pytest.raises(UserError, match="it is a network of timm: name it as timm:FOLDER_OR_NAME"):
         open_features(f"hf:{tmp_path}", None, ITEM)
+
+
+def test_sizes_that_do_not_fit_the_weights_take_no_memory(saved, no_network):
+    opened = open_features(f"hf:{saved(vit)}", None, ITEM)
+    weights = opened.module.state_dict()
+    config = {**opened.description["config"], "intermediate_size": 2**40}
+    with pytest.raises(
+        UserError, match=r"hf:vit does not fit its weights: .* is \(16,\) float32, not \(1099"
+    ):
+        restore_features({**opened.description, "config": config}, None, weights)
+    restore_features(opened.description, None, weights)
