@@ -27,6 +27,19 @@ def pictures(names: Iterable[str], side: int = 16) -> dict[str, bytes]:
     return {name: encoded(noise(side, side, 3, seed=number)) for number, name in enumerate(names)}
 
 
+def coloured_squares(side: int = 16, count: int = 40) -> dict[str, bytes]:
+    """Map CLASS/NUMBER.png to a square of the colour red, green or blue, anywhere on noise."""
+    random = np.random.default_rng(0)
+    files = {}
+    for channel, colour in enumerate(("red", "green", "blue")):
+        for number in range(count):
+            image = random.integers(0, 80, (side, side, 3)).astype(np.uint8)
+            top, left = random.integers(0, side // 2, 2)
+            image[top : top + side // 2, left : left + side // 2, channel] = 220
+            files[f"{colour}/{number:03}.png"] = encoded(image)
+    return files
+
+
 def folder(path: Path, files: Mapping[str, bytes]) -> Path:
     for name, data in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)

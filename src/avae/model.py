@@ -589,14 +589,12 @@ def load(
     config, data, described = _read_config(folder / "config.json")
     run = read_run(Path(path))
     if run:  # the model's config has no paths
-        built = {name: getattr(config, name) for name in fields_with(Fact.ARCHITECTURE)}
+        built = {name: getattr(config, name) for name in (*fields_with(Fact.ARCHITECTURE), "representation")}
         config = dataclasses.replace(run.config, **built)
     try:
         parts = restore_parts(described, representation) if described else None
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise UserError(f"{folder / 'config.json'} is damaged ({error}); {_RECOVERY_HINT}") from None
-    if described:
-        config = dataclasses.replace(config, representation=text_of(described))
     path = folder / WEIGHTS
     types = _tensor_types(path)
     # Compared before a network is built: the file may ask for any size.
@@ -678,6 +676,9 @@ def _read_config(path: Path) -> tuple[ResolvedConfig, DataInfo, list[PartDescrip
         description = read_json(path, _ModelFile)
         old = {"recipe": description.get("recipe"), **description.get("architecture", {})}
         values = description.get("config", old)
+        represented = description.get("representation", [])
+        if represented:
+            values["representation"] = text_of(represented)
         check_fields(values, "config.json has an unknown field")
         config = convert(dataclasses.asdict(_PLACEHOLDER_CONFIG) | values, Config)
         validate(config)
@@ -686,8 +687,8 @@ def _read_config(path: Path) -> tuple[ResolvedConfig, DataInfo, list[PartDescrip
         resolved = with_defaults(config)
         if min(resolved.item_shape) < 1:
             raise ValueError(f"items are of shape {resolved.item_shape}")
-        return resolved, description["data"], description.get("representation", [])
-    except (ValueError, UserError) as error:
+        return resolved, description["data"], represented
+    except (ValueError, KeyError, UserError) as error:
         raise UserError(
             f"{path} is damaged, or of another version of avae ({error}); {_RECOVERY_HINT}"
         ) from None

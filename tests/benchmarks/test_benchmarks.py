@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import avae.cli
+from picture_files import coloured_squares, folder
 
 TESTS = Path(__file__).parents[1]
 FOLDER = TESTS.parent / "benchmarks"
@@ -35,6 +36,7 @@ RESULTS = {
     "pack_memory": rf"\n +20 +{RATE}",
     "priors": rf"\| `parzen` \| {RATE} \| {RATE} \| {RATE} \| {RATE} \|",
     "realism": rf"\| folder \| 0 \| 1 \| {RATE} \|",
+    "representations": r"\| classifier \| 100 \|(.*\n)+look at study/sheet\.png",
     "startup": rf"\| pass \| {RATE} \|(.*\n)+\| sample missing \| {RATE} \| -{RATE} \|",
     "step_time": rf'vaegan: {{"seconds": {{"ours": {RATE}, "plain": {RATE}.*"ratio": {{"plain": {RATE}',
     "toy": rf"\| manifold_distance_decoder +\| +{RATE} \|",
@@ -66,6 +68,8 @@ def test_the_smallest_run_prints_its_result(name, runs, pictures, small_toy, tmp
         pytest.skip(f"benchmarks/{name}.py names no smallest size")
     if name in ("evaluation_time", "priors"):
         Path("run").symlink_to(runs["digits-avae"])
+    if name == "representations":
+        folder(Path("coloured"), coloured_squares(32, 50))
     if name == "make_emoji":
         Path("pictures").symlink_to(pictures)
     if hasattr(script, "subprocess") and name not in PROCESSES:

@@ -12,7 +12,7 @@ from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass, rej
 from avae.frameworks.code_sources import CodeSource, PairedCodes, PriorCodes
 from avae.frameworks.contracts import CRITIC_WITH_CODE, GENERATOR_WITH_XI, NetworkContract
 from avae.frameworks.latent_weighting import GradientCap, LatentWeighting
-from avae.frameworks.representations import Representation
+from avae.frameworks.representations import Frozen, Representation
 from avae.frameworks.warm_start import start_from_decoder
 from avae.losses import (
     MIN_CODE_SCALE,
@@ -106,8 +106,10 @@ class AVAE(AutoEncoder, Adversarial):
         return by_network, terms | self.coefficient_terms()
 
     def start_generator(self) -> None:
-        """Give the generator the decoder's weights, at the end of the warm start."""
-        start_from_decoder(self.generator, self.decoder)
+        """Give the generator the weights of the decoder, if there is one, before its first step."""
+        if self.has_decoder:
+            decoder = self.decoder
+            start_from_decoder(self.generator, decoder.module if isinstance(decoder, Frozen) else decoder)
 
     def game_losses(self, x: Tensor, noise: Noise) -> Losses:
         """Return the losses of generator and critic alone, for an encoder that is trained no more.

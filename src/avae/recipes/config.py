@@ -432,7 +432,7 @@ def _check_representation(config: Config, paired: bool) -> None:
         _require(paired, config, name, remedy)
     if not config.decoder:
         with_vae = any(part.kind == "vae" for part in parts)
-        _require(not with_vae, config, name, "a VAE learns with its decoder: leave out --no-decoder")
+        _require(not with_vae, config, name, "a VAE learns with its decoder, which must not be left out")
 
 
 def _check_items(config: Config) -> None:

@@ -1,5 +1,6 @@
 """The phases of training: the framework's losses, then each regularizer when it is due."""
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 
@@ -7,9 +8,12 @@ import torch
 from torch import Tensor
 
 from avae.engine.step import LossFn, Phase, no_preparation
+from avae.errors import UserError
 from avae.frameworks.avae import AVAE
 from avae.frameworks.base import Framework, Noise
 from avae.frameworks.regularizers import Regularizer
+
+logger = logging.getLogger(__name__)
 
 
 def make_phases(
@@ -35,11 +39,24 @@ def make_phases(
         alone = with_autocast(framework.warm_start_losses, device, precision)
         phases.append(make("warm_start", alone, end=warm_start, noise_shapes=shapes))
         losses, begin = framework.game_losses, framework.start_generator
+    elif isinstance(framework, AVAE) and not framework.representation.learning_networks:
+        begin = partial(start_from_trained_decoder, framework)
     main = with_regularizers(with_autocast(losses, device, precision), constant)
     phases.append(make("main", main, first=warm_start, begin=begin, noise_shapes=shapes))
     for r in lazy:
         phases.append(make(r.name, r.losses, every=r.every, first=warm_start, noise_shapes=r.noise_shapes))
     return phases
+
+
+def start_from_trained_decoder(framework: AVAE) -> None:
+    """Give the generator the weights of a run's decoder, if they have the same layers; else log a note."""
+    try:
+        framework.start_generator()
+    except UserError:
+        logger.info(
+            "note: the generator starts from random weights: its layers are not those of the run's decoder; "
+            "pass the run's --network and --width to start from it"
+        )
 
 
 def with_regularizers(losses: LossFn, regularizers: Sequence[Regularizer]) -> LossFn:
