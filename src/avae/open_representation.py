@@ -20,7 +20,7 @@ from avae.pretrained.features import open_features
 from avae.recipes.config import Config, fields_with
 from avae.recipes.facts import Fact
 from avae.recipes.parts import Part, Parts, numbered, vae_alone
-from avae.recipes.representations import PartDescription, PartSpec, parse_representation, path_of
+from avae.recipes.representations import VAE, PartDescription, PartSpec, parse_representation, path_of
 from avae.recipes.resolve import CODE_DIM
 from avae.rng import row_chunks
 
@@ -51,7 +51,7 @@ def with_representation(
 
     Args and errors are those of `open_parts`.
     """
-    if config.representation == "vae":
+    if config.representation == VAE:
         parts = vae_alone(config)
         return dataclasses.replace(config, code_dim=parts[0].code_dim), parts
     with progress_bar(f"opening {config.representation}") as progress:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from avae.engine.compile import tensors_of, trace_gradients
 from avae.engine.optimizers import AdamSettings, make_optimizers
 from avae.engine.step import Phase, gradients, training_step
 from avae.errors import UserError
@@ -153,6 +154,23 @@ def test_gradients_are_those_of_separate_passes(name):
         separate = torch.autograd.grad(loss, parameters, retain_graph=True)
         for a, b in zip(together[network], separate, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+@every
+def test_the_trace_is_the_eager_step(name):
+    framework = avae_of(name)
+    x, noise = items_and_noise(framework.noise_shapes)
+    phase = Phase("main", framework.losses, framework.networks)
+    before = copy.deepcopy(framework.state_dict())
+    eager, terms = gradients(phase, x, noise)
+    framework.load_state_dict(before)
+    graph = trace_gradients(phase, x, noise)
+    with torch.no_grad():
+        fast, fast_terms = graph(tensors_of(phase), x, noise)
+    assert (eager.keys(), terms.keys()) == (fast.keys(), fast_terms.keys())
+    for network, grads in eager.items():
+        for a, b in zip(grads, fast[network], strict=True):
+            assert torch.equal(a, b)
 
 
 def test_a_classifiers_loss_in_closed_form():

@@ -68,7 +68,7 @@ def test_time_is_of_all_steps(cli, tmp_path):
 
 def test_no_step_is_taken_without_the_memory_for_it(cli, tmp_path, monkeypatch):
     monkeypatch.setattr(device_memory, "_available_memory", lambda: 10**9)
-    monkeypatch.setattr(dry_run, "seconds_per_step", lambda *_: pytest.fail("a step was taken"))
+    monkeypatch.setattr(dry_run, "seconds_per_step", lambda *_, **__: pytest.fail("a step was taken"))
     said = cli("train", "digits", *TINY, "--out", tmp_path / "run")
     assert said.code == 0
     for words in ("most at a time", "GFLOP an item", "time: not measured"):
@@ -76,7 +76,7 @@ def test_no_step_is_taken_without_the_memory_for_it(cli, tmp_path, monkeypatch):
 
 
 def test_the_page_is_printed_where_memory_runs_out_all_the_same(cli, tmp_path, monkeypatch):
-    monkeypatch.setattr(dry_run, "seconds_per_step", lambda *_: None)
+    monkeypatch.setattr(dry_run, "seconds_per_step", lambda *_, **__: None)
     said = cli("train", "digits", *TINY, "--out", tmp_path / "run")
     assert said.code == 0
     assert "time: not measured" in said.out

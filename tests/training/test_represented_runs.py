@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 
 import numpy as np
@@ -255,6 +256,19 @@ def test_no_decoder(train, tmp_path):
     assert list(model.framework.image_networks) == ["generator"]
 
 
+@pytest.mark.parametrize("representation", ["classifier", "vae+CODE"])
+def test_a_dry_run_counts_all_networks(representation, pictures, code, tmp_path, cli):
+    text = representation.replace("CODE", f"{code}:features")
+    flags = [f"--{key.replace('_', '-')}={value}" for key, value in SETTINGS.items()]
+    said = cli("train", "folder", "--data", pictures, "--representation", text, "--dry-run", *flags)
+    assert said.code == 0, said.err
+    assert re.search("head" if "classifier" in text else r"encoder", said.out + said.err)
+
+
+def test_double_precision(train, code):
+    train("run", representation=f"vae+{code}:features", precision="fp64", code_dim=3)
+
+
 # Errors
 
 
@@ -264,7 +278,10 @@ def test_no_decoder(train, tmp_path):
         ({"representation": "vea"}, "'vea' is no representation, perhaps you meant 'vae'"),
         ({"representation": "vae+vae"}, "vae occurs twice"),
         ({"representation": "classifier", "framework": "vae"}, "framework= avae"),
-        ({"representation": "x.py:f", "latent_codes": "prior", "spread": 0}, "latent_codes= pairs"),
+        ({"representation": "module:X", "latent_codes": "prior", "spread": 0}, "latent_codes= pairs"),
+        ({"representation": "run:nowhere"}, "nowhere is no run or model folder"),
+        ({"representation": "nowhere.py:f"}, "nowhere.py"),
+        ({"representation_weights": "w.pth"}, "needs none"),
         ({"decoder": False}, "a VAE learns with its decoder"),
     ],
 )

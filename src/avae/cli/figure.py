@@ -60,7 +60,7 @@ def figure1(options: Edge) -> Path:
 
 def figure6(options: Toy) -> Path:
     """Draw Fig. 6."""
-    runs = open_runs(options.runs, options.device)
+    runs = open_runs(options.runs, options.device, options.representation)
     without, with_xi = split_by_xi(runs)
     figure = toy_figure(runs, _data(options, runs), options.seed)
     labels = {f"above, {without.title}": without, f"below, {with_xi.title}": with_xi}
@@ -70,7 +70,7 @@ def figure6(options: Toy) -> Path:
 
 def figure7(options: Reconstructions) -> Path:
     """Draw Fig. 7."""
-    runs = open_runs(options.runs, options.device)
+    runs = open_runs(options.runs, options.device, options.representation)
     require_encoders(runs)
     require_comparable(runs)
     pictures, source = _pictures(options, runs)
@@ -82,7 +82,7 @@ def figure7(options: Reconstructions) -> Path:
 
 def figure8(options: Samples) -> Path:
     """Draw Fig. 8."""
-    runs = open_runs(options.runs, options.device)
+    runs = open_runs(options.runs, options.device, options.representation)
     figure = samples_figure(runs, options.images, options.seed)
     text = caption("Figure 8: samples", SAMPLES, _by_label(runs), options.seed)
     return write_figure(figure, text, options.out, "figure-8")
@@ -90,7 +90,7 @@ def figure8(options: Samples) -> Path:
 
 def figure9(options: Rows) -> Path:
     """Draw Fig. 9."""
-    runs = open_runs(options.runs, options.device)
+    runs = open_runs(options.runs, options.device, options.representation)
     if len(runs) > 1:
         raise UserError(f"{len(runs)} runs are named: figure 9 shows one")
     require_decoder_and_generator(runs[0])
@@ -103,7 +103,7 @@ def figure9(options: Rows) -> Path:
 
 def tradeoff(options: Tradeoff) -> Path:
     """Draw rFID against MSE."""
-    runs = open_runs(options.runs, options.device)
+    runs = open_runs(options.runs, options.device, options.representation)
     check_runs(runs)
     cache = cache_folder(options.cache)
     extractor = open_features(options.features, options.inception_weights, runs[0].model.device, cache)

@@ -74,8 +74,13 @@ class LoadedRun:
         return total if taken == total else f"{taken} of {total}"
 
 
-def open_runs(paths: Sequence[Path], device: str) -> list[LoadedRun]:
+def open_runs(paths: Sequence[Path], device: str, representation: str | None = None) -> list[LoadedRun]:
     """Load run or model folders, in this order.
+
+    Args:
+        paths: the folders.
+        device: device to compute on.
+        representation: FILE.py:NAME of the representation of those that were trained on code.
 
     Raises:
         UserError: the list is empty, a folder is named twice, or a folder cannot be read.
@@ -84,7 +89,7 @@ def open_runs(paths: Sequence[Path], device: str) -> list[LoadedRun]:
         raise UserError("no run is named: name the run folders to show")
     names = short_names(paths)
     return [
-        LoadedRun(path, name, load(path, device=device), read_run(path))
+        LoadedRun(path, name, load(path, device=device, representation=representation), read_run(path))
         for path, name in zip(paths, names, strict=True)
     ]
 

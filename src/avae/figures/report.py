@@ -21,6 +21,8 @@ from avae.model import Model
 from avae.recipes.config import fields_with
 from avae.recipes.facts import Fact
 from avae.recipes.frameworks import FRAMEWORKS
+from avae.recipes.representations import VAE
+from avae.recipes.resolve import ResolvedConfig
 from avae.recipes.saved_run import read_run
 from avae.training.previews import ORIGINAL, ROW, previews, reconstruction_rows, sample_sheet
 from avae.visualize.grid import grid, png
@@ -98,7 +100,7 @@ def write_report(model: Model, data: Dataset, result: dict[str, Any], run: Path)
         title=html.escape(f"{FRAMEWORKS[config.framework].title} on {data.name}"),
         about=html.escape(
             f"Trained on {model.data['train']} items{measured}. "
-            f"Code of {config.code_dim} dimensions, width {config.width}."
+            f"Code of {config.code_dim} dimensions{_represented(config)}, width {config.width}."
         ),
         verdict=f"<p><strong>{html.escape(result['demo']['text'])}</strong></p>" if "demo" in result else "",
         images="\n".join(_images(model, data)),
@@ -115,6 +117,11 @@ def write_report(model: Model, data: Dataset, result: dict[str, Any], run: Path)
     path = run / "report.html"
     write_text(path, page)
     return path
+
+
+def _represented(config: ResolvedConfig) -> str:
+    """Return what gives codes, for a model that is not on a VAE."""
+    return "" if config.representation == VAE else f" from {config.representation}"
 
 
 def _images(model: Model, data: Dataset) -> Iterator[str]:

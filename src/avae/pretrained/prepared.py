@@ -69,7 +69,7 @@ class Prepared(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            features: Any = self.network(self.prepare(x.float()))
+            features: Any = self.network(self.prepare(x.to(torch.promote_types(x.dtype, torch.float32))))
             return flattened(features)
 
     def prepare(self, x: Tensor) -> Tensor:
@@ -90,7 +90,8 @@ class Prepared(nn.Module):
 
 
 def flattened(features: object) -> Tensor:
-    """Return what a network has returned as (N, F) in float32; raise UserError if it is no tensor."""
+    """Return what a network has returned as (N, F), at least in float32, or raise UserError."""
     if not isinstance(features, Tensor):
         raise UserError(f"it returns a {type(features).__name__}, not a tensor of features")
-    return features.flatten(1).float() if features.ndim > 1 else features.float()
+    features = features.to(torch.promote_types(features.dtype, torch.float32))
+    return features.flatten(1) if features.ndim > 1 else features

@@ -10,11 +10,14 @@ from avae.distributed.device import pick_device
 from avae.distributed.launcher import rank
 from avae.errors import UserError
 from avae.load_data import load_dataset
+from avae.open_representation import with_representation
 from avae.profiling.device_memory import room_for_tensors
 from avae.profiling.estimate import estimate_run
 from avae.profiling.report import print_memory, print_time
 from avae.recipes.config import Config
 from avae.recipes.networks import NETWORK_FAMILIES
+from avae.recipes.parts import Parts
+from avae.recipes.representations import VAE
 from avae.recipes.resolve import ResolvedConfig, resolve, with_defaults
 from avae.training.plan import needs_plan, plan
 from avae.training.step_time import seconds_per_step
@@ -33,19 +36,22 @@ def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) ->
     """
     config, saved = validate_run(config, resume, overwrite)
     device = pick_device(config.device)
+    parts: Parts | None = None
     if not saved and needs_plan(config):
-        config, _, _ = plan(config, device)
+        config, _, parts = plan(config, device)
+    elif config.representation != VAE:
+        config, parts = with_representation(config, load_dataset(config.data, config), device)
     resolved = resolve_without_data(config)
     console = Console(stderr=True, quiet=rank() > 0)
     with console.status("estimating memory: up to a minute for large networks"):
-        estimate = estimate_run(resolved)
+        estimate = estimate_run(resolved, parts)
     if rank() == 0:
         # Before the steps, so that memory is reported even if the system kills them for it.
         print_memory(estimate, device)
     seconds, room = None, room_for_tensors(device)
     if estimate.own_memory.total <= room:
         with console.status("timing a few steps on random items"):
-            seconds = seconds_per_step(resolved, device)
+            seconds = seconds_per_step(resolved, device, parts=parts)
     if rank() == 0:
         print_time(estimate, seconds, room)
 

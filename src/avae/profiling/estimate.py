@@ -1,18 +1,20 @@
 """Estimate the memory and the FLOPs of a run from fake tensors."""
 
+import copy
 import dataclasses
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avae.distributed.launcher import world_size
 from avae.distributed.processes import local_rows
 from avae.engine.step import Phase
 from avae.errors import UserError
-from avae.frameworks.base import Framework
+from avae.frameworks.base import LABELS, Framework
 from avae.profiling.cost import Cost, fake_tensors, nbytes, phase_cost
 from avae.recipes.build import build_framework, build_regularizers
+from avae.recipes.parts import Parts
 from avae.recipes.resolve import ResolvedConfig
 from avae.training.checks import check_batch_split
 from avae.training.phases import make_phases
@@ -72,14 +74,19 @@ class Estimate:
         return self.memory[self.config.micro_batches]
 
 
-def estimate_run(config: ResolvedConfig) -> Estimate:
+def estimate_run(config: ResolvedConfig, parts: Parts | None = None) -> Estimate:
     """Estimate the memory and the FLOPs of a run.
+
+    Args:
+        config: configuration of the run.
+        parts: the parts of AVAE's representation; None for a VAE.
 
     Raises:
         UserError: its batches cannot be split as configured.
     """
+    parts = copy.deepcopy(parts)  # their tensors are replaced
     with fake_tensors():
-        framework = fake_framework(config)
+        framework = fake_framework(config, parts)
         check_batch_split(config, framework)
         # Fake tensors are the same on any device.
         all_phases = make_phases(
@@ -109,12 +116,25 @@ def estimate_run(config: ResolvedConfig) -> Estimate:
         )
 
 
-def fake_framework(config: ResolvedConfig) -> Framework:
+def fake_framework(config: ResolvedConfig, parts: Parts | None) -> Framework:
     """Build a framework of fake tensors, in the memory layout of training."""
-    framework = build_framework(config).train()
+    for part in parts or ():
+        for network in filter(None, (part.encoder, part.decoder)):
+            _make_fake(network)
+    framework = build_framework(config, parts=parts).train()
     for tensor in (*framework.parameters(), *framework.buffers()):
         tensor.data = _match_training(tensor.data, config)
     return framework
+
+
+def _make_fake(network: nn.Module) -> None:
+    """Replace the tensors of a network, which was made with real ones, by fake ones."""
+    for module in network.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype)
+        for name, parameter in module.named_parameters(recurse=False):
+            fake = torch.empty(parameter.shape, dtype=parameter.dtype)
+            module._parameters[name] = nn.Parameter(fake, requires_grad=False)
 
 
 def candidate_micro_batches(config: ResolvedConfig) -> list[int]:
@@ -143,6 +163,8 @@ def _match_training(tensor: Tensor, config: ResolvedConfig) -> Tensor:
 def _fake_batch(config: ResolvedConfig, phase: Phase, items: int) -> tuple[Tensor, dict[str, Tensor]]:
     x = torch.empty(items, *config.item_shape)
     noise = {name: torch.empty(shape) for name, shape in phase.noise_shapes(items).items()}
+    if "head" in phase.networks:
+        noise[LABELS] = torch.empty(items, dtype=torch.int64)
     return _match_training(x, config), {n: _match_training(tensor, config) for n, tensor in noise.items()}
 
 

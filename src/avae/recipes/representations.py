@@ -9,6 +9,9 @@ from avae.errors import UserError, did_you_mean
 
 PartKind = Literal["vae", "classifier", "run", "frozen"]
 
+VAE = "vae"
+"""The representation of the paper."""
+
 LEARNED: tuple[PartKind, ...] = ("vae", "classifier")
 HUBS = ("torchvision", "timm", "hf")
 FROM_PYTHON = "module"

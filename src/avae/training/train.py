@@ -22,6 +22,7 @@ from avae.engine.loop import TrainingResult, train_loop
 from avae.engine.signals import Interrupted, StopRequest
 from avae.errors import UserError
 from avae.frameworks.base import Framework
+from avae.frameworks.representations import learns
 from avae.load_data import load_dataset, pack_given
 from avae.model import Model, load, load_weights
 from avae.open_representation import with_representation
@@ -207,7 +208,7 @@ def _load_initial_weights(framework: Framework, path: str) -> None:
     weights, loaded = load_weights(path), []
     for name, network in framework.networks.items():
         state = strip_prefix(weights, f"{name}.")
-        if state.keys() != network.state_dict().keys():
+        if state.keys() != network.state_dict().keys() or not learns(network):
             continue
         try:
             network.load_state_dict(state)

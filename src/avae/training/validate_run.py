@@ -8,9 +8,10 @@ from avae.data.cache import cache_folder
 from avae.data.sources.resolve import absolute_source
 from avae.distributed.launcher import check_launcher
 from avae.errors import UserError
+from avae.pretrained.spec import check_spec
 from avae.recipes.config import Config, validate
-from avae.recipes.representations import parse_representation
-from avae.recipes.saved_run import SavedRun, read_run
+from avae.recipes.representations import parse_representation, path_of
+from avae.recipes.saved_run import SavedRun, model_folder, read_run
 from avae.training.run_folder import (
     require_named_features,
     require_named_representation,
@@ -38,6 +39,7 @@ def validate_run(config: Config, resume: bool, overwrite: bool) -> tuple[Config,
         require_named_representation(config, saved.config)
     config = _with_absolute_paths(config)
     validate(config)
+    _check_representation(config)
     check_launcher()
     cache_folder(config.cache)  # raises UserError if there is none
     if saved:
@@ -73,13 +75,29 @@ def _with_absolute_paths(config: Config) -> Config:
     )
 
 
+def _check_representation(config: Config) -> None:
+    """Raise UserError if a run, code, a package or a file of weights of the representation is missing."""
+    weights = config.representation_weights and Path(config.representation_weights)
+    frozen = [part for part in parse_representation(config.representation) if part.kind == "frozen"]
+    for part in parse_representation(config.representation):
+        if part.kind == "run":
+            model_folder(path_of(part))
+        elif part.kind == "frozen" and not part.is_module:
+            check_spec(part.text, weights or None)
+    if weights and not frozen:
+        raise UserError(
+            f"--representation-weights {weights}: --representation {config.representation} needs none; "
+            "leave it out"
+        )
+
+
 def _absolute_representation(text: str) -> str:
-    """Return a representation with absolute paths of runs and of code."""
+    """Return a representation with absolute paths of runs, of code and of folders of networks."""
     parts = []
     for part in parse_representation(text):
         first, _, rest = part.text.partition(":")
-        if part.kind == "run":
-            parts.append(f"run:{_absolute(rest)}")
+        if part.kind == "run" or (rest and os.path.isdir(os.path.expanduser(rest))):
+            parts.append(f"{first}:{_absolute(rest)}")
         else:
             parts.append(f"{_absolute(first)}:{rest}" if first.endswith(".py") else part.text)
     return "+".join(parts)

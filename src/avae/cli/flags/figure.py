@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from avae.cli.options import Device
+from avae.cli.options import Device, RepresentationCode
 from avae.cli.parsing import parse
 from avae.data.sources.resolve import require_source
 from avae.errors import UserError, did_you_mean
@@ -66,6 +66,7 @@ class RunFigureOptions(FigureOptions):
     """Folder of packed sets; by default ~/.cache/avae."""
     seed: int = 0
     """Seed for xi and for sampled codes."""
+    representation: RepresentationCode = None
     device: Device = "auto"
 
 
