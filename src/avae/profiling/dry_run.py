@@ -10,7 +10,7 @@ from avae.distributed.device import pick_device
 from avae.distributed.launcher import rank
 from avae.errors import UserError
 from avae.load_data import load_dataset
-from avae.open_representation import with_representation
+from avae.open_representation import open_representation
 from avae.profiling.device_memory import room_for_tensors
 from avae.profiling.estimate import estimate_run
 from avae.profiling.report import print_memory, print_time
@@ -40,7 +40,7 @@ def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) ->
     if not saved and needs_plan(config):
         config, _, parts = plan(config, device)
     elif config.representation != VAE:
-        config, parts = with_representation(config, load_dataset(config.data, config), device)
+        config, parts = open_representation(config, load_dataset(config.data, config), device)
     resolved = resolve_without_data(config)
     console = Console(stderr=True, quiet=rank() > 0)
     with console.status("estimating memory: up to a minute for large networks"):

@@ -1,6 +1,6 @@
 """The parts of a representation, with their networks, and how a model file describes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -49,7 +49,7 @@ def is_vae_alone(parts: Parts) -> bool:
     return [part.description["kind"] for part in parts] == ["vae"]
 
 
-def numbered(names: Sequence[str]) -> list[str]:
+def unique(names: Sequence[str]) -> list[str]:
     """Return the names of parts, with a number where one occurs again."""
-    seen: Mapping[int, int] = {i: names[:i].count(name) for i, name in enumerate(names)}
-    return [f"{name}-{seen[i] + 1}" if seen[i] else name for i, name in enumerate(names)]
+    earlier = (names[:i].count(name) for i, name in enumerate(names))
+    return [f"{name}-{n + 1}" if n else name for name, n in zip(names, earlier, strict=True)]

@@ -49,7 +49,7 @@ class PartSpec:
 
     @property
     def short_name(self) -> str:
-        """The name of a frozen network in metrics and files: "resnet18" for torchvision:resnet18:layer4."""
+        """The name of a run or a frozen network in metrics: "resnet18" for torchvision:resnet18:layer4."""
         first, _, rest = self.text.partition(":")
         name = Path(first).stem if first.endswith(".py") else Path(rest.partition(":")[0]).name
         return re.sub("[^A-Za-z0-9_-]", "_", name)

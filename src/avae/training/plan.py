@@ -15,7 +15,7 @@ from avae.distributed.launcher import world_size
 from avae.engine.compile import CompiledGradients
 from avae.errors import UserError
 from avae.load_data import load_dataset
-from avae.open_representation import with_representation
+from avae.open_representation import open_representation
 from avae.recipes.config import Config, Precision
 from avae.recipes.parts import Parts
 from avae.recipes.registry import get_recipe
@@ -94,7 +94,7 @@ def plan(
         config = dataclasses.replace(config, compile="on" if pays else "off")
     while True:
         data = load_dataset(config.data, config)
-        opened, parts = with_representation(config, data, device, module=module)
+        opened, parts = open_representation(config, data, device, module=module)
         check_memory(_resolved(opened, data, config.width or WIDTHS[0], "fp32"), device, None, parts)
         left = SHARE * 60 * minutes - (time.monotonic() - begun)
         planned = _widest(opened, data, device, left, parts)

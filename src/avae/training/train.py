@@ -25,7 +25,7 @@ from avae.frameworks.base import Framework
 from avae.frameworks.representations import learns
 from avae.load_data import load_dataset, pack_given
 from avae.model import Model, load, load_weights
-from avae.open_representation import with_representation
+from avae.open_representation import open_representation
 from avae.recipes.config import Config
 from avae.recipes.registry import get_recipe, with_overrides
 from avae.recipes.representations import FROM_PYTHON, names_code
@@ -182,7 +182,7 @@ def _run(
             if saved:
                 check_same_data(config.data, data, saved)
             described = saved.representation if saved else None
-            config, parts = with_representation(
+            config, parts = open_representation(
                 config, data, device, module=module, saved=described, fitted=reached is not None
             )
         resolved = resolve(config, data)

@@ -73,12 +73,12 @@ def tolerance(encoder: WhitenedEncoder, x: Tensor, shift: int, seed: int = 0) ->
     before, _ = encoder(x)
     height, width = x.shape[-2:]
     wide = pad(x, (shift,) * 4, mode="replicate")
-    total = torch.zeros_like(before[0], dtype=torch.float64)
+    total = torch.zeros(before.shape[1], dtype=torch.float64)  # on the CPU: not all devices have float64
     for copy, (down, right) in enumerate(((0, shift), (2 * shift, shift), (shift, 0), (shift, 2 * shift))):
         noise = torch.from_numpy(rng(seed, "tolerance", copy).uniform(-HALF_LEVEL, HALF_LEVEL, x.shape))
         moved = wide[..., down : down + height, right : right + width] + noise.to(x)
         after, _ = encoder(moved)
-        total += (after - before).double().square().sum(0)
+        total += (after - before).square().sum(0).double().cpu()
     return total
 
 
