@@ -591,13 +591,13 @@ def load(
     if run:  # the model's config has no paths
         built = {name: getattr(config, name) for name in (*fields_with(Fact.ARCHITECTURE), "representation")}
         config = dataclasses.replace(run.config, **built)
-    try:
-        parts = restore_parts(described, representation) if described else None
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"{folder / 'config.json'} is damaged ({error}); {_RECOVERY_HINT}") from None
     path = folder / WEIGHTS
     types = _tensor_types(path)
-    # Compared before a network is built: the file may ask for any size.
+    # Compared before a network is built: the files may ask for any size.
+    try:
+        parts = restore_parts(described, representation, types) if described else None
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise UserError(f"{folder / 'config.json'} is damaged ({error}); {_RECOVERY_HINT}") from None
     try:
         expected = expected_tensors(config, networks or {}, parts)
     except ValueError as error:

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import safetensors
 import safetensors.torch
@@ -14,6 +15,8 @@ from torch import Tensor
 from avae.errors import UserError
 from avae.files import open_regular, write_atomically
 from avae.shown_text import printable
+
+Each = TypeVar("Each")
 
 DTYPES = {
     "F64": torch.float64,
@@ -104,7 +107,7 @@ def _in_words(tensor: TensorType | Tensor) -> str:
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
 
 
-def strip_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def strip_prefix(tensors: Mapping[str, Each], prefix: str) -> dict[str, Each]:
     """Return the tensors whose names start with the prefix, by the rest of their names."""
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 

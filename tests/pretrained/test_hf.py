@@ -127,8 +127,8 @@ def test_a_models_own_preparation_is_used(saved, messages):
     opened = open_features(f"hf:{saved(vit)}", None, ITEM)
     assert opened.description["preparation"] == {
         "size": 16,
-        "mean": (0.1, 0.2, 0.3),
-        "std": (0.4, 0.5, 0.6),
+        "mean": [0.1, 0.2, 0.3],
+        "std": [0.4, 0.5, 0.6],
         "interpolation": "bilinear",
     }
     x = pictures()
@@ -166,7 +166,7 @@ def test_a_pooler_drawn_at_random_is_not_used(saved):
 
 def test_the_tower_for_texts_is_left_out(saved):
     opened = open_features(f"hf:{saved(clip)}", None, ITEM)
-    assert opened.description["dropped"] == ("text_model", "text_projection")
+    assert opened.description["dropped"] == ["text_model", "text_projection"]
     assert not any("text" in name for name in opened.module.state_dict())
     model = transformers.CLIPModel.from_pretrained(saved(clip))
     x = pictures()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from avae.errors import UserError
-from avae.pretrained.spec import Spec, check_spec, parse_spec
+from avae.pretrained.spec import Spec, check_spec, parse_spec, with_absolute_path
 
 
 @pytest.fixture
@@ -37,6 +37,20 @@ def test_a_spec_has_parts(text, kind, name, layer):
 def test_the_name_of_a_folder_may_have_a_colon(folder):
     assert parse_spec(f"timm:{folder}") == Spec(f"timm:{folder}", "timm", str(folder), None)
     assert parse_spec(f"timm:{folder}:blocks").layer == "blocks"
+
+
+def test_paths_become_absolute(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for given, absolute in {
+        "timm:net:1": f"timm:{folder}",
+        "timm:./net:1:blocks.0": f"timm:{folder}:blocks.0",
+        "hf:net:1": f"hf:{folder}",
+        "net.py:make": f"{tmp_path / 'net.py'}:make",
+        "some.nets:make": "some.nets:make",
+        "timm:owner/name": "timm:owner/name",
+        "torchvision:resnet18:layer4": "torchvision:resnet18:layer4",
+    }.items():
+        assert with_absolute_path(given) == absolute
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,8 @@ def open_features(
                 parsed, weights
             )
     _try(module, item_shape, parsed)
-    description = {"kind": parsed.kind, **dataclasses.asdict(described)}
+    # As a file gives it back: with lists in place of tuples.
+    description = json.loads(json.dumps({"kind": parsed.kind, **dataclasses.asdict(described)}))
     if parsed.kind not in (MODULE, "code"):
         _require_fit(description, parsed, module.state_dict())
     return PretrainedFeatures(module, description)

@@ -87,6 +87,21 @@ def parse_spec(text: str) -> Spec:
     return Spec(text, kind, name, layer)
 
 
+def with_absolute_path(text: str) -> str:
+    """Return a spec with the absolute path of its folder or file of code, if it names one."""
+    spec = parse_spec(text)
+    location, _, name = text.rpartition(":")
+    if spec.kind == "code":
+        return f"{_absolute(location)}:{name}" if location.endswith(".py") else text
+    if not os.path.isdir(os.path.expanduser(spec.name)):
+        return text
+    return ":".join([spec.kind, _absolute(spec.name), *([spec.layer] if spec.layer else [])])
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))
+
+
 def check_spec(text: str, weights: Path | None = None) -> None:
     """Check what can be known without importing PyTorch.
 

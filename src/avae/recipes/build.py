@@ -2,7 +2,8 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -210,7 +211,7 @@ def expected_tensors(
     """
     parts = parts or vae_alone(config)
     try:
-        with torch.device("meta"), _WithoutValues():
+        with without_memory():
             built = build_networks(config, parts, networks)
     except (RuntimeError, TypeError, OverflowError):
         raise ValueError("its sizes are beyond any memory") from None
@@ -219,6 +220,13 @@ def expected_tensors(
         name: TensorType(tuple(tensor.shape), torch.float32 if tensor.is_floating_point() else tensor.dtype)
         for name, tensor in nn.ModuleDict(modules).state_dict().items()
     }
+
+
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """Build networks whose tensors have shapes and types, and neither values nor memory."""
+    with torch.device("meta"), _WithoutValues():
+        yield
 
 
 class _WithoutValues(TorchFunctionMode):

@@ -11,28 +11,30 @@ from avae.frameworks.contracts import DECODER, GAUSSIAN_ENCODER
 from avae.frameworks.representations import Frozen, WhitenedEncoder
 from avae.json_io import convert
 from avae.pretrained.features import restore_features
-from avae.recipes.build import build_network
+from avae.recipes.build import build_network, without_memory
 from avae.recipes.config import Config, check_fields, validate
 from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.parts import Part, Parts
 from avae.recipes.representations import PartDescription, parse_representation
 from avae.recipes.resolve import ResolvedConfig, with_defaults
-
-MAX_SIZE = 2**20
-"""Largest number of features that a model file may ask for."""
+from avae.safetensors_io import TensorType, first_difference, strip_prefix
 
 
-def restore_parts(descriptions: Sequence[PartDescription], given: str | nn.Module | None) -> Parts:
+def restore_parts(
+    descriptions: Sequence[PartDescription], given: str | nn.Module | None, weights: Mapping[str, TensorType]
+) -> Parts:
     """Return the parts of a model; the values of their networks are those of the model file, read later.
 
     Args:
         descriptions: the parts as plain data.
         given: the code that some of them name, which no file may run: the text of --representation, or the
             module itself.
+        weights: types of the tensors of the model file. They are compared with the sizes of frozen networks
+            before memory is taken: the descriptions may ask for any size.
 
     Raises:
         UserError: such code is not given, or has changed since.
-        ValueError: a description is not that of a part.
+        ValueError: a description is not that of a part, or does not fit the weights.
     """
     codes: list[str | nn.Module] = []
     if isinstance(given, nn.Module):
@@ -41,10 +43,12 @@ def restore_parts(descriptions: Sequence[PartDescription], given: str | nn.Modul
         codes = [part.text for part in parse_representation(given) if part.is_code]
     parts = []
     for description in descriptions:
+        prefix = "encoder." if len(descriptions) == 1 else f"encoder.encoders.{description['name']}."
+        own = strip_prefix(weights, prefix)
         if description["kind"] == "run":
-            parts.append(_run(description))
+            parts.append(_run(description, own))
         elif description["kind"] == "frozen":
-            parts.append(_frozen(description, codes))
+            parts.append(_frozen(description, codes, own))
         else:
             parts.append(Part(description))
     if codes:
@@ -71,19 +75,27 @@ def _text(description: PartDescription) -> str:
     return description["kind"]
 
 
-def _frozen(description: PartDescription, codes: list[str | nn.Module]) -> Part:
+def _frozen(
+    description: PartDescription, codes: list[str | nn.Module], weights: Mapping[str, TensorType]
+) -> Part:
     network = description["network"]
-    needs_code = network["kind"] in ("code", "module")
-    module = restore_features(network, codes.pop(0) if needs_code and codes else None)
     sizes = description["feature_dim"], description["code_dim"]
-    if not all(0 < size <= MAX_SIZE for size in sizes):
-        raise ValueError(f"features of sizes {sizes}")
+    if "directions" not in weights or weights["directions"].shape != sizes[::-1]:
+        raise ValueError(f"feature_dim and code_dim are {sizes}, which do not fit the weights")
+    needs_code = network["kind"] in ("code", "module")
+    given = codes.pop(0) if needs_code and codes else None
+    module = restore_features(network, given, strip_prefix(weights, "features.module."))
     return Part(description, WhitenedEncoder(module, *sizes))
 
 
-def _run(description: PartDescription) -> Part:
+def _run(description: PartDescription, weights: Mapping[str, TensorType]) -> Part:
     config = run_config(description["run"])
     family = NETWORK_FAMILIES[config.network].load()
+    with without_memory():
+        expected = Frozen(build_network(GAUSSIAN_ENCODER, family, config)).state_dict()
+    difference = first_difference(expected, weights)
+    if difference:
+        raise ValueError(f"the run {description['name']} does not fit the weights: {difference}")
     encoder, decoder = (build_network(contract, family, config) for contract in (GAUSSIAN_ENCODER, DECODER))
     return Part(description, Frozen(encoder), Frozen(decoder))
 

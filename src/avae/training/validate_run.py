@@ -8,7 +8,7 @@ from avae.data.cache import cache_folder
 from avae.data.sources.resolve import absolute_source
 from avae.distributed.launcher import check_launcher
 from avae.errors import UserError
-from avae.pretrained.spec import check_spec
+from avae.pretrained.spec import check_spec, with_absolute_path
 from avae.recipes.config import Config, validate
 from avae.recipes.representations import parse_representation, path_of
 from avae.recipes.saved_run import SavedRun, model_folder, read_run
@@ -95,11 +95,12 @@ def _absolute_representation(text: str) -> str:
     """Return a representation with absolute paths of runs, of code and of folders of networks."""
     parts = []
     for part in parse_representation(text):
-        first, _, rest = part.text.partition(":")
-        if part.kind == "run" or (rest and os.path.isdir(os.path.expanduser(rest))):
-            parts.append(f"{first}:{_absolute(rest)}")
+        if part.kind == "run":
+            parts.append(f"run:{_absolute(os.fspath(path_of(part)))}")
+        elif part.kind == "frozen" and not part.is_module:
+            parts.append(with_absolute_path(part.text))
         else:
-            parts.append(f"{_absolute(first)}:{rest}" if first.endswith(".py") else part.text)
+            parts.append(part.text)
     return "+".join(parts)
 
 
