@@ -179,7 +179,7 @@ def second_classifier(data: Dataset, epochs: int) -> SecondClassifier:
         optimizer.step()
         schedule.step()
         if step % 200 == 0:
-            print(f"second classifier: step {step} of {steps}, loss {float(loss):.3f}", file=sys.stderr)
+            print(f"second classifier: step {step} of {steps}, loss {loss.item():.3f}", file=sys.stderr)
     save_file(network.state_dict(), path)
     return network.eval()
 

@@ -19,9 +19,9 @@ class Decode:
 
     xi is a function of --seed and of the names in a .npz, as in avae reconstruct; for a .npy, of the row.
 
-    Examples:
-      avae decode runs/photos codes.npz --out decoded
-      avae decode runs/resnet features.npy --raw
+    Example: avae decode runs/photos codes.npz --out decoded
+
+    Example: avae decode runs/resnet features.npy --raw
     """
 
     run: Run
