@@ -1,0 +1,60 @@
+"""Steps of every framework and network on a GPU, which is pretended where there is none: none waits for it."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pretended import PretendedDevice
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+pytestmark = pytest.mark.skipif(not BENCHMARKS.exists(), reason="no benchmarks/ beside these tests")
+sys.path.append(str(BENCHMARKS))
+gpu = pytest.importorskip("gpu")
+
+
+class RealDevice:
+    """What `PretendedDevice` is, for a GPU that is there."""
+
+    device = torch.device("cuda")
+
+    def __enter__(self) -> "RealDevice":
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def no_waits(self) -> Any:
+        return gpu.waits_are_errors(self.device)
+
+    def holds(self, tensor: torch.Tensor) -> bool:
+        return tensor.is_cuda
+
+
+def accelerator() -> RealDevice | PretendedDevice:
+    return RealDevice() if torch.cuda.is_available() else PretendedDevice()
+
+
+@pytest.mark.parametrize("model", gpu.CHOICES["model"], ids=gpu.name_of)
+def test_no_step_waits_and_all_that_is_kept_is_on_the_device(model):
+    """Terms are in fp32 whatever the precision: in bf16 they would be coarse."""
+    chosen = [case for case in gpu.cases() if case.items() >= model.items()]
+    for case in chosen:
+        if case.get("representation") != model.get("representation"):
+            continue
+        with accelerator() as device:
+            trainer = gpu.small_trainer(device.device, **{**case, "width": 2, "code_dim": 3})
+            step = gpu.take_steps(trainer)
+            step(0)
+            try:
+                with device.no_waits():
+                    terms = step(16)
+            except Exception as error:
+                raise AssertionError(gpu.name_of(case)) from error
+            kept = {**trainer.checkpoints._tensors(), **trainer.framework.state_dict(), **terms}
+            elsewhere = [n for n, t in kept.items() if not device.holds(t) and "n_averaged" not in n]
+            assert not elsewhere, f"{gpu.name_of(case)}: on the host: {elsewhere}"
+            assert {term.dtype for term in terms.values()} == {torch.float32}
