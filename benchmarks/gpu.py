@@ -256,7 +256,9 @@ def small_parts(text: str, code_dim: int) -> Parts:
             encoder = WhitenedEncoder(features(), 12, code_dim)
             encoder.directions.normal_()
         name = {"kind": spec.kind, "name": spec.kind, "code_dim": code_dim}
-        parts.append(Part({**name, **({"classes": ["a", "b"]} if spec.kind == "classifier" else {})}, encoder))
+        parts.append(
+            Part({**name, **({"classes": ["a", "b"]} if spec.kind == "classifier" else {})}, encoder)
+        )
     return parts
 
 

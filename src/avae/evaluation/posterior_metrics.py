@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor, evenly_spaced
 from avae.evaluation.evaluated_model import EvaluatedModel, Metric
+from avae.evaluation.precise_sum import precise_sum
 from avae.evaluation.unavailable import Unavailable
 from avae.rng import row_chunks
 
@@ -62,4 +63,4 @@ def posterior_metrics(
 
 def _error(x_hat: torch.Tensor, x: torch.Tensor) -> float:
     """Return the mean squared error of each item, summed over items."""
-    return float((x_hat - x).square().flatten(1).mean(1).double().sum())
+    return precise_sum((x_hat - x).square().flatten(1).mean(1))

@@ -16,6 +16,7 @@ from avae.evaluation.evaluated_model import EvaluatedModel, Metric, Reconstruct
 from avae.evaluation.feature_statistics import FeatureSummary, kept_rows, summarise
 from avae.evaluation.features import FeatureExtractor
 from avae.evaluation.lpips import SMALLEST, Lpips, lpips_distance
+from avae.evaluation.precise_sum import precise_sum
 from avae.evaluation.unavailable import Unavailable
 from avae.rng import row_chunks
 
@@ -93,13 +94,13 @@ class _ReconstructionSums:
     def add(self, x_hat: Tensor, x: Tensor) -> None:
         self.count += len(x)
         self.side = min(x.shape[-2:])
-        self.error += float((x_hat - x).square().flatten(1).mean(1).double().sum())
-        self.gradient += float(gradient_magnitude(x_hat).double().sum())
-        self.original_gradient += float(gradient_magnitude(x).double().sum())
+        self.error += precise_sum((x_hat - x).square().flatten(1).mean(1))
+        self.gradient += precise_sum(gradient_magnitude(x_hat))
+        self.original_gradient += precise_sum(gradient_magnitude(x))
         if self.side >= _WINDOW:
-            self.similarity += float(ssim(x_hat, x).double().sum())
+            self.similarity += precise_sum(ssim(x_hat, x))
         if isinstance(self.lpips, Lpips) and self.side >= SMALLEST:
-            self.distance += float(lpips_distance(self.lpips, x_hat, x).double().sum())
+            self.distance += precise_sum(lpips_distance(self.lpips, x_hat, x))
 
     def means(self) -> dict[str, float | Unavailable]:
         mse = self.error / self.count

@@ -80,7 +80,7 @@ class Trainer:
         described = parts is not None and not is_vae_alone(parts)
         self.representation = [part.description for part in parts or ()] if described else []
         self.has_custom_networks, self.folder = bool(networks), Path(config.out)
-        self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
+        self.dtype = _dtype(config, device)
         framework = build_framework(config, networks, parts)
         regularizers = build_regularizers(config, framework)
         # Convolutions are faster in this memory layout, see benchmarks/memory_format.py.
@@ -288,6 +288,15 @@ class Trainer:
             self.device,
             representation=self.representation,
         )
+
+
+def _dtype(config: ResolvedConfig, device: torch.device) -> torch.dtype:
+    """Return the type of weights and items; raise UserError if the device lacks it."""
+    if config.precision != "fp64":
+        return torch.float32
+    if device.type == "mps":
+        raise UserError("--precision fp64: MPS has no double precision; choose fp32, or --device cpu")
+    return torch.float64
 
 
 def print_dataset_summary(data: Dataset) -> None:

@@ -78,7 +78,7 @@ def tolerance(encoder: WhitenedEncoder, x: Tensor, shift: int, seed: int = 0) ->
         noise = torch.from_numpy(rng(seed, "tolerance", copy).uniform(-HALF_LEVEL, HALF_LEVEL, x.shape))
         moved = wide[..., down : down + height, right : right + width] + noise.to(x)
         after, _ = encoder(moved)
-        total += (after - before).square().sum(0).double().cpu()
+        total += (after - before).square().sum(0).cpu().double()
     return total
 
 

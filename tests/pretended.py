@@ -1,12 +1,13 @@
 """A device that is pretended: arithmetic of the processor, with every storage labelled by a device.
 
-`PretendedDevice` is a context in which PyTorch behaves as if there were one GPU. It raises `MixedDevicesError`
-where tensors of two devices meet in a way that a GPU refuses, and notes whatever makes the host wait: `.item()`,
-`bool()`, `nonzero`, copies to the host, and copies from memory that is not pinned, which PyTorch ends with a
-synchronisation. Kernels of the backward pass are seen too, as autograd stays in its thread on a processor.
+`PretendedDevice` is a context in which PyTorch behaves as if there were one GPU. It raises
+`MixedDevicesError` where tensors of two devices meet in a way that a GPU refuses, and notes whatever makes
+the host wait: `.item()`, `bool()`, `nonzero`, copies to the host, and copies from memory that is not pinned,
+which PyTorch ends with a synchronisation. Kernels of the backward pass are seen too, as autograd stays in its
+thread on a processor.
 
-It cannot see what a GPU's kernels lack, streams and races, the operations that CUDA's own autocast lists, speed,
-or memory.
+It cannot see what a GPU's kernels lack, streams and races, the operations that CUDA's own autocast lists,
+speed, or memory.
 """
 
 import contextlib
@@ -133,7 +134,10 @@ class PretendedDevice(TorchDispatchMode):
             return tensor
         if label == self.kind == "mps" and tensor.dtype == torch.float64:
             raise TypeError(f"MPS has no float64, at {_place()}")
-        self._labels[key] = label, weakref.ref(tensor.untyped_storage(), lambda _: self._labels.pop(key, None))
+        self._labels[key] = (
+            label,
+            weakref.ref(tensor.untyped_storage(), lambda _: self._labels.pop(key, None)),
+        )
         return tensor
 
     def _target(self, device: Any) -> str:
@@ -166,7 +170,13 @@ class PretendedDevice(TorchDispatchMode):
         self._undo = contextlib.ExitStack()
         for place, name, value in self._patches():
             inherited = isinstance(place, type) and name not in vars(place)
-            before = None if inherited else getattr(place, name) if not isinstance(place, type) else vars(place)[name]
+            before = (
+                None
+                if inherited
+                else getattr(place, name)
+                if not isinstance(place, type)
+                else vars(place)[name]
+            )
             setattr(place, name, value)
             if inherited:
                 self._undo.callback(delattr, place, name)
@@ -188,10 +198,14 @@ class PretendedDevice(TorchDispatchMode):
         yield from ((Tensor, name, self._new(getattr(Tensor, name))) for name in NEW)
         yield Tensor, "new_tensor", self._new(Tensor.new_tensor, from_host=True)
         make = torch.tensor
-        yield torch, "as_tensor", lambda data, dtype=None, device=None: (
-            data.to(device or data.device, dtype or data.dtype)
-            if isinstance(data, Tensor)
-            else make(data, dtype=dtype, device=device)
+        yield (
+            torch,
+            "as_tensor",
+            lambda data, dtype=None, device=None: (
+                data.to(device or data.device, dtype or data.dtype)
+                if isinstance(data, Tensor)
+                else make(data, dtype=dtype, device=device)
+            ),
         )
         autocast = torch.autocast
         yield torch, "autocast", lambda kind, *args, **named: autocast("cpu", *args, **named)
@@ -341,5 +355,5 @@ def _place() -> str:
     """Return the line of the program that is running."""
     frames = [f for f in traceback.extract_stack() if f.filename != __file__]
     own = [f for f in frames if "/src/avae/" in f.filename]
-    last = (own or frames)[-1]
+    last = (own or [f for f in frames if "/torch/" not in f.filename])[-1]
     return f"{last.filename.split('/src/')[-1]}:{last.lineno}"
