@@ -1,8 +1,10 @@
 """What the tests of pretrained networks share."""
 
 import json
+import shutil
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -27,6 +29,22 @@ def no_network(monkeypatch) -> None:
 def hub_is_away(monkeypatch) -> None:
     """Let the hub's client fail at once: without a network it tries again for half a minute."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+@pytest.fixture
+def cached_at_hub(hub_is_away, no_network, tmp_path, monkeypatch) -> Callable[[Path, str], None]:
+    """Return a function that puts a saved network into the hub's cache, under a name at the hub."""
+    cache = tmp_path / "hub"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+
+    def put(folder: Path, name: str) -> None:
+        repository = cache / f"models--{name.replace('/', '--')}"
+        commit = "0" * 40
+        shutil.copytree(folder, repository / "snapshots" / commit)
+        (repository / "refs").mkdir()
+        (repository / "refs/main").write_text(commit)
+
+    return put
 
 
 @pytest.fixture

@@ -234,6 +234,17 @@ def test_code_that_comes_with_a_model_is_not_run(saved, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("make", [vit, clip, autoencoder])
+def test_a_name_is_found_in_the_hubs_cache(saved, cached_at_hub, restored, make):
+    expected = open_features(f"hf:{saved(make)}", None, ITEM)
+    cached_at_hub(saved(make), "owner/net")
+    opened = open_features("hf:owner/net", None, ITEM)
+    assert opened.description == {**expected.description, "name": "owner/net"}
+    x = pictures()
+    assert torch.equal(opened.module(x), expected.module(x))
+    restored(opened)
+
+
 def test_without_the_hub_the_error_says_what_to_fetch(hub_is_away, no_network):
     with pytest.raises(
         UserError, match=r"fetch https://huggingface.co/owner/name and pass its folder as hf:F"

@@ -88,6 +88,26 @@ def test_without_weights_the_error_says_what_to_fetch(hub_is_away, no_network, s
         open_features(spec, None, ITEM)
 
 
+def test_a_name_is_found_in_the_hubs_cache(folder, cached_at_hub, restored):
+    expected = open_features(f"timm:{folder}", None, ITEM)
+    cached_at_hub(folder, "owner/net")
+    opened = open_features("timm:owner/net", None, ITEM)
+    assert opened.description == {**expected.description, "name": "owner/net"}
+    x = torch.rand(2, *ITEM)
+    assert torch.equal(opened.module(x), expected.module(x))
+    restored(opened)
+
+
+def test_a_published_name_is_found_in_the_hubs_cache(tmp_path, cached_at_hub, restored):
+    network = timm.create_model("test_resnet")
+    timm.models.save_for_hf(network, tmp_path / "saved", safe_serialization=True)
+    cached_at_hub(tmp_path / "saved", timm.get_pretrained_cfg("test_resnet").hf_hub_id)
+    opened = open_features("timm:test_resnet", None, ITEM)
+    found = {name.removeprefix("network."): tensor for name, tensor in opened.module.state_dict().items()}
+    assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in found.items())
+    restored(opened)
+
+
 def test_a_damaged_folder_is_refused(folder, tmp_path):
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
     with pytest.raises(UserError, match="the folder cannot be loaded"):
