@@ -38,9 +38,10 @@ from avae.evaluation.reference_statistics import Split, reference_summary
 from avae.evaluation.sample_count import SAMPLES
 from avae.evaluation.sample_metrics import sample_metrics, summarise_drawn
 from avae.evaluation.unavailable import Unavailable
-from avae.frameworks.base import CodeMode, Framework
+from avae.frameworks.base import LABELS, CodeMode, Framework, Noise
 from avae.load_data import load_dataset_for, pack_given
 from avae.model import Model, load
+from avae.priors.by_class import ClassPrior
 from avae.priors.prior import Prior
 from avae.recipes.resolve import unresolved
 from avae.rng import rng
@@ -241,16 +242,23 @@ def evaluated_model(model: Model, seed: int, protocol: Protocol = PROTOCOLS["sta
     sigma = framework.sigma()
     reconstruct = dict(_reconstructions(model, framework, seed, protocol))
 
-    def draw(z: Tensor, rows: range, xi_seed: int) -> Tensor:
-        return _in_batches(
-            lambda z, rows: framework.sample(model.noise(rows, seed + xi_seed) | {"z": z}), protocol
-        )(z, rows)
+    def draw(codes: Tensor, rows: range, xi_seed: int) -> Tensor:
+        def sample(codes: Tensor, rows: range) -> Tensor:
+            z, labels = codes.tensor_split((framework.code_dim,), dim=1)
+            noise = _redrawn_noise(model, rows, seed, xi_seed) | {"z": z}
+            if labels.numel():
+                noise[LABELS] = labels[:, 0].long()
+            return framework.sample(noise)
+
+        return _in_batches(sample, protocol)(codes, rows)
 
     def encode(x: Tensor) -> Tensor:
         return _in_batches(lambda x, rows: framework.encode(x), protocol)(x, range(len(x)))
 
     def drawing_codes(x: Tensor, rows: range) -> Tensor:
-        return framework.drawing_codes(x, model.noise(rows, seed))
+        codes = framework.drawing_codes(x, model.noise(rows, seed))
+        labels = framework.read_labels(framework.encode(x)) if model.classes else None
+        return codes if labels is None else torch.cat([codes, labels[:, None].to(codes.dtype)], 1)
 
     prior = _prior(model, protocol)
 
@@ -361,7 +369,7 @@ def _fid_from(
     return fid
 
 
-def _prior(model: Model, protocol: Protocol) -> Prior:
+def _prior(model: Model, protocol: Protocol) -> Prior | ClassPrior:
     """Return the prior that samples are drawn from."""
     return model.choose_prior(None if protocol.learned_prior else "standard")
 
@@ -407,12 +415,17 @@ def _redraw(
 
     def redraw(x: Tensor, rows: range, xi_seed: int) -> Tensor:
         def reconstruct(x: Tensor, rows: range) -> Tensor:
-            noise = model.noise(rows, seed) | {"xi": model.noise(rows, seed + xi_seed)["xi"]}
-            return framework.reconstruct(x, code, noise)
+            return framework.reconstruct(x, code, _redrawn_noise(model, rows, seed, xi_seed))
 
         return _in_batches(reconstruct, protocol)(x, rows)
 
     return redraw
+
+
+def _redrawn_noise(model: Model, rows: range, seed: int, xi_seed: int) -> Noise:
+    """Return the noise of rows; xi alone, if the model has it, depends on `xi_seed`."""
+    noise = model.noise(rows, seed)
+    return noise | {name: t for name, t in model.noise(rows, seed + xi_seed).items() if name == "xi"}
 
 
 def _in_batches(function: Reconstruct, protocol: Protocol) -> Reconstruct:

@@ -2,15 +2,17 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from avae.console import SILENT, Progress
 from avae.data.dataset import Dataset, as_tensor
 from avae.errors import UserError
 from avae.model import Model
-from avae.priors.fit import FittedPrior, fit_to_codes
+from avae.priors.fit import FittedPrior, fit_to_classes, fit_to_codes
 from avae.priors.prior import standard_normal_log_density
 from avae.rng import row_chunks
+from avae.shown_text import printable
 
 MAX_CODES = 50_000
 """Maximum number of training items whose codes a prior is fitted to, evenly spaced."""
@@ -19,7 +21,9 @@ MAX_CODES = 50_000
 def fit_prior(
     model: Model, data: Dataset, kind: str, seed: int = 0, progress: Progress = SILENT
 ) -> FittedPrior:
-    """Fit a prior to the codes of the training items. The model stays as it is: see `Model.set_prior`.
+    """Fit a prior to the codes of the training items, for a conditional model one to those of each class.
+
+    The model stays as it is: see `Model.set_prior`.
 
     Args:
         kind: a learned kind of `avae.priors.registry`.
@@ -27,13 +31,24 @@ def fit_prior(
         progress: counts the encoded items.
 
     Raises:
-        UserError: the model has no encoder, or no prior can be fitted (see `fit_to_codes`).
+        UserError: the model has no encoder, no prior can be fitted (see `fit_to_codes`), or a conditional
+            model was trained on other classes.
     """
     require_codes(model)
+    if model.classes and tuple(data.classes) != model.classes:
+        found = ", ".join(map(printable, data.classes)) or "none"
+        raise UserError(
+            f"{data.name}: its classes are {found}, and those of the model are "
+            f"{', '.join(map(printable, model.classes))}: pass --data with folders of these names"
+        )
     with torch.inference_mode():
         codes = training_codes(model, data, seed, progress)
         informative = model.framework.informative_dimensions()
-    return fit_to_codes(kind, codes.clone(), informative.clone(), seed)
+    if not model.classes:
+        return fit_to_codes(kind, codes.clone(), informative.clone(), seed)
+    assert data.labels is not None
+    labels = torch.from_numpy(data.labels[_evenly_spaced_rows(data)])
+    return fit_to_classes(kind, codes.clone(), labels, model.classes, informative.clone(), seed)
 
 
 def require_codes(model: Model) -> None:
@@ -47,21 +62,25 @@ def require_codes(model: Model) -> None:
 
 def training_codes(model: Model, data: Dataset, seed: int, progress: Progress) -> Tensor:
     """Return the codes (N, d) of up to 50,000 training items, on the CPU; see `Model.drawing_codes`."""
-    count = min(len(data.train), MAX_CODES)
-    items = np.linspace(0, len(data.train) - 1, count).round().astype(int)
-    progress.update(0, count)
+    items = _evenly_spaced_rows(data)
+    progress.update(0, len(items))
     parts = []
-    for rows in row_chunks(count):
+    for rows in row_chunks(len(items)):
         x = as_tensor(data.train[items[rows.start : rows.stop]], model.device)
         parts.append(model.drawing_codes(x, rows, seed).float().cpu())
         progress.advance(len(rows))
     return torch.cat(parts)
 
 
+def _evenly_spaced_rows(data: Dataset) -> NDArray[np.int64]:
+    """Return the numbers of the training items whose codes a prior is fitted to."""
+    count = min(len(data.train), MAX_CODES)
+    return np.linspace(0, len(data.train) - 1, count).round().astype(np.int64)
+
+
 def likelihood_report(fitted: FittedPrior) -> str:
     """Return one line: the prior, and the log-likelihood of held-out codes under it and under N(0, I)."""
-    codes = fitted.held_out
-    learned = fitted.prior.log_likelihood(codes)
+    codes, learned = fitted.held_out, fitted.log_likelihood
     if learned is None:
         return f"{fitted.prior.kind}, which has no likelihood in closed form"
     standard = standard_normal_log_density(codes)

@@ -20,12 +20,13 @@ from avae.data.dataset import DataInfo
 from avae.data.images.preprocessing import Preprocessing, earlier_background
 from avae.data.pictures import Images, ItemBatch, ValueRange, item_batches, numbered, without_label
 from avae.distributed.device import pick_device
-from avae.errors import UserError
+from avae.errors import UserError, did_you_mean
 from avae.files import write_json
-from avae.frameworks.base import CodeMode, Framework, Noise
+from avae.frameworks.base import LABELS, CodeMode, Framework, Noise
 from avae.json_io import convert, decode_json, read_json
 from avae.losses import MIN_CODE_SCALE
-from avae.priors.prior import Prior, PriorDescription, restore_prior, standard_prior
+from avae.priors.by_class import ClassPrior, restore_class_prior
+from avae.priors.prior import Prior, PriorDescription, choose, restore_prior, standard_prior
 from avae.python_words import with_python_words
 from avae.recipes.build import build_framework, expected_tensors
 from avae.recipes.config import Config, check_fields, fields_with, validate
@@ -44,6 +45,7 @@ from avae.safetensors_io import (
     strip_prefix,
     tensor_types,
 )
+from avae.shown_text import printable
 from avae.torch_defaults import torch_defaults
 
 PriorChoice = Literal["standard", "learned"]
@@ -81,7 +83,7 @@ class Model:
         config: ResolvedConfig,
         data: Mapping[str, Any],
         device: torch.device | str = "cpu",
-        prior: Prior | None = None,
+        prior: Prior | ClassPrior | None = None,
         representation: Sequence[PartDescription] = (),
     ) -> None:
         self.framework = framework.eval().to(device)
@@ -102,14 +104,19 @@ class Model:
             f"{config.steps:,} steps on {self.data['name']}, prior {self.prior.kind}, on {self.device}>"
         )
 
-    def set_prior(self, prior: Prior) -> None:
+    def set_prior(self, prior: Prior | ClassPrior) -> None:
         """Draw samples from this prior."""
-        self.prior = prior.eval().to(self.device)
+        self.prior: Prior | ClassPrior = prior.eval().to(self.device)
 
     @property
     def is_image_model(self) -> bool:
         """True if items are images, False if they are points."""
         return len(self.item_shape) == 3
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of a conditional model, by number; empty for others."""
+        return tuple(self.config.classes)
 
     @property
     def item_shape(self) -> tuple[int, ...]:
@@ -293,25 +300,55 @@ class Model:
         return self.framework.drawing_codes(items, self.noise(rows, seed))
 
     @torch_defaults()
-    def sample(self, count: int, *, seed: int = 0, prior: PriorChoice | None = None) -> Tensor:
+    def sample(
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        prior: PriorChoice | None = None,
+        classes: str | Sequence[str] | None = None,
+    ) -> Tensor:
         """Draw `count` items from the prior. The first n items are the same for every count >= n.
 
         Args:
             seed: seed of codes and xi.
             prior: "standard" for N(0, I), "learned" for the prior fitted to the codes of training items;
                 None for the learned one if the model has one.
+            classes: for a conditional model, the name of the class of all items, or a name for each; by
+                default classes are as frequent as among the training items.
         """
         if count < 1:
             raise UserError(f"count={count}: ask for 1 sample or more")
-        chosen = self.choose_prior(prior)
+        chosen, labels = self.choose_prior(prior), self._labels(classes, count)
 
-        def draw(_: Tensor, rows: Rows) -> Tensor:
+        def draw(labels: Tensor, rows: Rows) -> Tensor:
             noise = self.noise(rows, seed)
+            if classes is not None:
+                noise[LABELS] = labels
             return self.framework.sample(noise | {"z": chosen.codes(noise)})
 
-        return self._batched(torch.empty(count, 0), draw)
+        return self._batched(labels, draw)
 
-    def choose_prior(self, choice: PriorChoice | None = None) -> Prior:
+    def _labels(self, classes: str | Sequence[str] | None, count: int) -> Tensor:
+        """Return the numbers of classes (N,) int64, given their names; without names they have no meaning."""
+        if classes is None:
+            return torch.zeros(count, dtype=torch.int64)
+        if not self.classes:
+            raise UserError("this model draws no classes: train one with --condition classes")
+        names = [classes] * count if isinstance(classes, str) else list(classes)
+        if len(names) != count:
+            raise UserError(f"classes: {len(names)} names for {count} items; pass one for each or for all")
+        for name in names:
+            if name not in self.config.classes:
+                known = ", ".join(map(printable, self.classes))
+                raise UserError(
+                    f"--class {printable(name)}: not a class of this model"
+                    f"{did_you_mean(str(name), self.classes)}; it has {known}"
+                )
+        numbers = {name: number for number, name in enumerate(self.classes)}
+        return torch.tensor([numbers[name] for name in names])
+
+    def choose_prior(self, choice: PriorChoice | None = None) -> Prior | ClassPrior:
         """Return the prior that `sample` draws from; raise UserError if the model lacks it."""
         if choice not in ("standard", "learned", None):
             raise UserError(f"prior={choice!r}: choose 'standard' or 'learned'")
@@ -351,7 +388,7 @@ class Model:
         return self._batched(
             codes,
             lambda mu, rows: self.framework.decode(
-                mu, {name: t.expand(len(mu), -1) for name, t in noise.items()}, realism
+                mu, {name: t.expand(len(mu), *t.shape[1:]) for name, t in noise.items()}, realism
             ),
         )
 
@@ -394,7 +431,7 @@ class Model:
             yield ItemBatch([numbered(row) for row in rows], points[rows.start : rows.stop])
 
     def noise(self, rows: Rows, seed: int) -> Noise:
-        """Return the noise of these rows on the model's device.
+        """Return the noise of these rows on the model's device, and classes for a conditional model.
 
         Args:
             rows: numbers of the rows, or their names: the noise of a row is a function of (seed, number), or
@@ -403,14 +440,20 @@ class Model:
         if not 0 <= seed < 2**63:
             raise UserError(f"seed={seed}: choose a whole number from 0 to 2**63 - 1")
         shapes = self.framework.noise_shapes(len(rows)) | self.prior.noise_shapes(len(rows))
-        return {
+        if self.classes:
+            shapes |= {LABELS: (len(rows), 1)}
+        noise = {
             name: torch.from_numpy(
                 normal_rows(rows, shape[1], seed, name)
                 if isinstance(rows, range)
                 else normal_named(rows, shape[1], seed, name)
-            ).to(self.device)
+            )
             for name, shape in shapes.items()
         }
+        if self.classes:
+            counts = torch.tensor(list(self.config.classes.values()), dtype=torch.float32)
+            noise[LABELS] = choose(counts / counts.sum(), noise[LABELS][:, 0])
+        return {name: tensor.to(self.device) for name, tensor in noise.items()}
 
     @property
     def _representation_text(self) -> str:
@@ -609,7 +652,7 @@ def load(
             "for a model with custom networks, pass networks="
         )
     framework = build_framework(config, networks, parts)
-    weights, prior = _read_weights(path, config.code_dim)
+    weights, prior = _read_weights(path, config.code_dim, len(config.classes))
     nn.ModuleDict(framework.networks).load_state_dict(weights)
     return Model(framework, config, data, pick_device(device), prior, described)
 
@@ -626,15 +669,21 @@ _Each = TypeVar("_Each")
 _PLACEHOLDER_CONFIG = Config(recipe="", data="", out="", steps=1)
 
 
-def _read_weights(path: Path, code_dim: int) -> tuple[dict[str, Tensor], Prior]:
+def _read_weights(path: Path, code_dim: int, classes: int) -> tuple[dict[str, Tensor], Prior | ClassPrior]:
     """Read the weights and the prior that `Model.save` wrote; without a prior, it is N(0, I)."""
     tensors, metadata = _read_tensors(path)
     if "prior" not in metadata:
         return tensors, standard_prior(code_dim)
     state = strip_prefix(tensors, _PRIOR)
     try:
-        description = decode_json(metadata["prior"], PriorDescription)
-        prior = restore_prior(description, code_dim, state)
+        prior: Prior | ClassPrior
+        if classes:
+            descriptions = decode_json(metadata["prior"], list[PriorDescription])
+            if len(descriptions) != classes:
+                raise ValueError("it has another number of classes")
+            prior = restore_class_prior(descriptions, code_dim, state)
+        else:
+            prior = restore_prior(decode_json(metadata["prior"], PriorDescription), code_dim, state)
     except (ValueError, KeyError, TypeError, RuntimeError):
         raise UserError(
             f"{path}: its prior is damaged, or of another version of avae; {_RECOVERY_HINT}"

@@ -6,6 +6,7 @@ import torch
 
 from avae.frameworks import AVAE, GAN, VAE, VAEGAN, BiGAN, Framework
 from avae.frameworks.augmentation import DiffAugment
+from avae.frameworks.base import LABELS
 from avae.frameworks.code_sources import CodeSource, DataCodes, PairedCodes, PriorCodes
 from avae.frameworks.latent_weighting import (
     ConstantWeight,
@@ -14,9 +15,10 @@ from avae.frameworks.latent_weighting import (
     NoLatentLoss,
     SoftmaxWeight,
 )
-from avae.frameworks.representations import VAERepresentation
+from avae.frameworks.representations import ClassifierRepresentation, VAERepresentation
 from avae.losses import NON_SATURATING_LOSS, code_scale_a, code_scale_b
 from avae.networks import resize
+from avae.networks.conditional import ClassHead, ConditionalGenerator, ProjectionCritic
 from avae.networks.dcgan import Down, Up
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic
@@ -30,7 +32,7 @@ WEIGHTINGS: dict[str, LatentWeighting] = {
     "softmax": SoftmaxWeight(),
 }
 CODES: dict[str, CodeSource] = {"prior": PriorCodes(), "pictures": DataCodes()}
-D, XI = 3, 2
+D, XI, CLASSES = 3, 2, 3
 
 AVAES = [
     ("images", "b", XI, "balanced", "prior"),
@@ -124,6 +126,28 @@ def avae_of_pairs(items: str) -> Framework:
     return framework
 
 
+def avae_of_classes(items: str, own_head: bool) -> Framework:
+    """A conditional AVAE, which reads classes from codes by a head of its own or by its classifier's."""
+    points = items == "points"
+    down, up = (MLP(2, D, 8), MLP(D, 2, 8)) if points else (Down(16, 1, 2, D), Up(16, 1, 2, D))
+    encoder = GaussianEncoder(down, D)
+    body: torch.nn.Module = JointCritic(MLP(2, 4, 8), 4, D, 8, 4) if points else Down(16, 1, 2, 4)
+    inputs = D + XI + 2
+    return AVAE(
+        VAERepresentation(encoder, up, D)
+        if own_head
+        else ClassifierRepresentation(encoder, torch.nn.Linear(D, CLASSES), up, D),
+        ConditionalGenerator(MLP(inputs, 2, 8) if points else Up(16, 1, 2, inputs), CLASSES, 2),
+        ProjectionCritic(body, 4, CLASSES),
+        XI,
+        weighting=WEIGHTINGS["balanced"],
+        codes=PairedCodes() if points else DataCodes(),
+        critic_sees_code=points,
+        conditional=True,
+        head=ClassHead(D, CLASSES) if own_head else None,
+    )
+
+
 def augmented(framework: Framework) -> Framework:
     framework.augmentation = DiffAugment()
     return framework
@@ -172,6 +196,11 @@ def _made() -> dict[str, Callable[[], Framework]]:
             avae_of_images("b", XI, "balanced", "prior")
         ),
     }
+    for items in ("points", "images"):
+        for head, own in (("own_head", True), ("classifier", False)):
+            codes = "paired" if items == "points" else "pictures"
+            name = f"avae-{items}-b-xi-balanced-classes-{head}-{codes}"
+            made[name] = lambda items=items, own=own: avae_of_classes(items, own)
     maker = {"points": avae_of_points, "images": avae_of_images}
     for items, latent, xi, weighting, codes in AVAES:
         name = f"avae-{items}-{latent}{'-xi' if xi else ''}-{weighting}{'-pictures' * (codes == 'pictures')}"
@@ -201,4 +230,9 @@ def items_and_noise(framework: Framework, name: str, n: int = 5, seed: int = 1):
         key: torch.randn(size, generator=generator, dtype=torch.float64)
         for key, size in framework.noise_shapes(n).items()
     }
-    return x, noise
+    return x, noise | labels_for(framework, n)
+
+
+def labels_for(framework: Framework, n: int) -> dict[str, torch.Tensor]:
+    """Return the classes of n items as noise has them, if the framework needs them."""
+    return {LABELS: torch.arange(n) % CLASSES} if getattr(framework, "conditional", False) else {}

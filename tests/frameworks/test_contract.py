@@ -148,7 +148,8 @@ def test_noise_is_used_as_given(name):
     again = framework.losses(x, noise)[0]
     assert all(torch.equal(first[key], again[key]) for key in first)
     for key in noise:
-        other = noise | {key: -noise[key]}
+        changed = -noise[key] if noise[key].is_floating_point() else noise[key].roll(1)  # labels
+        other = noise | {key: changed}
         losses_differ = any(not torch.equal(first[k], v) for k, v in framework.losses(x, other)[0].items())
         samples_differ = not torch.equal(framework.sample(noise), framework.sample(other))
         assert losses_differ or samples_differ, key

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from made import MADE, items_and_noise, make
+from made import MADE, items_and_noise, labels_for, make
 from torch import nn
 
 from avae.engine.compile import tensors_of, trace_gradients
@@ -55,7 +55,7 @@ def made(kind: str, framework: Adversarial, name: str):
         key: torch.randn(shape, generator=generator, dtype=torch.float64)
         for key, shape in regularizer.noise_shapes(len(x)).items()
     }
-    return regularizer, x, noise
+    return regularizer, x, noise | labels_for(framework, len(x))
 
 
 def test_r1_of_a_quadratic_critic():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from made import MADE, items_and_noise, make
-from torch.nn.functional import softplus
+from torch.nn.functional import cross_entropy, softplus
 
 from avae.engine.optimizers import AdamSettings, make_optimizers
 from avae.engine.step import Phase, training_step
@@ -49,14 +49,17 @@ def _avae(f, name, x, noise):
     z, asked = noise["z"].clone(), torch.ones(len(x))
     codes = torch.where(s < 0.995, E(x)[0].detach() / scale.where(s < 0.995, 1), z)
     pairs = name.endswith("pairs")
-    if pairs:
-        z = codes[[0, 0, 2, 2, 4, 4][: len(x)]]
+    rows = [0, 0, 2, 2, 4, 4][: len(x)] if pairs or name.endswith("paired") else list(range(len(x)))
+    if pairs or name.endswith("paired"):
+        z = codes[rows]
+    label, label_of_z = ([noise["labels"]], [noise["labels"][rows]]) if "classes" in name else ([], [])
     if name.endswith("pictures"):
         asked = 2.0 * (noise["choice"][:, 0] > 0)
         z[asked > 0] = codes[asked > 0]
-    fake = G(z, *xi)
+    fake = G(z, *xi, *label_of_z)
     real, drawn = _views(f, noise)
-    with_code, with_z = ([codes], [z]) if pairs else ([], [])
+    sees_code = pairs or name.endswith("paired")
+    with_code, with_z = ([codes, *label], [z, *label_of_z]) if sees_code else (label, label_of_z)
     l_c = (softplus(C(real(x), *with_code)) + softplus(-C(drawn(fake.detach()), *with_z))).mean()
     image = fake.detach().requires_grad_()
     l_m = C(drawn(image), *with_z)
@@ -73,7 +76,21 @@ def _avae(f, name, x, noise):
     if pairs:
         g_m = g_m + 0.2 * _energy_gradient(x, image, len(x) // 2)
     through_g = _grads((fake * (g_m + g_z)).sum(), "generator", G)
-    return _vae(f, name, x, noise) | _grads(l_c, "critic", C) | through_g
+    of_representation = (_classifier if "classifier" in name else _vae)(f, name, x, noise)
+    if "own_head" in name:
+        of_head = cross_entropy(f.head(E(x)[0].detach()), noise["labels"])
+        of_representation |= _grads(of_head, "head", f.head)
+    return of_representation | _grads(l_c, "critic", C) | through_g
+
+
+def _classifier(f, name, x, noise):
+    """The variational information bottleneck, and L_R of a decoder that reads its codes as constants."""
+    E, H, D = f.encoder, f.representation.head, f.decoder
+    mu, sigma = E(x)
+    z = mu + noise["eps"] * sigma
+    l_e = cross_entropy(H(z), noise["labels"]) + 1e-3 * _kl(mu, sigma)
+    l_r = 0.5 * ((D(z.detach()) - x) ** 2).sum() / len(x)
+    return _grads(l_e, "encoder", E) | _grads(l_e, "head", H) | _grads(l_r, "decoder", D)
 
 
 def _energy_gradient(x, image, pairs):

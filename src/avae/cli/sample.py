@@ -13,7 +13,7 @@ def run(options: Sample) -> int:
     """Draw samples."""
     model = load(options.run, device=options.device, representation=options.representation)
     out = options.folder()
-    items = model.sample(options.count, seed=options.seed, prior=options.prior)
+    items = model.sample(options.count, seed=options.seed, prior=options.prior, classes=options.class_name)
     write_items(model, numbered_names(len(items)), items, out)
     if model.is_image_model:
         save_png(sheet(as_images(items)), out / "samples.png")

@@ -26,8 +26,10 @@ class EvaluatedModel:
             "generator_calibrated", ...).
         default: name of the model's default reconstruction.
         encode: items -> mean codes (N, d).
-        drawing_codes: (items, rows) -> codes (N, d) of the kind that `draw` was trained to draw from.
-        draw: (z, rows, xi_seed) -> items drawn from codes z (N, d).
+        drawing_codes: (items, rows) -> codes (N, d) of the kind that `draw` was trained to draw from; those
+            of a conditional model have the number of the class that it reads from them as a further column.
+        draw: (codes, rows, xi_seed) -> items drawn from codes, (N, d) or as `drawing_codes` returns them.
+            Without the column, a conditional model draws the classes that its prior has in these rows.
         prior: rows -> codes (N, d) from N(0, I), or from the learned prior if codes of items are not N(0, I).
         learned_prior: rows -> codes (N, d) from the prior fitted to codes of training items; None if samples
             are drawn from N(0, I).

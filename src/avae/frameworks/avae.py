@@ -4,13 +4,14 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from avae.frameworks.adversarial import Adversarial, adversarial_terms
 from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.autoencoder import AutoEncoder
-from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes, Pass, reject_realism
+from avae.frameworks.base import LABELS, CodeMode, Losses, Noise, NoiseShapes, Pass, reject_realism
 from avae.frameworks.code_sources import CodeSource, PairedCodes, PriorCodes
-from avae.frameworks.contracts import CRITIC_WITH_CODE, GENERATOR_WITH_XI, NetworkContract
+from avae.frameworks.contracts import CLASS_HEAD, CRITIC_WITH_CODE, GENERATOR_WITH_XI, NetworkContract
 from avae.frameworks.latent_weighting import GradientCap, LatentWeighting
 from avae.frameworks.representations import Frozen, Representation
 from avae.frameworks.warm_start import start_from_decoder
@@ -42,6 +43,10 @@ class AVAE(AutoEncoder, Adversarial):
         critic_sees_code: True for a critic of pairs: real (x, z) and generated (G(z, xi), z), with the
             calibrated code z of x (after Yan et al., 2021, arXiv 2106.02782).
         spread: weight of the energy score in the generator's loss; above 0 it needs `PairedCodes`.
+        conditional: True for a generator of classes and a critic that knows them: both take labels (N,) after
+            all else. A drawn item has the class of the item whose code it is drawn from.
+        head: mu (N, d) -> logits (N, K), by which a conditional AVAE reads the class of a code that comes
+            without: trained on cross-entropy, of mu as a constant. None if the representation has one.
     """
 
     contracts: Mapping[str, NetworkContract] = {"generator": GENERATOR_WITH_XI, "critic": CRITIC_WITH_CODE}
@@ -64,6 +69,8 @@ class AVAE(AutoEncoder, Adversarial):
         adversarial_loss: AdversarialLoss = PAPER_LOSS,
         critic_sees_code: bool = False,
         spread: float = 0.0,
+        conditional: bool = False,
+        head: nn.Module | None = None,
     ) -> None:
         super().__init__(representation)
         self.generator = generator
@@ -75,6 +82,10 @@ class AVAE(AutoEncoder, Adversarial):
         self.adversarial_loss = adversarial_loss
         self.critic_sees_code = critic_sees_code
         self.spread = spread
+        self.conditional = conditional
+        self.head = head
+        if head is not None:
+            self.contracts = {"head": CLASS_HEAD, **self.contracts}
         self.batch_multiple = 2 if isinstance(codes, PairedCodes) else 1
         self.has_decoder = "decoder" in representation.networks
         self.image_networks: Mapping[str, float | None] = (
@@ -90,20 +101,23 @@ class AVAE(AutoEncoder, Adversarial):
         return super().prior_shapes(n) | xi
 
     def prior_codes(self, noise: Noise) -> tuple[Tensor, ...]:
-        return super().prior_codes(noise) + ((noise["xi"],) if self.xi_dim else ())
+        return super().prior_codes(noise) + self._further_inputs(noise)
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         mu, sigma = self.representation.encode(x)
         of_representation, terms = self.representation.losses(x, mu, sigma, noise)
         of_game, more_terms = self._game_losses(x, mu.detach(), sigma.detach(), noise)
-        return of_representation | of_game, terms | self.coefficient_terms() | more_terms
+        of_head, head_terms = self._head_losses(mu.detach(), noise)
+        terms = terms | self.coefficient_terms() | more_terms | head_terms
+        return of_representation | of_game | of_head, terms
 
     def warm_start_losses(self, x: Tensor, noise: Noise) -> Losses:
-        """Return the losses of the representation alone."""
+        """Return the losses of the representation, and of the head that reads classes from it, alone."""
         self.encoder.train()
         mu, sigma = self.representation.encode(x)
         by_network, terms = self.representation.losses(x, mu, sigma, noise)
-        return by_network, terms | self.coefficient_terms()
+        of_head, head_terms = self._head_losses(mu.detach(), noise)
+        return by_network | of_head, terms | self.coefficient_terms() | head_terms
 
     def start_generator(self) -> None:
         """Give the generator the weights of the decoder, if there is one, before its first step."""
@@ -112,7 +126,7 @@ class AVAE(AutoEncoder, Adversarial):
             start_from_decoder(self.generator, decoder.module if isinstance(decoder, Frozen) else decoder)
 
     def game_losses(self, x: Tensor, noise: Noise) -> Losses:
-        """Return the losses of generator and critic alone, for an encoder that is trained no more.
+        """Return the losses of generator, critic and head alone, for an encoder that is trained no more.
 
         The encoder is a fixed function then: its batch norm uses the statistics of the warm start.
         """
@@ -120,17 +134,18 @@ class AVAE(AutoEncoder, Adversarial):
         with torch.no_grad():
             mu, sigma = self.representation.encode(x)
         by_network, terms = self._game_losses(x, mu, sigma, noise)
-        return by_network, terms | self.coefficient_terms()
+        of_head, head_terms = self._head_losses(mu, noise)
+        return by_network | of_head, terms | self.coefficient_terms() | head_terms
 
     def _game_losses(self, x: Tensor, mu: Tensor, sigma: Tensor, noise: Noise) -> Losses:
         """Return the losses of generator and critic, given the posterior of x as constants."""
         codes = self._calibrated(mu, noise)
-        z, weight = self.codes.select(codes, noise)
-        fake = self.generate(z, noise)
+        z, weight, noise_of_z = self._select(codes, noise)
+        fake = self.generate(z, noise_of_z)
         to_critic, to_encoder = self.weighting.route_gradients(fake)
         mu_fake, _ = self.representation.encode(to_encoder)
-        l_fake = self.critic_logits(self.augment_fake(to_critic, noise), *self._seen(z))
-        l_real = self.critic_logits(self.augment_real(x, noise), *self._seen(codes))
+        l_fake = self.critic_logits(self.augment_fake(to_critic, noise), *self._seen(z, noise_of_z))
+        l_real = self.critic_logits(self.augment_real(x, noise), *self._seen(codes, noise))
         scale = self.representation.code_scale(sigma)
         l_z = (weight * latent_loss(mu_fake, z, sigma, scale)).mean()
         l_m = self.adversarial_loss.generator(l_real, l_fake).mean()
@@ -148,33 +163,67 @@ class AVAE(AutoEncoder, Adversarial):
         return {"generator": l_g, "critic": l_c}, terms | adversarial_terms(l_c, l_real, l_fake, x, fake)
 
     def real_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
-        codes = self._seen(self.drawing_codes(x, noise)) if self.critic_sees_code else ()
-        return self.augment_real(x, noise), *codes
+        z = self.drawing_codes(x, noise) if self.critic_sees_code else noise["z"]
+        return self.augment_real(x, noise), *self._seen(z, noise)
 
     def fake_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
-        z, _ = self.codes.select(self.drawing_codes(x, noise), noise)
-        return self.augment_fake(self.generate(z, noise), noise), *self._seen(z)
+        z, _, noise_of_z = self._select(self.drawing_codes(x, noise), noise)
+        return self.augment_fake(self.generate(z, noise_of_z), noise), *self._seen(z, noise_of_z)
 
-    def _seen(self, z: Tensor) -> tuple[Tensor, ...]:
-        """Return what the critic sees of codes: nothing, or the codes as constants."""
-        return (z.detach(),) if self.critic_sees_code else ()
+    def _head_losses(self, mu: Tensor, noise: Noise) -> Losses:
+        """Return the loss of the head, given posterior means (N, d) as constants; nothing without one."""
+        if self.head is None:
+            return {}, {}
+        logits, labels = self.head(mu), noise[LABELS]
+        loss = cross_entropy(logits, labels)
+        accuracy = (logits.argmax(1) == labels).to(loss.dtype).mean()
+        return {"head": loss}, {"class_entropy": loss, "class_accuracy": accuracy}
+
+    def _select(self, codes: Tensor, noise: Noise) -> tuple[Tensor, Tensor, Noise]:
+        """Return `CodeSource.select` of the codes of items, and the noise with the labels of the result."""
+        z, weight = self.codes.select(codes, noise)
+        if self.conditional:
+            noise = noise | {LABELS: self.codes.select_labels(noise[LABELS])}
+        return z, weight, noise
+
+    def _seen(self, z: Tensor, noise: Noise) -> tuple[Tensor, ...]:
+        """Return what the critic sees besides items: the codes as constants, and labels, if any."""
+        codes = (z.detach(),) if self.critic_sees_code else ()
+        return codes + ((noise[LABELS],) if self.conditional else ())
 
     def generate(self, z: Tensor, noise: Noise) -> Tensor:
-        """Return generated items G(z, xi)."""
-        x: Tensor = self.generator(z, noise["xi"]) if self.xi_dim else self.generator(z)
+        """Return generated items G(z, xi), of the classes noise[LABELS] if it is conditional."""
+        x: Tensor = self.generator(z, *self._further_inputs(noise))
         return x
+
+    def _further_inputs(self, noise: Noise) -> tuple[Tensor, ...]:
+        """Return the inputs of the generator besides z: xi and labels, if any."""
+        xi = (noise["xi"],) if self.xi_dim else ()
+        return xi + ((noise[LABELS],) if self.conditional else ())
 
     def batch_norm_passes(self) -> dict[str, Pass]:
         return super().batch_norm_passes() | {"generator": self._generate_as_in_training}
 
     def decode(self, mu: Tensor, noise: Noise, realism: float | None = None) -> Tensor:
-        return self._blend(mu, self._calibrated(mu, noise), noise, realism)
+        return self._blend(mu, self._calibrated(mu, noise), self._with_class_of(mu, noise), realism)
 
     def reconstruct(self, x: Tensor, code: CodeMode, noise: Noise, realism: float | None = None) -> Tensor:
         if code == "mean":
             return self.decode(self.encode(x), noise, realism)
         z = self.posterior_sample(x, noise)
-        return self._blend(z, z, noise, realism)
+        return self._blend(z, z, self._with_class_of(z, noise), realism)
+
+    def read_labels(self, mu: Tensor) -> Tensor | None:
+        if not self.conditional:
+            return None
+        logits = self.representation.class_logits(mu) if self.head is None else self.head(mu)
+        assert logits is not None
+        return logits.argmax(1)
+
+    def _with_class_of(self, mu: Tensor, noise: Noise) -> Noise:
+        """Return the noise with the classes read from codes, if it is conditional."""
+        labels = self.read_labels(mu)
+        return noise if labels is None else noise | {LABELS: labels}
 
     def drawing_codes(self, x: Tensor, noise: Noise) -> Tensor:
         return self._calibrated(self.encode(x), noise)
@@ -186,8 +235,8 @@ class AVAE(AutoEncoder, Adversarial):
         return self.representation.code_scale(self.sigma())
 
     def _generate_as_in_training(self, x: Tensor, noise: Noise) -> Tensor:
-        z, _ = self.codes.select(self.drawing_codes(x, noise), noise)
-        return self.generate(z, noise)
+        z, _, noise_of_z = self._select(self.drawing_codes(x, noise), noise)
+        return self.generate(z, noise_of_z)
 
     def _calibrated(self, mu: Tensor, noise: Noise) -> Tensor:
         """Return the z whose target is mu; dimensions without information get a prior sample, not 0/0."""

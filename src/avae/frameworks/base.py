@@ -19,7 +19,7 @@ CodeMode = Literal["mean", "sample"]
 
 LABELS = "labels"
 """Name in `Noise` of the number of each item's class, int64 (N,). Batches of labelled data have it in every
-phase of training."""
+phase of training, and so has the noise of a conditional model, as the classes to sample."""
 
 
 class Framework(nn.Module, ABC):
@@ -130,6 +130,14 @@ class Framework(nn.Module, ABC):
     def raw_dim(self) -> int:
         """Number of values F of `raw_codes`."""
         return self.code_dim
+
+    def read_labels(self, mu: Tensor) -> Tensor | None:
+        """Return the classes (N,) int64 that a conditional framework reads from posterior means (N, d).
+
+        `decode` and `reconstruct` draw items of these classes, `sample` those that noise[LABELS] names. None
+        for a framework without classes.
+        """
+        return None
 
     def posterior_sample(self, x: Tensor, noise: Noise) -> Tensor:
         """Sample z ~ q(z|x), (N, d); without a posterior scale, return the codes of x."""

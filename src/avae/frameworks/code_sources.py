@@ -22,9 +22,12 @@ class CodeSource(Protocol):
             noise: noise tensors of the framework.
         """
 
+    def select_labels(self, labels: Tensor) -> Tensor:
+        """Return the labels (N,) of the codes for the generator, given those of the real items (N,)."""
+
 
 class PriorCodes:
-    """Codes from the prior, as in the paper."""
+    """Codes from the prior, as in the paper. The class of a code is that of the real item in its row."""
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         return {}
@@ -32,6 +35,9 @@ class PriorCodes:
     def select(self, data_codes: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         z = noise["z"]
         return z, torch.ones_like(z[:, 0])
+
+    def select_labels(self, labels: Tensor) -> Tensor:
+        return labels
 
 
 class PairedCodes:
@@ -44,8 +50,14 @@ class PairedCodes:
         return {}
 
     def select(self, data_codes: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        z = data_codes[::2].repeat_interleave(2, 0)[: len(data_codes)]
+        z = self._in_pairs(data_codes)
         return z, torch.ones_like(z[:, 0])
+
+    def select_labels(self, labels: Tensor) -> Tensor:
+        return self._in_pairs(labels)
+
+    def _in_pairs(self, rows: Tensor) -> Tensor:
+        return rows[::2].repeat_interleave(2, 0)[: len(rows)]
 
 
 class DataCodes:
@@ -64,3 +76,6 @@ class DataCodes:
         chosen = noise["choice"] > 0
         # Weight 2 for half of them, so that the mean does not depend on how the batch is split.
         return torch.where(chosen, data_codes, noise["z"]), 2 * chosen[:, 0].to(data_codes.dtype)
+
+    def select_labels(self, labels: Tensor) -> Tensor:
+        return labels

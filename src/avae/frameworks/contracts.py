@@ -1,7 +1,8 @@
 """Contracts of networks: the arguments and results that a framework requires, by symbol.
 
-x is an item, z a code, xi the noise of a generator; code is z for a critic that may see it; mu and sigma are
-the mean and scale of a posterior; logits are those of a critic, class_logits those of a classifier.
+x is an item, z a code, xi the noise of a generator, labels the numbers of classes; code is z for a critic
+that may see it; mu and sigma are the mean and scale of a posterior; logits are those of a critic,
+class_logits those of a classifier.
 """
 
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ class NetworkContract:
 
     Attributes:
         role: the factory of a `NetworkFamily` that builds the network; a head is a linear layer.
-        takes, returns: symbols of arguments and results, in order. xi is omitted if it has no dimensions, and
-            code if the critic does not see it.
+        takes, returns: symbols of arguments and results, in order. xi is omitted if it has no dimensions,
+            code if the critic does not see it, and labels without classes.
         method: name of the method to call.
         needs: name of another attribute that the network must have.
         hint: end of the error message if `needs` is missing: how to build such a network.
@@ -40,10 +41,10 @@ GAUSSIAN_ENCODER = NetworkContract(
 CLASS_HEAD = NetworkContract("head", ("z",), ("class_logits",))
 DECODER = NetworkContract("decoder", ("z",), ("x",))
 GENERATOR = NetworkContract("generator", ("z",), ("x",))
-GENERATOR_WITH_XI = NetworkContract("generator", ("z", "xi"), ("x",))
+GENERATOR_WITH_XI = NetworkContract("generator", ("z", "xi", "labels"), ("x",))
 CRITIC = NetworkContract("critic", ("x",), ("logits",))
 CRITIC_WITH_FEATURES = NetworkContract(
     "critic", ("x",), ("logits", "features"), method="with_features", needs="with_features"
 )
-CRITIC_WITH_CODE = NetworkContract("critic", ("x", "code"), ("logits",))
+CRITIC_WITH_CODE = NetworkContract("critic", ("x", "code", "labels"), ("logits",))
 JOINT_CRITIC = NetworkContract("critic", ("x", "z"), ("logits",))

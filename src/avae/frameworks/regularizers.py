@@ -131,7 +131,8 @@ def _styles_and_items(network: nn.Module, codes: tuple[Tensor, ...]) -> tuple[tu
     if isinstance(mapping, nn.Module) and isinstance(synthesis, nn.Module):
         w = mapping(*codes)
         return (w,), synthesis(w)
-    inputs = tuple(code.detach().requires_grad_() for code in codes)
+    # The embedding of a class has a graph of its own, through which it learns.
+    inputs = tuple(code if code.requires_grad else code.detach().requires_grad_() for code in codes)
     return inputs, network(*inputs)
 
 

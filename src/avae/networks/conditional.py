@@ -1,6 +1,9 @@
-"""A generator that draws an item of a given class, and a critic that judges whether it is one."""
+"""Networks for classes: a generator and a critic that know the class, a head that reads it from codes."""
 
 from torch import Tensor, nn
+
+GAIN = 10.0
+"""Factor of a `ClassHead`'s logits: Adam moves a weight by its learning rate, however large the gradient."""
 
 
 class ConditionalGenerator(nn.Module):
@@ -56,3 +59,15 @@ class ProjectionCritic(nn.Module):
         projection = (self.embedding(labels) * phi).sum(1, keepdim=True)
         logits: Tensor = self.linear(phi).to(phi.dtype) + projection
         return logits
+
+
+class ClassHead(nn.Linear):
+    """A linear classifier of codes, (N, d) -> logits (N, classes), which starts at 0 and learns fast."""
+
+    def __init__(self, code_dim: int, classes: int) -> None:
+        super().__init__(code_dim, classes)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return GAIN * super().forward(z)

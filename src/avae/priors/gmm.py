@@ -11,7 +11,7 @@ from torch import Tensor
 
 from avae.errors import UserError
 from avae.frameworks.base import Noise, NoiseShapes
-from avae.priors.prior import Density, standard_normal_log_density
+from avae.priors.prior import Density, choose, standard_normal_log_density
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
@@ -101,9 +101,7 @@ class Mixture(Density):
         return {"component": (n, 1)}
 
     def sample(self, normal: Tensor, noise: Noise) -> Tensor:
-        uniform = (1 + torch.erf(noise["component"][:, 0] / math.sqrt(2))) / 2
-        bounds = self.weights.cumsum(0)[:-1]
-        chosen = torch.searchsorted(bounds, uniform.contiguous())
+        chosen = choose(self.weights, noise["component"][:, 0])
         return self.means[chosen] + (self.factors[chosen] @ normal[..., None])[..., 0]
 
     def log_density(self, u: Tensor) -> Tensor:

@@ -159,6 +159,16 @@ def restore_prior(description: PriorDescription, code_dim: int, state: Mapping[s
     return prior
 
 
+def choose(weights: Tensor, normal: Tensor) -> Tensor:
+    """Return the number of an option (N,) int64, given standard normal numbers (N,).
+
+    Args:
+        weights: (K,) the probabilities of the options.
+    """
+    uniform = (1 + torch.erf(normal / math.sqrt(2))) / 2
+    return torch.searchsorted(weights.cumsum(0)[:-1], uniform.contiguous())
+
+
 def standard_normal_log_density(u: Tensor) -> Tensor:
     """Return log N(u; 0, I) in nats (N,) of vectors (N, k)."""
     return -0.5 * (u.square() + math.log(2 * math.pi)).sum(1)

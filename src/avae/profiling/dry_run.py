@@ -27,7 +27,8 @@ from avae.training.validate_run import validate_run
 def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) -> None:
     """Print the memory and the time that a run needs; write nothing to its folder.
 
-    Pictures are read, and so packed in the cache, only if nothing else determines their size. A few steps
+    Pictures are read, and so packed in the cache, only if nothing else determines their size, or for
+    their classes. A few steps
     are computed on random items to time them, if the device's memory suffices; every process times its own,
     and rank 0 prints.
 
@@ -62,6 +63,6 @@ def resolve_without_data(config: Config) -> ResolvedConfig:
     if named and NETWORK_FAMILIES[config.network].items != "images":
         raise UserError(f"--network {config.network} does not fit {named.name}, which is made of images")
     size = config.size or (named.size if named else None)
-    if config.data in BUILT_IN or size is None:
+    if config.data in BUILT_IN or size is None or config.condition == "classes":
         return resolve(config, load_dataset(config.data, config))
     return with_defaults(dataclasses.replace(config, size=size, channels=config.channels or 3))

@@ -43,6 +43,7 @@ from avae.losses import (
     code_scale_a,
     code_scale_b,
 )
+from avae.networks.conditional import ClassHead, ConditionalGenerator, ProjectionCritic
 from avae.networks.family import NetworkFamily
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic
@@ -59,6 +60,9 @@ INTEGRAL_GAIN, PROPORTIONAL_GAIN = 10.0, 4.0
 
 ANNEALED_TO = 0.14
 """Share of its first value that rho decays to, as chosen in ADR 6."""
+
+CLASS_FEATURES = 32
+"""Number of features of a class's embedding in a conditional generator."""
 
 CODES: dict[str, Callable[[], CodeSource]] = {
     "prior": PriorCodes,
@@ -107,6 +111,8 @@ def build_framework(
     if "representation" in parameters:
         representation = build_representation(config, parts, every)
         own = {name: every[name] for name in framework.contracts}
+        if config.classes and "head" not in representation.networks:
+            own["head"] = every["head"]
         return framework(representation=representation, **own, **settings)
     return framework(**every, **settings)
 
@@ -116,7 +122,7 @@ def network_contracts(config: ResolvedConfig, parts: Parts) -> dict[str, Network
     own = FRAMEWORKS[config.framework].load().contracts
     if "encoder" in own or "encoder" not in FRAMEWORKS[config.framework].parts:
         return dict(own)
-    has_head = any(part.description["kind"] == "classifier" for part in parts)
+    has_head = config.classes or any(part.description["kind"] == "classifier" for part in parts)
     has_decoder = config.decoder or parts[0].decoder is not None
     return {
         "encoder": GAUSSIAN_ENCODER,
@@ -138,8 +144,12 @@ def build_networks(
         if name == "encoder":
             built[name] = _build_encoder(config, parts, contract, family)
         elif name == "head":
-            (part,) = (part for part in parts if part.description["kind"] == "classifier")
-            built[name] = nn.Linear(part.code_dim, len(part.description["classes"]))
+            classifiers = [part for part in parts if part.description["kind"] == "classifier"]
+            built[name] = (
+                nn.Linear(classifiers[0].code_dim, len(classifiers[0].description["classes"]))
+                if classifiers
+                else ClassHead(sum(part.code_dim for part in parts), len(config.classes))
+            )
         elif name == "decoder" and len(parts) == 1 and parts[0].decoder is not None:
             built[name] = parts[0].decoder
         else:
@@ -250,14 +260,22 @@ def build_network(contract: NetworkContract, family: NetworkFamily, config: Reso
     if contract.role == "encoder":
         body = family.encoder(item, width, d)
         return GaussianEncoder(body, d) if "sigma" in contract.returns else body
-    sees_code = "z" in contract.takes or ("code" in contract.takes and config.critic == "code")
-    if contract.role == "critic" and sees_code:
-        features = family.joint_features * width
-        return JointCritic(family.critic(item, width, features), features, d, features)
+    classes = len(config.classes) if "labels" in contract.takes else 0
     if contract.role == "critic":
-        return family.critic(item, width, 1)
+        features = family.joint_features * width
+        sees_code = "z" in contract.takes or ("code" in contract.takes and config.critic == "code")
+        outputs = features if classes else 1
+        critic = (
+            JointCritic(family.critic(item, width, features), features, d, features, outputs)
+            if sees_code
+            else family.critic(item, width, outputs)
+        )
+        return ProjectionCritic(critic, features, classes) if classes else critic
     draw = family.decoder if contract.role == "decoder" else family.generator
-    return draw(item, width, d + config.xi_dim if "xi" in contract.takes else d)
+    inputs = d + (config.xi_dim if "xi" in contract.takes else 0)
+    if classes:
+        return ConditionalGenerator(draw(item, width, inputs + CLASS_FEATURES), classes, CLASS_FEATURES)
+    return draw(item, width, inputs)
 
 
 def build_regularizers(config: ResolvedConfig, framework: Framework) -> list[Regularizer]:
@@ -308,6 +326,7 @@ SETTINGS: dict[str, Callable[[ResolvedConfig], Any]] = {
     "weighting": _weighting,
     "critic_sees_code": lambda config: config.critic == "code",
     "spread": lambda config: config.spread,
+    "conditional": lambda config: bool(config.classes),
     "codes": lambda config: CODES[config.latent_codes](),
     "adversarial_loss": lambda config: ADVERSARIAL_LOSSES[config.adversarial_loss],
     "augmentation": lambda config: DiffAugment() if config.augment else None,

@@ -12,7 +12,19 @@ from tyro.conf import arg
 
 from avae.errors import UserError, did_you_mean
 from avae.priors.registry import PriorKind
-from avae.recipes.facts import COLOUR, DECAY, POSITIVE, RANGE, SHARE, Check, Fact, Needs, TableFlag, at_least
+from avae.recipes.facts import (
+    COLOUR,
+    COUNTS,
+    DECAY,
+    POSITIVE,
+    RANGE,
+    SHARE,
+    Check,
+    Fact,
+    Needs,
+    TableFlag,
+    at_least,
+)
 from avae.recipes.frameworks import FRAMEWORKS, FrameworkName, listed, titles_with, titles_without
 from avae.recipes.networks import NETWORK_FAMILIES, NetworkName, families_for
 from avae.recipes.representations import EXAMPLES, is_standard_normal, learns, parse_representation
@@ -199,6 +211,19 @@ class Config:
             f"{LATENT_LOSS_ONLY}"
         ),
     ] = "plain"
+    condition: Annotated[
+        Literal["none", "classes"],
+        Needs("latent loss"),
+        Fact.ARCHITECTURE,
+        arg(
+            help="classes: train generator and critic on the class of each item, which the folders of --data "
+            f"name, so that avae sample --class can draw items of one. {LATENT_LOSS_ONLY}"
+        ),
+    ] = "none"
+    classes: Annotated[
+        dict[str, int], COUNTS, tyro.conf.Suppress, tyro.conf.Fixed, Fact.FROM_DATA, Fact.ARCHITECTURE
+    ] = dataclasses.field(default_factory=dict)
+    """Classes of a conditional model by number, and the number of training items in each."""
     prior: Annotated[
         PriorKind,
         Needs("encoder"),
@@ -417,6 +442,9 @@ def validate(config: Config) -> None:
     paired = config.latent_codes == "pairs"
     _require(not config.spread or paired, config, "spread", "it compares pairs: --latent-codes pairs")
     _check_representation(config, paired)
+    if config.condition == "classes":
+        remedy = f"a {config.framework} has no conditional generator; choose --framework avae"
+        _require(applies("condition", config.framework), config, "condition", remedy)
     _check_items(config)
 
 
@@ -452,7 +480,7 @@ def _check_types(config: Config) -> None:
     """Raise UserError for a value that is not of its field's type, as Python callers may pass."""
     for name, hint in get_type_hints(Config).items():
         value = getattr(config, name)
-        parts = (hint,) if get_origin(hint) is Literal else get_args(hint) or (hint,)
+        parts = (hint,) if get_origin(hint) in (Literal, dict) else get_args(hint) or (hint,)
         _require(any(_fits(value, part) for part in parts), config, name, f"must be {_kinds(parts)}")
         too_large = isinstance(value, int) and abs(value) >= 2**63
         _require(not too_large, config, name, "is larger than any run can be")
@@ -462,12 +490,21 @@ def _fits(value: object, part: Any) -> bool:
     """Return True if a value is of one part of a field's type: int passes as float, bool not as a number."""
     if get_origin(part) is Literal:
         return value in get_args(part)
+    if get_origin(part) is dict:
+        return isinstance(value, dict) and all(_fits(n, str) and _fits(k, int) for n, k in value.items())
     accepted = (int, float) if part is float else part
     return isinstance(value, accepted) and (part is bool or not isinstance(value, bool))
 
 
 def _kinds(parts: tuple[Any, ...]) -> str:
-    words = {int: "a whole number", float: "a number", str: "text", bool: "True or False", NoneType: "None"}
+    words: dict[Any, str] = {
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        bool: "True or False",
+        NoneType: "None",
+        dict[str, int]: "whole numbers by name",
+    }
     return " or ".join(words.get(part) or f"one of {', '.join(get_args(part))}" for part in parts)
 
 

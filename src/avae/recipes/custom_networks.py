@@ -80,9 +80,11 @@ def _shapes(config: ResolvedConfig) -> dict[str, Shape]:
         "z": code,
         **xi,
         **({"code": code} if config.critic == "code" else {}),
+        **({"labels": ("N",)} if config.classes else {}),
         "mu": code,
         "sigma": code[1:],
         "logits": ("N", 1),
+        "class_logits": ("N", len(config.classes) or "..."),
         "features": ("N", "..."),
     }
 
@@ -105,7 +107,10 @@ def _dry_call(network: nn.Module, method: str, takes: Mapping[str, Shape]) -> ob
     """Call a network on zeros in evaluation mode; restore its mode and the caller's random state."""
     modes = {module: module.training for module in network.modules()}
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    zeros = [torch.zeros(_sizes(shape), device=device) for shape in takes.values()]
+    zeros = [
+        torch.zeros(_sizes(shape), device=device, dtype=torch.int64 if symbol == "labels" else None)
+        for symbol, shape in takes.items()
+    ]
     # A call of the module itself runs its hooks, as in training.
     function = network if method == "forward" else getattr(network, method)
     try:

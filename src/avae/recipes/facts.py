@@ -51,6 +51,11 @@ def at_least(least: int) -> Check:
     return Check(lambda value: least <= value < float("inf"), f"must be {least} or more")
 
 
+def _is_counts(counts: dict[str, int]) -> bool:
+    return not counts or (all(0 <= count < 2**53 for count in counts.values()) and any(counts.values()))
+
+
+COUNTS = Check(_is_counts, "must be numbers of items")
 POSITIVE = Check(lambda value: 0 < value < float("inf"), "must be positive")
 COLOUR = Check(is_colour, "name a colour, such as white, black or #336699")
 RANGE = Check(is_range, "write LOW:HIGH, such as 0:4095")

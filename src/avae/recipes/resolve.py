@@ -4,6 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from avae.data.dataset import Dataset
 from avae.data.images.preprocessing import earlier_background
 from avae.errors import UserError
@@ -22,7 +24,14 @@ SETTLING = 0.25
 WIDTH = 32
 """Width of a network if neither the recipe nor the time of training determines it."""
 
-ADDED_FIELDS = ("representation", "representation_weights", "decoder", "classifier_beta", "tolerated_shift")
+ADDED_FIELDS = (
+    "representation",
+    "representation_weights",
+    "decoder",
+    "classifier_beta",
+    "tolerated_shift",
+    "condition",
+)
 """Fields that older runs lack; they have the defaults."""
 
 CODE_DIM = 100
@@ -91,8 +100,22 @@ def resolve(config: Config, data: Dataset) -> ResolvedConfig:
             fit=preprocessing.fit if preprocessing else None,
             background=preprocessing.background if preprocessing else None,
             range=preprocessing.range if preprocessing else None,
+            classes=_class_counts(config, data),
         )
     )
+
+
+def _class_counts(config: Config, data: Dataset) -> dict[str, int]:
+    """Return the number of training items in each class, by name; empty if the model has no classes."""
+    if config.condition == "none":
+        return {}
+    if data.labels is None:
+        raise UserError(
+            f"--condition classes: {data.name} has no classes; put the pictures of each class into a folder "
+            "of its own, such as photos/cat and photos/dog"
+        )
+    counts = np.bincount(data.labels, minlength=len(data.classes)).tolist()
+    return dict(zip(data.classes, counts, strict=True))
 
 
 def with_defaults(config: Config) -> ResolvedConfig:
@@ -133,6 +156,7 @@ def from_dict(values: dict[str, Any]) -> ResolvedConfig:
     check_fields(values, "config.json has an unknown field")
     # Older runs have none of these.
     earlier: dict[str, Any] = {"prior": STANDARD, "train_folder": None, "test_folder": None, "range": None}
+    earlier["classes"] = {}
     earlier |= {f.name: f.default for f in dataclasses.fields(Config) if f.name in ADDED_FIELDS}
     earlier["background"] = earlier_background(values["fit"]) if values["fit"] else None
     values = earlier | values

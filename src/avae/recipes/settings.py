@@ -44,6 +44,7 @@ class Settings(TypedDict, total=False):
     latent_codes: Literal["prior", "pictures", "pairs"]
     spread: float
     critic: Literal["plain", "code"]
+    condition: Literal["none", "classes"]
     prior: Literal["standard", "gaussian", "gmm", "parzen", "flow", "two-stage"]
     beta: float
     target_kl: float | None

@@ -7,11 +7,15 @@ from numpy.typing import NDArray
 
 from avae.data.dataset import Dataset, as_images, evenly_spaced
 from avae.model import Model
+from avae.shown_text import printable
 from avae.visualize.grid import grid, png, sheet
 from avae.visualize.scatter import scatter_png
 
 ROW = 10
 """Number of test images in a grid of reconstructions."""
+
+LONGEST = 24
+"""Maximum number of characters of a class's name that a sheet shows."""
 
 ORIGINAL = "original"
 """Label of the images that are reconstructed."""
@@ -29,8 +33,12 @@ def previews(model: Model, data: Dataset) -> dict[str, bytes]:
 
 
 def sample_sheet(model: Model) -> bytes:
-    """Draw samples of an image model on a sheet; return a PNG file."""
-    return png(sheet(as_images(model.sample(64))))
+    """Draw samples of an image model on a sheet, in rows of up to 8 classes if it has any; return a PNG."""
+    if not model.classes:
+        return png(sheet(as_images(model.sample(64))))
+    shown = evenly_spaced(np.array(model.classes), 8).tolist()
+    images = as_images(model.sample(8 * len(shown), classes=[name for name in shown for _ in range(8)]))
+    return png(grid(np.split(images, len(shown)), [printable(name)[:LONGEST] for name in shown]))
 
 
 def reconstruction_rows(

@@ -227,3 +227,9 @@ def check_same_data(source: str, data: Dataset, saved: SavedRun) -> None:
             f"--data {source}: these pictures are not those the run began with "
             f"({data.checksum[:19]}, not {saved.data['checksum'][:19]}): restore them, or pass another --out"
         )
+    names, known = (", ".join(map(printable, of)) for of in (data.classes, saved.config.classes))
+    if saved.config.classes and names != known:
+        raise UserError(
+            f"--data {source}: its classes are {names or 'none'}, and the run began with {known}: "
+            "restore the names of the folders, or pass another --out"
+        )

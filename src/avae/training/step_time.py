@@ -61,7 +61,8 @@ def random_trainer(config: ResolvedConfig, device: torch.device, parts: Parts | 
     """Return a trainer on one batch of random items of the run's shape, without evaluation."""
     # An evaluator would load the networks that compute features.
     config = dataclasses.replace(config, evaluate_every=0, keep_best=None)
-    classes = next((part.description["classes"] for part in parts or () if "classes" in part.description), [])
+    of_parts = (part.description["classes"] for part in parts or () if "classes" in part.description)
+    classes = list(config.classes) or next(of_parts, [])
     return Trainer(config, _random_data(config, classes), device, None, parts)
 
 

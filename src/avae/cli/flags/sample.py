@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.conf import arg
 
 from avae.cli.options import Device, Overwrite, RepresentationCode, Run
 from avae.cli.output_folder import output_folder
@@ -27,6 +29,14 @@ class Sample:
     prior: Literal["standard", "learned"] | None = None
     """standard: codes from N(0, I); learned: from the prior fitted to the codes of training pictures. By
     default the learned one, if the model has one."""
+    class_name: Annotated[
+        str | None,
+        arg(
+            name="class",
+            help="Name of the class of all samples, for a model trained with --condition classes; by default "
+            "classes are as frequent as among the training pictures.",
+        ),
+    ] = None
     representation: RepresentationCode = None
     device: Device = "auto"
     overwrite: Overwrite = False

@@ -49,3 +49,7 @@ class ClassifierRepresentation(Representation):
         accuracy = (logits.argmax(1) == labels).to(kl.dtype).mean()
         terms = {"cross_entropy": entropy, "accuracy": accuracy, "classifier_kl": kl}
         return entropy + self.beta * kl, terms
+
+    def class_logits(self, mu: Tensor) -> Tensor:
+        logits: Tensor = self.head(mu)
+        return logits

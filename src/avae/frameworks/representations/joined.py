@@ -86,6 +86,10 @@ class JoinedRepresentation(Representation):
         parts = torch.split(raw, [member.raw_dim for member in self._members], 1)
         return torch.cat([m.from_raw(part) for m, part in zip(self._members, parts, strict=True)], 1)
 
+    def class_logits(self, mu: Tensor) -> Tensor | None:
+        found = (member.class_logits(mu[:, dims]) for member, dims in self._with_dimensions())
+        return next((logits for logits in found if logits is not None), None)
+
     def code_scale(self, sigma: Tensor) -> Tensor:
         return torch.cat([member.code_scale(sigma[dims]) for member, dims in self._with_dimensions()])
 

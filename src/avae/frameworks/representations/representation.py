@@ -123,6 +123,10 @@ class Representation(nn.Module, ABC):
         """Return the posterior means (N, d) of `raw_codes` (N, F)."""
         return raw
 
+    def class_logits(self, mu: Tensor) -> Tensor | None:
+        """Return logits of classes (N, K) for posterior means (N, d); None if it learns no classes."""
+        return None
+
     def batch_norm_passes(self) -> dict[str, Pass]:
         """Return passes as `Framework.batch_norm_passes` does."""
         passes: dict[str, Pass] = {
