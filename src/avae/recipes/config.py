@@ -171,13 +171,14 @@ class Config:
         arg(help=f"Eq. 12 (a) or Eq. 16 (b). {LATENT_LOSS_ONLY}"),
     ] = "b"
     latent_weighting: Annotated[
-        str,
+        str | None,
         Needs("latent loss"),
         Fact.ARCHITECTURE,
         TableFlag("Weight of L_Z, see avae train cifar10 --help."),
         arg(
             help="Weight of L_Z: equation[:FACTOR] or softmax; or at most RHO times L_M for each image: "
-            f"balanced[:RHO], or annealed[:RHO] (falling over the run); or none. {LATENT_LOSS_ONLY}"
+            f"balanced[:RHO], or annealed[:RHO] (falling over the run); or none. By default, for folder, "
+            f"annealed:1 for the codes of a VAE and balanced:10 for others. {LATENT_LOSS_ONLY}"
         ),
     ] = "balanced"
     latent_codes: Annotated[
@@ -438,7 +439,8 @@ def validate(config: Config) -> None:
         _require(config.beta > 0, config, "beta", "must be positive for --target-kl to start from")
     if config.keep_best is not None:
         _require(config.evaluate_every > 0, config, "keep_best", "set how often to measure: --evaluate-every")
-    parse_weighting(config.latent_weighting)
+    if config.latent_weighting is not None:
+        parse_weighting(config.latent_weighting)
     paired = config.latent_codes == "pairs"
     _require(not config.spread or paired, config, "spread", "it compares pairs: --latent-codes pairs")
     _check_representation(config, paired)

@@ -31,7 +31,7 @@ REALISTIC: dict[str, Any] = {
     "network": "resize",
     "beta": 0.2,
     "warm_start": 0.4,
-    "latent_weighting": "annealed:1",
+    "latent_weighting": None,
     "latent_codes": "pairs",
     "spread": 1.0,
 }

@@ -14,6 +14,7 @@ from avae.priors.registry import STANDARD
 from avae.recipes.config import Config, Precision, check_fields, validate
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
+from avae.recipes.representations import parse_representation
 
 OFF = {"r1": 0.0, "r2": 0.0, "path_length": 0.0}
 """Weights of the regularizers, turned off."""
@@ -48,6 +49,7 @@ class ResolvedConfig(Config):
     steps: int
     channels: int
     code_dim: int
+    latent_weighting: str
     width: int
     precision: Precision
     learning_rate: float
@@ -135,6 +137,7 @@ def with_defaults(config: Config) -> ResolvedConfig:
         raise ValueError("plan a config without steps first")
     values = _as_dict(config) | ({} if images else {"size": None})
     values["code_dim"] = config.code_dim or CODE_DIM
+    values["latent_weighting"] = config.latent_weighting or _weighting(config.representation)
     filled = _defaults(config) | {name: value for name, value in values.items() if value is not None}
     multiplier = _sigma_lr_multiplier(filled["learning_rate"], config.warm_start_steps or config.steps)
     return ResolvedConfig(**values | {"sigma_lr_multiplier": multiplier} | filled)
@@ -184,6 +187,12 @@ def _defaults(config: Config) -> dict[str, Any]:
         # Without a critic there is no network to average either.
         defaults |= OFF | {"ema_half_life": 0}
     return defaults
+
+
+def _weighting(representation: str) -> str:
+    """Return the weight of L_Z for the codes of a representation (ADR 12 and 14)."""
+    kinds = {part.kind for part in parse_representation(representation)}
+    return "annealed:1" if kinds <= {"vae", "run"} else "balanced:10"
 
 
 def _sigma_lr_multiplier(learning_rate: float, steps: int) -> float:

@@ -40,7 +40,7 @@ class Settings(TypedDict, total=False):
     tolerated_shift: int
     xi_dim: int
     latent_loss: Literal["a", "b"]
-    latent_weighting: str
+    latent_weighting: str | None
     latent_codes: Literal["prior", "pictures", "pairs"]
     spread: float
     critic: Literal["plain", "code"]
