@@ -290,9 +290,15 @@ def test_renamed_folders_are_refused_when_a_run_is_resumed(cli, tmp_path):
 
 def test_an_unknown_class_is_named_with_the_known_ones(trained, cli, tmp_path):
     refused = cli("sample", trained, "--class", "grean", "--out", tmp_path / "out")
-    refused.refused("--class grean", "perhaps you meant 'green'", "blue, green, red")
-    with pytest.raises(avae.UserError, match="2 names for 3 items"):
-        avae.load(trained, device="cpu").sample(3, classes=["red", "blue"])
+    refused.refused("no class 'grean'", "perhaps you meant 'green'", "blue, green, red")
+    model = avae.load(trained, device="cpu")
+    for classes, words in (
+        (["red", "blue"], "2 names for 3 items"),
+        ([["red"]] * 3, "no class"),
+        (5, "a int"),
+    ):
+        with pytest.raises(avae.UserError, match=words):
+            model.sample(3, classes=classes)
 
 
 def test_models_and_data_without_classes_say_so(runs, pictures, cli, tmp_path):

@@ -425,6 +425,8 @@ def _redraw(
 def _redrawn_noise(model: Model, rows: range, seed: int, xi_seed: int) -> Noise:
     """Return the noise of rows; xi alone, if the model has it, depends on `xi_seed`."""
     noise = model.noise(rows, seed)
+    if not xi_seed:
+        return noise
     return noise | {name: t for name, t in model.noise(rows, seed + xi_seed).items() if name == "xi"}
 
 

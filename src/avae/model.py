@@ -335,15 +335,18 @@ class Model:
             return torch.zeros(count, dtype=torch.int64)
         if not self.classes:
             raise UserError("this model draws no classes: train one with --condition classes")
+        if not isinstance(classes, Iterable):
+            raise UserError(
+                f"classes: a {type(classes).__name__} does not fit: pass a name, or a list of names"
+            )
         names = [classes] * count if isinstance(classes, str) else list(classes)
         if len(names) != count:
             raise UserError(f"classes: {len(names)} names for {count} items; pass one for each or for all")
         for name in names:
-            if name not in self.config.classes:
-                known = ", ".join(map(printable, self.classes))
+            if not isinstance(name, str) or name not in self.config.classes:
                 raise UserError(
-                    f"--class {printable(name)}: not a class of this model"
-                    f"{did_you_mean(str(name), self.classes)}; it has {known}"
+                    f"no class '{printable(name)}' in this model{did_you_mean(str(name), self.classes)}; "
+                    f"it has {', '.join(map(printable, self.classes))}"
                 )
         numbers = {name: number for number, name in enumerate(self.classes)}
         return torch.tensor([numbers[name] for name in names])
