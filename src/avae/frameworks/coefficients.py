@@ -83,15 +83,16 @@ class PIController(ScheduledCoefficient):
     """PI controller: changes a loss coefficient to keep a term of the log at a target.
 
     With e = log(term / target), clipped to [-1, 1], the integral grows by `integral_gain` e per step, and the
-    value is exp(integral + `proportional_gain` e). The state (2,) is the integral and the value.
+    value is exp(integral + `proportional_gain` e). The state (2,) is the integral and the value. Steps without
+    the term, such as those of a warm start, change nothing.
 
     Args:
         term: name of the term; its values must be positive.
-        target: target of the term, positive; a target of zero counts as small.
+        target: target of the term, or name of the term that it should equal; positive. Zero counts as small.
         settings: gains and range.
     """
 
-    def __init__(self, term: str, target: float, settings: ControllerSettings) -> None:
+    def __init__(self, term: str, target: float | str, settings: ControllerSettings) -> None:
         super().__init__(torch.tensor([math.log(settings.start), settings.start]))
         self.term, self.target, self.settings = term, target, settings
 
@@ -101,12 +102,15 @@ class PIController(ScheduledCoefficient):
 
     @torch.no_grad()
     def update(self, terms: Mapping[str, Tensor]) -> None:
+        if self.term not in terms:
+            return
         settings = self.settings
         lowest = math.log(min(settings.lowest, settings.start))
         highest = math.log(max(settings.highest, settings.start))
         term = terms[self.term]
         tiny = torch.finfo(term.dtype).tiny
-        ratio = term.clamp(min=tiny) / torch.as_tensor(self.target).clamp(min=tiny)
+        target = terms[self.target] if isinstance(self.target, str) else torch.as_tensor(self.target)
+        ratio = term.clamp(min=tiny) / target.clamp(min=tiny)
         error = ratio.log().clamp(-1, 1).to(self.state)
         integral = (self.state[0] + settings.integral_gain * error).clamp(lowest, highest)
         value = (integral + settings.proportional_gain * error).clamp(lowest, highest).exp()

@@ -58,6 +58,12 @@ from avae.safetensors_io import TensorType
 INTEGRAL_GAIN, PROPORTIONAL_GAIN = 10.0, 4.0
 """Gains of the controller of beta; the integral gain is per unit of sigma's learning rate."""
 
+RHO_GAIN = 0.01
+"""Gain of the controller of rho per step: rho can double in 70 steps."""
+
+LEAST_RHO = 0.1
+"""Least value of a rho that is controlled."""
+
 ANNEALED_TO = 0.14
 """Share of its first value that rho decays to, as chosen in ADR 6."""
 
@@ -312,6 +318,13 @@ def _weighting(config: ResolvedConfig) -> LatentWeighting:
         "equation": lambda: ConstantWeight(number),
         "softmax": SoftmaxWeight,
         "none": NoLatentLoss,
+        "posterior": lambda: GradientCap(
+            PIController(
+                "latent_consistency",
+                "posterior_level",
+                ControllerSettings(min(1.0, number), LEAST_RHO, number, RHO_GAIN, 10 * RHO_GAIN),
+            )
+        ),
         "annealed": lambda: GradientCap(
             ExponentialDecay(number, ANNEALED_TO * number, config.steps - warm, delay=warm)
         ),

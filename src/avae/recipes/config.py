@@ -177,8 +177,10 @@ class Config:
         TableFlag("Weight of L_Z, see avae train cifar10 --help."),
         arg(
             help="Weight of L_Z: equation[:FACTOR] or softmax; or at most RHO times L_M for each image: "
-            f"balanced[:RHO], or annealed[:RHO] (falling over the run); or none. By default, for folder, "
-            f"annealed:1 for the codes of a VAE and balanced:10 for others. {LATENT_LOSS_ONLY}"
+            f"balanced[:RHO], annealed[:RHO] (falling over the run), or posterior[:RHO] (as much as it takes for "
+            "generated pictures to meet their codes as well as draws of p(x given z) would, RHO at most); or "
+            "none. By default, for folder, annealed for the codes of a VAE, and posterior for others. "
+            f"{LATENT_LOSS_ONLY}"
         ),
     ] = "balanced"
     latent_codes: Annotated[
@@ -511,16 +513,16 @@ def _kinds(parts: tuple[Any, ...]) -> str:
 
 
 def parse_weighting(text: str) -> tuple[str, float]:
-    """Split "balanced:0.3" into name and number (by default 1); raise UserError if unknown."""
+    """Split "balanced:0.3" into name and number (by default 1, of posterior 10); raise UserError if unknown."""
     name, _, number = text.partition(":")
-    known = ("balanced", "annealed", "equation", "softmax", "none")
+    known = ("balanced", "annealed", "posterior", "equation", "softmax", "none")
     if name not in known or (name in ("softmax", "none") and number):
         raise UserError(
             f"--latent-weighting {text}: not known{did_you_mean(name, known)}; "
-            "write balanced[:RHO], annealed[:RHO], equation[:FACTOR], softmax or none"
+            "write balanced[:RHO], annealed[:RHO], posterior[:RHO], equation[:FACTOR], softmax or none"
         )
     try:
-        value = float(number) if number else 1.0
+        value = float(number) if number else 10.0 if name == "posterior" else 1.0
     except ValueError:
         value = -1.0
     if not 0 < value < float("inf"):

@@ -192,7 +192,7 @@ def _defaults(config: Config) -> dict[str, Any]:
 def _weighting(representation: str) -> str:
     """Return the weight of L_Z for the codes of a representation (ADR 12 and 14)."""
     kinds = {part.kind for part in parse_representation(representation)}
-    return "annealed:1" if kinds <= {"vae", "run"} else "balanced:10"
+    return "annealed:1" if kinds <= {"vae", "run"} else "posterior"
 
 
 def _sigma_lr_multiplier(learning_rate: float, steps: int) -> float:
