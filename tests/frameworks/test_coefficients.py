@@ -71,6 +71,39 @@ def test_a_target_of_zero_counts_as_small():
     assert 1 < float(control.value) < 100
 
 
+def test_a_target_may_be_another_term():
+    control = PIController("error", "level", SETTINGS)
+    for level, moved in ((2.0, 0), (1.0, 1), (4.0, -1)):
+        before = float(control.value)
+        control.update({"error": torch.tensor(2.0), "level": torch.tensor(level)})
+        assert (float(control.value) > before) - (float(control.value) < before) == moved
+
+
+def test_a_step_without_the_term_changes_nothing():
+    """A warm start has no codes of generated items."""
+    control = PIController("error", "level", SETTINGS)
+    control.update({"error": torch.tensor(2.0), "level": torch.tensor(1.0)})
+    before = control.state.clone()
+    control.update({"kl": torch.tensor(1.0)})
+    assert torch.equal(control.state, before)
+
+
+@pytest.mark.parametrize(
+    ("representation", "weighting"),
+    [
+        ("vae", "annealed:1"),
+        ("run:x", "annealed:1"),
+        ("classifier", "posterior"),
+        ("vae+x.py:f", "posterior"),
+    ],
+)
+def test_the_weight_of_the_latent_loss_depends_on_the_representation(representation, weighting):
+    config = dataclasses.replace(
+        get_recipe("folder"), size=16, channels=3, width=2, steps=10, representation=representation
+    )
+    assert with_defaults(config).latent_weighting == weighting
+
+
 def test_an_annealed_value_falls_exponentially():
     rho = ExponentialDecay(1.0, 0.01, 200)
     for _ in range(100):

@@ -83,8 +83,8 @@ class PIController(ScheduledCoefficient):
     """PI controller: changes a loss coefficient to keep a term of the log at a target.
 
     With e = log(term / target), clipped to [-1, 1], the integral grows by `integral_gain` e per step, and the
-    value is exp(integral + `proportional_gain` e). The state (2,) is the integral and the value. Steps without
-    the term, such as those of a warm start, change nothing.
+    value is exp(integral + `proportional_gain` e). The state (2,) is the integral and the value. A step
+    without the term, such as one of a warm start, changes nothing.
 
     Args:
         term: name of the term; its values must be positive.

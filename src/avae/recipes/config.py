@@ -177,9 +177,9 @@ class Config:
         TableFlag("Weight of L_Z, see avae train cifar10 --help."),
         arg(
             help="Weight of L_Z: equation[:FACTOR] or softmax; or at most RHO times L_M for each image: "
-            f"balanced[:RHO], annealed[:RHO] (falling over the run), or posterior[:RHO] (as much as it takes for "
-            "generated pictures to meet their codes as well as draws of p(x given z) would, RHO at most); or "
-            "none. By default, for folder, annealed for the codes of a VAE, and posterior for others. "
+            "balanced[:RHO], annealed[:RHO] (falling over the run), or posterior[:RHO] (as little as makes "
+            "generated pictures meet their codes as well as draws from p(x given z) would); or none. By "
+            "default, for folder, annealed for the codes of a VAE, and posterior for others. "
             f"{LATENT_LOSS_ONLY}"
         ),
     ] = "balanced"
@@ -513,7 +513,7 @@ def _kinds(parts: tuple[Any, ...]) -> str:
 
 
 def parse_weighting(text: str) -> tuple[str, float]:
-    """Split "balanced:0.3" into name and number (by default 1, of posterior 10); raise UserError if unknown."""
+    """Split "balanced:0.3" into name and number (by default 1, posterior: 10); raise UserError if unknown."""
     name, _, number = text.partition(":")
     known = ("balanced", "annealed", "posterior", "equation", "softmax", "none")
     if name not in known or (name in ("softmax", "none") and number):
