@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from avae.console import SILENT, Progress, messages_on_stderr, no_progress, progress_bar
 from avae.data.cache import cache_folder
@@ -237,8 +239,11 @@ def try_open_lpips(
 def evaluated_model(model: Model, seed: int, protocol: Protocol = PROTOCOLS["standard"]) -> EvaluatedModel:
     """Present a model as plain callables, which apply batch norm as the protocol requires."""
     framework = model.framework
+    group = 1
     if protocol.batch:
         framework = copy.deepcopy(framework).train()  # a copy: this mode updates running statistics
+        if any(isinstance(module, _BatchNorm) for module in framework.modules()):
+            group = protocol.batch
     sigma = framework.sigma()
     reconstruct = dict(_reconstructions(model, framework, seed, protocol))
 
@@ -283,6 +288,8 @@ def evaluated_model(model: Model, seed: int, protocol: Protocol = PROTOCOLS["sta
         has_xi="xi" in framework.noise_shapes(1),
         redraw=_redraw(model, framework, seed, protocol),
         device=model.device,
+        # Whole batches, whose statistics the protocol may use.
+        batch=math.ceil(model.batch_size / group) * group,
     )
 
 

@@ -65,7 +65,7 @@ def training_codes(model: Model, data: Dataset, seed: int, progress: Progress) -
     items = _evenly_spaced_rows(data)
     progress.update(0, len(items))
     parts = []
-    for rows in row_chunks(len(items)):
+    for rows in row_chunks(len(items), model.batch_size):
         x = as_tensor(data.train[items[rows.start : rows.stop]], model.device)
         parts.append(model.drawing_codes(x, rows, seed).float().cpu())
         progress.advance(len(rows))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from avae.console import SILENT, Progress
-from avae.data import pictures
+from avae.data.batch_size import batch_size
 from avae.data.dataset import DataInfo
 from avae.data.images.preprocessing import Preprocessing, earlier_background
 from avae.data.pictures import Images, ItemBatch, ValueRange, item_batches, numbered, without_label
@@ -122,6 +123,11 @@ class Model:
     def item_shape(self) -> tuple[int, ...]:
         """Shape of one item: (C, H, W) or (F,)."""
         return self.config.item_shape
+
+    @property
+    def batch_size(self) -> int:
+        """Number of items that are computed at once."""
+        return batch_size(math.prod(self.item_shape[1:]))
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -430,7 +436,7 @@ class Model:
             yield from item_batches(images, self.preprocessing, value_range, progress)
             return
         points = _to_points(images, self.item_shape)
-        for rows in row_chunks(len(points), pictures.BATCH):
+        for rows in row_chunks(len(points), self.batch_size):
             yield ItemBatch([numbered(row) for row in rows], points[rows.start : rows.stop])
 
     def noise(self, rows: Rows, seed: int) -> Noise:
@@ -524,7 +530,7 @@ class Model:
     ) -> Tensor:
         parts: list[Tensor] = []
         with torch.inference_mode():
-            for rows in row_chunks(len(items), pictures.BATCH):
+            for rows in row_chunks(len(items), self.batch_size):
                 batch = items[rows.start : rows.stop].to(self.device)
                 parts.append(function(batch, _keys_or_rows(keys, rows)).float().cpu())
         return torch.cat(parts)

@@ -26,7 +26,7 @@ def test_batch_size_changes_nothing(name, runs, monkeypatch):
 
     whole = everything()
     for batch in (1, 3, 7):
-        monkeypatch.setattr("avae.data.pictures.BATCH", batch)
+        monkeypatch.setattr("avae.data.batch_size.MOST", batch)
         for found, expected in zip(everything(), whole, strict=True):
             assert_close(found, expected, atol=1e-5, rtol=1e-5)
 

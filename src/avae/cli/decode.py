@@ -33,7 +33,7 @@ def run(options: Decode) -> int:
     names, codes = read_codes(options.codes)
     writer = ItemWriter(model, out)
     first: list[Tensor] = []
-    for rows in row_chunks(len(names)):
+    for rows in row_chunks(len(names), model.batch_size):
         keys, some = names[rows.start : rows.stop], codes[rows.start : rows.stop]
         drawn = model.decode(some, realism=options.realism, seed=options.seed, keys=keys, raw=options.raw)
         writer.write(keys, drawn)

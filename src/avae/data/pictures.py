@@ -13,7 +13,7 @@ import logging
 import os
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from avae.console import SILENT, Progress
+from avae.data.batch_size import batch_size
 from avae.data.dataset import as_images, as_tensor
 from avae.data.images.archives import TAR_SUFFIXES, open_collection
 from avae.data.images.item import ImageContent, Item, RejectedImage
@@ -40,9 +41,6 @@ Images = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor | Iterable
 """One or many pictures, in any form."""
 
 ValueRange = tuple[float, float]
-
-BATCH = 256
-"""Pictures in a batch."""
 
 _CHANNELS = (1, 3, 4)
 _CHUNK = 256
@@ -298,7 +296,7 @@ def item_batches(
     Raises:
         UserError: as `each_picture`; or a picture that the caller named, or all of them, cannot be read.
     """
-    floats, count = FloatRange(value_range), 0
+    floats, count, size = FloatRange(value_range), 0, batch_size(to.size**2)
     left_out: list[RejectedImage] = []
 
     def parts() -> Iterator[ItemBatch]:
@@ -306,10 +304,12 @@ def item_batches(
         for (ready, named), group in groupby(
             pictures, lambda picture: (_is_ready(picture, to), picture.named)
         ):
-            make = _stacked if ready else partial(_preprocessed, to=to, named=named, left_out=left_out)
-            yield from make(group)
+            if ready:
+                yield from _stacked(group, size)
+            else:
+                yield from _preprocessed(group, to, named, left_out)
 
-    for batch in _rebatched(parts()):
+    for batch in _rebatched(parts(), size):
         count += len(batch.names)
         progress.advance(len(batch.names))
         yield batch
@@ -329,8 +329,8 @@ def _is_ready(picture: Picture, to: Preprocessing) -> bool:
     return isinstance(content, np.ndarray) and content.shape == (to.size, to.size, to.channels)
 
 
-def _stacked(pictures: Iterator[Picture]) -> Iterator[ItemBatch]:
-    while chunk := list(islice(pictures, _CHUNK)):
+def _stacked(pictures: Iterator[Picture], size: int) -> Iterator[ItemBatch]:
+    while chunk := list(islice(pictures, size)):
         contents = (picture.content for picture in chunk)
         items = [x if isinstance(x, Tensor) else as_tensor(np.asarray(x)[None])[0] for x in contents]
         yield ItemBatch([picture.name for picture in chunk], torch.stack(items))
@@ -374,17 +374,17 @@ def _log_left_out(rejected: RejectedImage) -> None:
     logger.warning(f"left out {rejected.name}: {rejected.reason}")
 
 
-def _rebatched(parts: Iterable[ItemBatch]) -> Iterator[ItemBatch]:
-    """Yield the same pictures in batches of equal size; the last one may be smaller."""
+def _rebatched(parts: Iterable[ItemBatch], size: int) -> Iterator[ItemBatch]:
+    """Yield the same pictures in batches of `size`; the last one may be smaller."""
     names: list[str] = []
     items: list[Tensor] = []
     for part in parts:
         names += part.names
         items.append(part.items)
-        if len(names) >= BATCH:
-            whole, full = torch.cat(items), len(names) // BATCH * BATCH
-            for start in range(0, full, BATCH):
-                yield ItemBatch(names[start : start + BATCH], _channels_last(whole[start : start + BATCH]))
+        if len(names) >= size:
+            whole, full = torch.cat(items), len(names) // size * size
+            for start in range(0, full, size):
+                yield ItemBatch(names[start : start + size], _channels_last(whole[start : start + size]))
             names, items = names[full:], [whole[full:]]
     if names:
         yield ItemBatch(names, _channels_last(torch.cat(items)))

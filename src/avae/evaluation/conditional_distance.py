@@ -54,7 +54,7 @@ def summarise_originals(
         return model.encode
     if isinstance(extractor, Unavailable):
         return extractor
-    chunks = list(row_chunks(len(images), merge_rest=True))
+    chunks = list(row_chunks(len(images), model.batch, merge_rest=True))
     mu = torch.cat([model.encode(as_tensor(images[r.start : r.stop], model.device)).cpu() for r in chunks])
     codes = mu.double().numpy()
     codes = codes[:, codes.var(0) > ACTIVE]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from avae.data.batch_size import batch_size
 from avae.evaluation.unavailable import Unavailable
 
 Reconstruct = Callable[[Tensor, range], Tensor]
@@ -39,6 +40,7 @@ class EvaluatedModel:
         has_xi: True if its samples depend on more than z.
         redraw: (items, rows, xi_seed) -> the default reconstructions of items; xi alone depends on xi_seed.
         device: device of all tensors that it takes and returns.
+        batch: number of items that it takes at once; the last ones may be almost twice as many.
     """
 
     reconstruct: Mapping[str, Reconstruct | Unavailable]
@@ -54,3 +56,4 @@ class EvaluatedModel:
     learned_prior: Callable[[range], Tensor] | None = None
     code_parts: Mapping[str, slice] = field(default_factory=dict)
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - a value
+    batch: int = batch_size()

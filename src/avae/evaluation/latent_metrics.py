@@ -53,7 +53,7 @@ def _encoder_metrics(model: EvaluatedModel, items: NDArray[Any]) -> Iterator[Met
         yield from ((name, model.encode) for name in names)
         return
     parts = []
-    for rows in row_chunks(len(items), merge_rest=True):
+    for rows in row_chunks(len(items), model.batch, merge_rest=True):
         x = as_tensor(items[rows.start : rows.stop], model.device)
         parts.append(model.encode(x).cpu().double())
     mu = torch.cat(parts)
@@ -79,7 +79,7 @@ def latent_consistency(
     """
     assert not isinstance(model.encode, Unavailable)
     total = _ConsistencySums(model, sigma, model.code_scale)
-    for rows in row_chunks(count, merge_rest=True):
+    for rows in row_chunks(count, model.batch, merge_rest=True):
         z = model.prior(rows)
         total.add(model.encode(model.draw(z, rows, 0)), z)
         progress.advance(len(rows))
@@ -99,7 +99,7 @@ def reconstructed_consistency(model: EvaluatedModel, sigma: Tensor, items: NDArr
     assert not isinstance(reconstruct, Unavailable)
     assert not isinstance(model.encode, Unavailable)
     total = _ConsistencySums(model, sigma, torch.ones_like(sigma))
-    for rows in row_chunks(len(items), merge_rest=True):
+    for rows in row_chunks(len(items), model.batch, merge_rest=True):
         x = as_tensor(items[rows.start : rows.stop], model.device)
         total.add(model.encode(reconstruct(x, rows)), model.encode(x))
     return total.means()
@@ -133,7 +133,7 @@ def xi_use(model: EvaluatedModel, count: int, draws: int = 8) -> float:
     The variance is that of `draws` samples per code, with n - 1 in the denominator. Pixels are in [-1, 1].
     """
     total = 0.0
-    for rows in row_chunks(count, merge_rest=True):
+    for rows in row_chunks(count, model.batch, merge_rest=True):
         z = model.prior(rows)
         items = torch.stack([model.draw(z, rows, seed) for seed in range(1, draws + 1)])
         total += float(items.var(0).flatten(1).mean(1).sum())

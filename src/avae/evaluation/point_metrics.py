@@ -43,7 +43,7 @@ def point_metrics(model: EvaluatedModel, train: Points, test: Points, others: Po
             continue
         parts = (
             (items[rows.start : rows.stop].to(model.device), rows)
-            for rows in row_chunks(len(items), merge_rest=True)
+            for rows in row_chunks(len(items), model.batch, merge_rest=True)
         )
         drawn = torch.cat([reconstruct(part, rows).cpu() for part, rows in parts])
         distance = manifold_distance(tree, drawn.numpy())
@@ -62,7 +62,9 @@ def manifold_distance(tree: "KDTree", points: Points) -> float:
 
 def drawn_energy_distance(model: EvaluatedModel, others: Points, codes: Callable[[range], Tensor]) -> float:
     """Return the energy distance of `others` (K, F) to 20,000 points drawn from codes, a function of rows."""
-    drawn = torch.cat([model.draw(codes(r), r, 0).cpu() for r in row_chunks(SAMPLES, merge_rest=True)])
+    drawn = torch.cat(
+        [model.draw(codes(r), r, 0).cpu() for r in row_chunks(SAMPLES, model.batch, merge_rest=True)]
+    )
     return energy_distance(drawn, torch.from_numpy(np.ascontiguousarray(others[:SAMPLES])))
 
 

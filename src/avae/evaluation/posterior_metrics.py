@@ -44,7 +44,7 @@ def posterior_metrics(
     assert not isinstance(decoder, Unavailable)
     items = evenly_spaced(items, ITEMS)
     of_one = of_mean = of_decoder = 0.0
-    for rows in row_chunks(len(items), merge_rest=True):
+    for rows in row_chunks(len(items), model.batch, merge_rest=True):
         x = as_tensor(items[rows.start : rows.stop], model.device)
         mean = torch.zeros_like(x)
         for seed in range(DRAWS):

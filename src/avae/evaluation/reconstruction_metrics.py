@@ -75,7 +75,7 @@ def _reconstructions(
     model: EvaluatedModel, reconstruct: Reconstruct, images: NDArray[np.uint8], sums: "_ReconstructionSums"
 ) -> Iterator[Tensor]:
     """Yield batches of reconstructions, and add each to the sums."""
-    for rows in row_chunks(len(images), merge_rest=True):
+    for rows in row_chunks(len(images), model.batch, merge_rest=True):
         x = as_tensor(images[rows.start : rows.stop], model.device)
         x_hat = reconstruct(x, rows)
         sums.add(x_hat, x)

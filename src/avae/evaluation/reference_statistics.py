@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avae.console import SILENT, Progress
+from avae.data.batch_size import batch_size
 from avae.data.cache import folder_lock
 from avae.data.dataset import Dataset, as_tensor, evenly_spaced
 from avae.errors import UserError
@@ -45,7 +47,8 @@ def reference_summary(
         if cached is not None and _matches_extractor(cached, images, extractor):
             return cached
         progress.update(0, len(images))
-        batches = (as_tensor(images[r.start : r.stop]) for r in row_chunks(len(images), merge_rest=True))
+        chunks = row_chunks(len(images), batch_size(math.prod(images.shape[1:3])))
+        batches = (as_tensor(images[r.start : r.stop]) for r in chunks)
         summary = summarise(extractor, batches, len(images), progress)
         _write(path, summary)
         # The file holds float32: read it, so that the first use gets the same features as later ones.

@@ -54,5 +54,5 @@ def summarise_drawn(
     progress: Progress = SILENT,
 ) -> FeatureSummary:
     """Summarise the features of `count` images drawn from codes, which are a function of row numbers."""
-    batches = (model.draw(codes(rows), rows, 0) for rows in row_chunks(count, merge_rest=True))
+    batches = (model.draw(codes(rows), rows, 0) for rows in row_chunks(count, model.batch, merge_rest=True))
     return summarise(extractor, batches, count, progress)

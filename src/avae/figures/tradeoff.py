@@ -108,7 +108,7 @@ class Reconstructions:
 
     def __iter__(self) -> Iterator[Tensor]:
         model = self._run.model
-        for rows in row_chunks(len(self._images)):
+        for rows in row_chunks(len(self._images), model.batch_size):
             x = as_tensor(self._images[rows.start : rows.stop], model.device)
             with torch.inference_mode():
                 noise = model.noise(rows, self._seed)
