@@ -27,6 +27,18 @@ def did_you_mean(word: str, known: Iterable[str], synonyms: Mapping[str, str] | 
     return f", perhaps you meant '{near[0]}'" if near else ""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return True if the machine or its GPU ran out of memory.
+
+    The class is recognised by name, as torch may not be imported. On a CPU torch raises a plain RuntimeError,
+    and so do libraries of a GPU whose memory is full.
+    """
+    if any(kind.__name__ in ("MemoryError", "OutOfMemoryError") for kind in type(error).__mro__):
+        return True
+    words = ("out of memory", "DefaultCPUAllocator", "STATUS_ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(each in str(error) for each in words)
+
+
 def in_a_line(error: Exception) -> str:
     """Return the type and the beginning of the message of an error that others raise, in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]

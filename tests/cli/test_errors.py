@@ -264,6 +264,8 @@ def test_a_file_where_a_folder_should_be(cli, runs, tmp_path):
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), 2, "out of memory"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 2, "out of memory"),
         (RuntimeError("MPS backend out of memory"), 2, "out of memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), 2, "bf16"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), 2, "more --micro-batches"),
         (KeyboardInterrupt(), 130, "avae: stopped by Ctrl-C"),
     ],
 )

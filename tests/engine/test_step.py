@@ -20,6 +20,35 @@ def networks():
     return {"a": nn.Linear(2, 2), "b": nn.Linear(2, 1)}
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_phase_decides_on_tf32_in_both_passes(allowed, networks):
+    """Whatever the calling program has set, which is as before afterwards."""
+    seen = []
+
+    class Noted(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+            return grad
+
+    def losses(x, noise):
+        return {"a": Noted.apply(networks["a"](x)).square().mean()}, {}
+
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = not allowed
+    try:
+        mean_gradients(Phase("main", losses, networks, tf32=allowed), [(torch.randn(4, 2), {})])
+        assert seen == [(allowed, False)] * 2
+        assert torch.backends.cudnn.allow_tf32 == (not allowed)
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
 def test_networks_that_share_a_loss_share_its_backward_pass(networks):
     passes = []
 

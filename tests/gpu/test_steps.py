@@ -34,6 +34,19 @@ def accelerator() -> RealDevice | PretendedDevice:
     return RealDevice() if torch.cuda.is_available() else PretendedDevice()
 
 
+def test_regularizers_are_not_rounded_to_tf32():
+    settings = {"framework": "gan", "path_length": 0.1, "r1": 0.1}
+    lazy, constant = (
+        {
+            phase.name: phase.tf32
+            for phase in gpu.small_trainer(torch.device("cpu"), **settings, **more).phases
+        }
+        for more in ({"penalty_every": 16}, {"penalty_every": 1})
+    )
+    assert lazy == {"main": True, "r1": False, "path_length": False}
+    assert constant == {"main": False, "path_length": False}
+
+
 @pytest.mark.parametrize("model", gpu.CHOICES["model"], ids=gpu.name_of)
 def test_no_step_waits_and_all_that_is_kept_is_on_the_device(model):
     """Terms are in fp32 whatever the precision: in bf16 they would be coarse."""

@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from avae.console import lasting_output, messages_on_stderr
-from avae.errors import UserError, did_you_mean
+from avae.errors import UserError, did_you_mean, is_out_of_memory
 from avae.interrupt import INTERRUPTED, MESSAGE, ImportsEndAtInterrupt
 from avae.shown_text import printable
 
@@ -52,9 +52,12 @@ def _exit_code(arguments: list[str]) -> int:
     except OSError as error:
         return _fail(_os_error_message(error))
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
-        return _fail("out of memory: choose a smaller --batch-size, --width or --size, or fewer pictures")
+        return _fail(
+            "out of memory: choose --precision bf16, a smaller --batch-size, --width or --size, or fewer "
+            "pictures; for networks without batch norm, as stylegan2, also more --micro-batches"
+        )
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -100,15 +103,6 @@ def _os_error_message(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return f"no space left on the disk{where}: free some and try again (--resume continues a run)"
     return f"{error.strerror or error}{where}: check the path and its permissions"
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Return True if the machine or its GPU ran out of memory.
-
-    The class is recognised by name, as torch may not be imported; on a CPU torch raises a plain RuntimeError.
-    """
-    named = any(kind.__name__ in ("MemoryError", "OutOfMemoryError") for kind in type(error).__mro__)
-    return named or "DefaultCPUAllocator" in str(error) or "out of memory" in str(error)
 
 
 def _fail(message: str) -> int:

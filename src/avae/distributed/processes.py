@@ -12,7 +12,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from avae.distributed.heartbeat import MAX_MISSED, RECOVERY_HINT, heartbeat, register
 from avae.distributed.launcher import rank, world_size
 from avae.distributed.rendezvous import rendezvous_store
-from avae.errors import UserError
+from avae.errors import UserError, is_out_of_memory
 
 COLLECTIVE_TIMEOUT = timedelta(days=1)
 """Limit of a collective: long, as processes wait while rank 0 evaluates. `heartbeat` finds lost processes."""
@@ -131,9 +131,9 @@ def _collective_errors() -> Iterator[None]:
     """Convert errors of a collective to LostProcessError, with a message on one line."""
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         reason = str(error).strip().splitlines()[0][:200]
         raise LostProcessError(
             f"rank {rank()} of {world_size()} lost contact with the others, so this job ends: most likely "

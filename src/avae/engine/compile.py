@@ -24,6 +24,7 @@ from avae.engine.conv_transpose import rewrite_narrow_transposed_convs
 from avae.engine.cuda_graph import StepFn
 from avae.engine.signals import Interrupted
 from avae.engine.step import GradientFn, GradientHook, GradientsAndTerms, Phase, gradients
+from avae.errors import is_out_of_memory
 from avae.frameworks.base import Noise
 
 logger = logging.getLogger(__name__)
@@ -115,11 +116,11 @@ class CompiledGradients:
                 if x.is_cuda:
                     fast = self._as_graph(fast, phase, x, noise)
                 result = fast(x, noise)
-        except torch.OutOfMemoryError:
-            raise
         except Interrupted:
             return "interrupted", None
         except Exception as error:  # compilers raise errors of many types, and none needs to end a run
+            if is_out_of_memory(error):
+                raise
             lines = str(error).strip().splitlines()
             return ": ".join([type(error).__name__, *(line[:160] for line in lines[:1])]), None
         self._compiled[key] = fast

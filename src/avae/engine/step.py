@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from avae.distributed import processes
 from avae.engine.optimizers import set_learning_rate
+from avae.engine.tf32 import tf32_convolutions
 from avae.frameworks.base import Noise, NoiseShapes
 from avae.frameworks.coefficients import ScheduledCoefficient
 
@@ -45,6 +46,7 @@ class Phase:
         begin: called once, before the first step of the phase, to prepare its networks.
         noise_shapes: number of items -> shape of every noise tensor, by name.
         coefficients: further modules whose buffers the losses read.
+        tf32: True if convolutions in fp32 may be rounded to 10 bits on a GPU.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Phase:
     begin: Callable[[], None] = no_preparation
     noise_shapes: Callable[[int], NoiseShapes] = lambda n: {}
     coefficients: Collection[nn.Module] = ()
+    tf32: bool = True
 
     def due(self, step: int) -> bool:
         """Return True if the phase is due at a step."""
@@ -119,9 +122,10 @@ def mean_gradients(
 ) -> GradientsAndTerms:
     """Return the mean gradients and terms of the micro-batches, of equal size, of all processes."""
     mean = _AsyncMean(len(batches), average)
-    for x, noise in batches:
-        _, terms = differentiate(phase, x, noise, mean.add)
-        mean.add(_TERMS, tuple(terms.values()))
+    with tf32_convolutions(phase.tf32):
+        for x, noise in batches:
+            _, terms = differentiate(phase, x, noise, mean.add)
+            mean.add(_TERMS, tuple(terms.values()))
     means = mean.wait()
     logged = zip(terms, means.pop(_TERMS), strict=True)
     return means, {name: term for name, term in logged if term is not None}

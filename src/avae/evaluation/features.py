@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from avae.console import SILENT, Progress
 from avae.data.cache import cache_folder
-from avae.errors import UserError
+from avae.errors import UserError, is_out_of_memory
 from avae.evaluation.cifar10_resnet import NAME as CIFAR10_RESNET
 from avae.evaluation.cifar10_resnet import load_cifar10_resnet
 from avae.evaluation.pretrained_weights import (
@@ -167,9 +167,9 @@ def _features(extractor: FeatureExtractor, images: Tensor) -> Tensor:
         images = images.expand(-1, 3, -1, -1)
     try:
         features = extractor.module(images)
-    except (torch.OutOfMemoryError, MemoryError):
-        raise
     except Exception as error:  # whatever custom code may raise
+        if is_out_of_memory(error):
+            raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise UserError(
             f"--features {extractor.name} fails on images of shape {tuple(images.shape)}: {reason}"

@@ -26,7 +26,8 @@ def make_phases(
     """Return the phase "main" and one for each lazy regularizer, preceded by a warm start of some steps.
 
     A regularizer that is due at every step is added to the losses of "main". Regularizers stay in fp32 if
-    `precision` is bf16, because their losses are squares of small gradients, for which 8 bits are too few.
+    `precision` is bf16, and without TF32, because their losses are squares of small gradients, for which 8 or
+    10 bits are too few.
     """
     networks, coefficients = framework.networks, tuple(framework.coefficients.values())
     lazy = [regularizer for regularizer in regularizers if regularizer.every > 1]
@@ -42,9 +43,10 @@ def make_phases(
     elif isinstance(framework, AVAE) and not framework.representation.learning_networks:
         begin = partial(start_from_trained_decoder, framework)
     main = with_regularizers(with_autocast(losses, device, precision), constant)
-    phases.append(make("main", main, first=warm_start, begin=begin, noise_shapes=shapes))
+    make_last = partial(make, first=warm_start)
+    phases.append(make_last("main", main, begin=begin, noise_shapes=shapes, tf32=not constant))
     for r in lazy:
-        phases.append(make(r.name, r.losses, every=r.every, first=warm_start, noise_shapes=r.noise_shapes))
+        phases.append(make_last(r.name, r.losses, every=r.every, noise_shapes=r.noise_shapes, tf32=False))
     return phases
 
 

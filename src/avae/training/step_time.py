@@ -14,6 +14,7 @@ from torch import Tensor
 from avae.data.dataset import Dataset
 from avae.distributed.launcher import rank
 from avae.engine.step import GradientFn, Phase, apply_gradients, gradients, mean_gradients
+from avae.errors import is_out_of_memory
 from avae.recipes.parts import Parts
 from avae.recipes.resolve import ResolvedConfig
 from avae.training.trainer import Trainer
@@ -49,10 +50,7 @@ def seconds_per_step(
             for phase in trainer.phases
         )
     except (MemoryError, RuntimeError) as error:
-        # On a CPU, torch raises a plain RuntimeError.
-        if isinstance(error, RuntimeError) and not any(
-            words in str(error) for words in ("out of memory", "DefaultCPUAllocator")
-        ):
+        if not is_out_of_memory(error):
             raise
         return None
 
