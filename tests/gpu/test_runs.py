@@ -46,15 +46,33 @@ def code(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("kind", ["cuda", "mps"])
-def test_a_run_on_joined_representations_is_trained_evaluated_and_used(kind, pictures, code, tmp_path):
-    with PretendedDevice(kind) as device:
+def use(model, device, pictures):
+    """Call the methods of a model: results are on the host, but for those with a graph."""
+    assert device.holds(next(model.generator.parameters()))
+    items = model.to_items(pictures)[:3]
+    codes = model.encode(items)
+    drawn = [
+        model.decode(codes),
+        model.decode(model.encode(items, raw=True), raw=True),
+        model.reconstruct(items, realism=0.5),
+        model.reconstruct(items, code="sample"),
+        model.interpolate(items[0], items[1], steps=3),
+        model.sample(2),
+        *model.posterior(items),
+    ]
+    assert not any(device.holds(each) for each in (codes, *drawn))
+    with_graph = codes.to(model.device).requires_grad_()
+    assert device.holds(model.decode(with_graph, grad=True))
+
+
+def test_a_run_on_joined_representations_is_trained_evaluated_and_used(pictures, code, tmp_path):
+    with PretendedDevice("mps") as device:
         model = avae.train(
             "folder",
             **SETTINGS,
             data=pictures,
             out=tmp_path / "run",
-            device=kind,
+            device="mps",
             precision="bf16",
             representation=f"vae+classifier+{code}:areas",
             network="dcgan",
@@ -64,21 +82,7 @@ def test_a_run_on_joined_representations_is_trained_evaluated_and_used(kind, pic
             features=f"{code}:areas",
             keep_best="fid",
         )
-        assert device.holds(next(model.generator.parameters()))
-        items = model.to_items(pictures)[:3]
-        codes = model.encode(items)
-        drawn = [
-            model.decode(codes),
-            model.decode(model.encode(items, raw=True), raw=True),
-            model.reconstruct(items, realism=0.5),
-            model.reconstruct(items, code="sample"),
-            model.interpolate(items[0], items[1], steps=3),
-            model.sample(2),
-            *model.posterior(items),
-        ]
-        assert not any(device.holds(each) for each in (codes, *drawn))
-        with_graph = codes.to(model.device).requires_grad_()
-        assert device.holds(model.decode(with_graph, grad=True))
+        use(model, device, pictures)
         result = avae.evaluate(model, protocol="paper", samples=20, features=f"{code}:areas", progress=False)
     assert result["metrics"]["mse_generator_sampled"] > 0
     assert result["metrics"]["fid"] > 0
@@ -149,8 +153,7 @@ def test_a_run_stopped_between_two_lines_of_its_log_goes_on(pictures, tmp_path, 
         avae.train("folder", **settings)
     monkeypatch.undo()
     with PretendedDevice() as device:
-        model = avae.train("folder", **settings, resume=True)
-        assert device.holds(next(model.generator.parameters()))
+        use(avae.train("folder", **settings, resume=True), device, pictures)
 
 
 def test_sums_restored_on_the_host_join_those_on_the_device():
