@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from avae.console import SILENT, Progress
 from avae.data.dataset import Dataset, as_tensor, evenly_spaced
+from avae.errors import UserError
 from avae.frameworks.representations import Frozen, WhitenedEncoder
 from avae.frameworks.representations.whitening import fit_whitening, set_sigma, tolerance
 from avae.rng import row_chunks
@@ -44,10 +45,10 @@ def fit_encoder(
         progress: counts the items.
 
     Raises:
-        UserError: as `fit_whitening`.
+        UserError: as `fit_whitening`; or features are not finite.
     """
     module = Frozen(module).to(device).module
-    features = feature_dim(module, data)
+    features = _extract(module, data.train[:1], device, SILENT).shape[1]
     items = evenly_spaced(data.train, min(MAX_ITEMS, MAX_VALUES // features))
     progress.update(0, len(items))
     mean, directions = fit_whitening(_extract(module, items, device, progress), code_dim)
@@ -62,17 +63,16 @@ def fit_encoder(
     return encoder
 
 
-def feature_dim(module: nn.Module, data: Dataset) -> int:
-    """Return the number of features F of a network, on the device of its tensors."""
-    device = next((tensor.device for tensor in module.state_dict().values()), torch.device("cpu"))
-    return _extract(module, data.train[:1], device, SILENT).shape[1]
-
-
 @torch.no_grad()
 def _extract(module: nn.Module, items: NDArray[Any], device: torch.device, progress: Progress) -> Tensor:
-    """Return the features (N, F) of images, float32 on the CPU."""
+    """Return the features (N, F) of images, float32 on the CPU; raise UserError if some are not finite."""
     parts = []
     for rows in row_chunks(len(items), _BATCH):
         parts.append(module(as_tensor(items[rows.start : rows.stop], device)).float().cpu())
+        if not parts[-1].isfinite().all():
+            raise UserError(
+                "--representation: its features of some training pictures hold NaN or infinity; leave these "
+                "pictures out, or use another network"
+            )
         progress.advance(len(rows))
     return torch.cat(parts)

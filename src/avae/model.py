@@ -622,7 +622,7 @@ def load(
     *,
     device: str | torch.device = "auto",
     networks: Mapping[str, nn.Module] | None = None,
-    representation: str | nn.Module | None = None,
+    representation: str | os.PathLike[str] | nn.Module | None = None,
 ) -> Model:
     """Load a model from a run folder or from a model folder.
 
@@ -646,8 +646,13 @@ def load(
     path = folder / WEIGHTS
     types = _tensor_types(path)
     # Compared before a network is built: the files may ask for any size.
+    given = os.fspath(representation) if isinstance(representation, os.PathLike) else representation
+    if given is not None and not isinstance(given, str | nn.Module):
+        raise UserError(f"representation={given!r}: pass FILE.py:NAME or a torch.nn.Module")
+    if given is not None and not described:
+        raise UserError(f"representation={given!r}: this model has none of its own: leave it out")
     try:
-        parts = restore_parts(described, representation, types) if described else None
+        parts = restore_parts(described, given, types) if described else None
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise UserError(f"{folder / 'config.json'} is damaged ({error}); {_RECOVERY_HINT}") from None
     try:

@@ -12,14 +12,21 @@ from avae.console import progress_bar
 from avae.data.dataset import Dataset
 from avae.errors import UserError, counted
 from avae.evaluation.pretrained_weights import state_dict_checksum
-from avae.fit_whitening import feature_dim, fit_encoder
-from avae.frameworks.representations import Frozen, WhitenedEncoder
-from avae.model import load
+from avae.fit_whitening import fit_encoder
+from avae.frameworks.representations import Frozen, JoinedEncoder, WhitenedEncoder
+from avae.model import Model, load
 from avae.pretrained.features import open_features
 from avae.recipes.config import Config, fields_with
 from avae.recipes.facts import Fact
 from avae.recipes.parts import Part, Parts, unique, vae_alone
-from avae.recipes.representations import VAE, PartDescription, PartSpec, parse_representation, path_of
+from avae.recipes.representations import (
+    VAE,
+    PartDescription,
+    PartSpec,
+    names_code,
+    parse_representation,
+    path_of,
+)
 from avae.recipes.resolve import CODE_DIM
 
 logger = logging.getLogger(__name__)
@@ -32,7 +39,7 @@ def open_representation(
     *,
     module: nn.Module | None = None,
     saved: Sequence[PartDescription] | None = None,
-    fitted: bool = False,
+    trained: Path | None = None,
 ) -> tuple[Config, Parts]:
     """Open the parts of the representation that a config names, and show progress.
 
@@ -42,7 +49,8 @@ def open_representation(
         device: device to extract features on.
         module: the network, if it was passed from Python.
         saved: description of the parts of a resumed run, which must be the same.
-        fitted: True if a checkpoint with the whitening is loaded next, so that none is fitted.
+        trained: model folder of a resumed run that has a checkpoint. Its frozen networks are taken from there,
+            so that nothing is looked up or fitted again.
 
     Returns:
         The config with the dimensions of the whole code, and the parts.
@@ -53,15 +61,19 @@ def open_representation(
     if config.representation == VAE:
         parts = vae_alone(config)
         return dataclasses.replace(config, code_dim=parts[0].code_dim), parts
+    if saved and trained:
+        given = module or (config.representation if names_code(config.representation) else None)
+        parts = _trained_parts(load(trained, device="cpu", representation=given), saved)
+        return dataclasses.replace(config, code_dim=sum(part.code_dim for part in parts)), parts
     specs = parse_representation(config.representation)
     code_dims = [part["code_dim"] for part in saved] if saved else [config.code_dim] * len(specs)
     opened: list[Part] = []
     for spec, code_dim in zip(specs, code_dims, strict=True):
         if spec.kind == "run":
-            opened.append(_open_run(spec, data))
+            opened.append(_open_run(spec, data, config.decoder))
         elif spec.kind == "frozen":
             given = module if module is not None and spec.is_module else spec.text
-            opened.append(_open_frozen(spec, given, config, data, device, code_dim, fitted))
+            opened.append(_open_frozen(spec, given, config, data, device, code_dim))
         else:
             opened.append(_learned(spec, data, code_dim))
     parts = _named(opened)
@@ -96,19 +108,32 @@ def _learned(spec: PartSpec, data: Dataset, code_dim: int | None) -> Part:
     )
 
 
-def _open_run(spec: PartSpec, data: Dataset) -> Part:
+def _trained_parts(model: Model, descriptions: Sequence[PartDescription]) -> Parts:
+    """Return the parts of a run that is resumed, with the frozen networks of its model."""
+    encoder, decoder = model.encoder, model.networks.get("decoder")
+    parts = []
+    for description in descriptions:
+        own = encoder.encoders[description["name"]] if isinstance(encoder, JoinedEncoder) else encoder
+        frozen = own if isinstance(own, Frozen | WhitenedEncoder) else None
+        parts.append(Part(description, frozen, decoder if isinstance(decoder, Frozen) else None))
+    return parts
+
+
+def _open_run(spec: PartSpec, data: Dataset, with_decoder: bool) -> Part:
     path = path_of(spec)
     model = load(path, device="cpu")
     name = f"--representation {spec.text}"
     if model.representation or "encoder" not in model.networks or model.framework.sigma() is None:
-        raise UserError(f"{name}: it is no run with the encoder and decoder of a VAE; name one that is")
+        raise UserError(
+            f"{name}: only a run of a VAE, a VAE/GAN or an AVAE on a VAE has an encoder for others; name one"
+        )
     if model.is_image_model != data.is_image_data:
         raise UserError(f"{name}: it is not of items of the kind of {data.name}; name one that is")
     if data.preprocessing is not None and model.preprocessing != data.preprocessing:
         theirs, ours = (dataclasses.asdict(each) for each in (model.preprocessing, data.preprocessing))
         flags = " ".join(f"--{key} {value}" for key, value in theirs.items() if value != ours[key])
         raise UserError(f"{name}: its pictures were prepared in another way: pass {flags}")
-    encoder, decoder = Frozen(model.networks["encoder"]), Frozen(model.networks["decoder"])
+    encoder = Frozen(model.networks["encoder"])
     description: PartDescription = {
         "kind": "run",
         "name": spec.short_name,
@@ -116,7 +141,7 @@ def _open_run(spec: PartSpec, data: Dataset) -> Part:
         "run": {field: getattr(model.config, field) for field in fields_with(Fact.ARCHITECTURE)},
         "checksum": state_dict_checksum(encoder.state_dict()),
     }
-    return Part(description, encoder, decoder)
+    return Part(description, encoder, Frozen(model.networks["decoder"]) if with_decoder else None)
 
 
 def _open_frozen(
@@ -126,26 +151,21 @@ def _open_frozen(
     data: Dataset,
     device: torch.device,
     code_dim: int | None,
-    fitted: bool,
 ) -> Part:
     if not data.is_image_data:
         raise UserError(f"--representation {spec.text}: it takes images, and {data.name} is made of points")
     weights = config.representation_weights and Path(config.representation_weights)
     opened = open_features(given, weights or None, _item_shape(data))
-    if fitted:
-        assert code_dim is not None
-        encoder = WhitenedEncoder(opened.module, feature_dim(opened.module, data), code_dim)
-    else:
-        with progress_bar(f"whitening {spec.text}") as progress:
-            encoder = fit_encoder(
-                opened.module, data, device, code_dim, shift=config.tolerated_shift, progress=progress
-            )
-        sigma, dimensions = encoder.log_sigma.exp(), counted(len(encoder.log_sigma), "dimension")
-        shift = counted(config.tolerated_shift, "pixel")
-        logger.info(
-            f"{spec.text}: {len(encoder.mean):,} features, whitened to {dimensions}; "
-            f"median sigma {float(sigma.median()):.3g}, under a shift of {shift} and the noise of 8 bits"
+    with progress_bar(f"whitening {spec.text}") as progress:
+        encoder = fit_encoder(
+            opened.module, data, device, code_dim, shift=config.tolerated_shift, progress=progress
         )
+    sigma, dimensions = encoder.log_sigma.exp(), counted(len(encoder.log_sigma), "dimension")
+    shift = counted(config.tolerated_shift, "pixel")
+    logger.info(
+        f"{spec.text}: {len(encoder.mean):,} features, whitened to {dimensions}; "
+        f"median sigma {float(sigma.median()):.3g}, under a shift of {shift} and the noise of 8 bits"
+    )
     description: PartDescription = {
         "kind": "frozen",
         "name": spec.short_name,

@@ -170,7 +170,7 @@ def test_code_that_changed_is_refused(train, code, tmp_path):
     code.write_text(f"{CODE}\n# changed\n")
     with pytest.raises(avae.UserError, match="differs"):
         avae.load(tmp_path / "run", representation=f"{code}:features")
-    with pytest.raises(avae.UserError, match="began with"):
+    with pytest.raises(avae.UserError, match="differs"):
         train("run", representation=f"{code}:features", resume=True, steps=10)
 
 
@@ -254,6 +254,9 @@ def test_no_decoder(train, tmp_path):
     model = train("run", representation="classifier", decoder=False, code_dim=3)
     assert "decoder" not in model.networks
     assert list(model.framework.image_networks) == ["generator"]
+    train("base", framework="vae", code_dim=3)
+    model = train("bolted", representation=f"run:{tmp_path / 'base'}", decoder=False)
+    assert "decoder" not in model.networks
 
 
 @pytest.mark.parametrize("representation", ["classifier", "vae+CODE"])
@@ -269,6 +272,97 @@ def test_double_precision(train, code):
     train("run", representation=f"vae+{code}:features", precision="fp64", code_dim=3)
 
 
+def test_initial_weights_leave_frozen_parts_alone(train, tmp_path):
+    """A joined encoder learns, but its frozen part stays that of the run that is named."""
+    for name, seed in (("x", 0), ("y", 5)):
+        train(name, framework="vae", code_dim=3, seed=seed)
+    train("on-x", representation=f"vae+run:{tmp_path / 'x'}", code_dim=3)
+    model = train(
+        "on-y", representation=f"vae+run:{tmp_path / 'y'}", code_dim=3, init_from=tmp_path / "on-x", steps=1
+    )
+    frozen = model.encoder.encoders["y"].module.state_dict()
+    own = avae.load(tmp_path / "y", device="cpu").encoder.state_dict()
+    assert all(torch.equal(frozen[key], value) for key, value in own.items())
+
+
+def test_initial_weights_of_a_generator_are_kept(train, tmp_path):
+    for name, seed in (("a", 0), ("b", 5)):
+        train(name, framework="vae", code_dim=3, seed=seed)
+    first = train("on-a", representation=f"run:{tmp_path / 'a'}")
+    settings = {"representation": f"run:{tmp_path / 'b'}", "init_from": tmp_path / "on-a"}
+    then = train("on-b", **settings, steps=1, learning_rate=1e-9)
+    name, before = next(iter(first.generator.named_parameters()))
+    torch.testing.assert_close(then.generator.get_parameter(name), before, atol=1e-5, rtol=0)
+
+
+def test_the_same_command_resumes_joined_codes(train, tmp_path):
+    train("run", representation="vae+classifier", code_dim=3, steps=4)
+    model = train("run", representation="vae+classifier", code_dim=3, steps=8, resume=True)
+    assert model.config.code_dim == 6
+
+
+def test_a_resumed_run_has_the_frozen_network_that_it_began_with(train, tmp_path):
+    train("base", framework="vae", code_dim=3)
+    train("run", representation=f"run:{tmp_path / 'base'}", steps=4)
+    shutil.rmtree(tmp_path / "base")
+    before = avae.load(tmp_path / "run", device="cpu").encoder.state_dict()
+    avae.train("folder", out=tmp_path / "run", resume=True, steps=8, progress=False)
+    after = avae.load(tmp_path / "run", device="cpu").encoder.state_dict()
+    assert all(torch.equal(before[key], value) for key, value in after.items())
+
+
+def test_a_run_folder_makes_no_library_look_anything_up(train, tmp_path):
+    """Before its first checkpoint, a network must be opened, so its user names it."""
+    train("run", steps=4)
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    config["config"]["representation"] = "timm:stranger/tracker"
+    (tmp_path / "run/config.json").write_text(json.dumps(config))
+    shutil.rmtree(tmp_path / "run/state")
+    with pytest.raises(avae.UserError, match="representation= is missing"):
+        avae.train("folder", out=tmp_path / "run", resume=True, progress=False)
+
+
+@pytest.mark.parametrize("name", ["float", "posterior", "a.b", "a+b"])
+def test_any_folder_may_hold_a_run(name, train, tmp_path):
+    train(name, framework="vae", code_dim=3)
+    model = train("joined", representation=f"vae+run:{tmp_path / name}", code_dim=3)
+    assert len(model.framework.code_parts) == 2
+
+
+def test_code_in_a_folder_with_a_plus(train, tmp_path):
+    path = tmp_path / "a+b" / "code.py"
+    path.parent.mkdir()
+    path.write_text(CODE)
+    train("run", representation=f"vae+{path}:features", code_dim=3)
+
+
+def test_features_that_are_not_finite(train, pictures, tmp_path):
+    class Logarithm(nn.Module):
+        def forward(self, x):
+            return nn.functional.adaptive_avg_pool2d(x + 1, 2).log()
+
+    from PIL import Image
+
+    shutil.copytree(pictures, tmp_path / "dark")
+    Image.new("RGB", (16, 16)).save(tmp_path / "dark/red/black.png")
+    with pytest.raises(avae.UserError, match="NaN or infinity"):
+        train("run", representation=Logarithm(), data=tmp_path / "dark", test_folder=None)
+
+
+@pytest.mark.parametrize("given", [nn.Linear, 3, None])
+def test_what_is_no_representation(given, train):
+    with pytest.raises(avae.UserError, match=r"pass a text, as representation= takes"):
+        train("run", representation=given)
+
+
+def test_a_representation_that_a_model_does_not_have(train, tmp_path, code):
+    train("run", steps=1)
+    with pytest.raises(avae.UserError, match="none of its own"):
+        avae.load(tmp_path / "run", representation=f"{code}:features")
+    with pytest.raises(avae.UserError, match=r"pass FILE\.py:NAME"):
+        avae.load(tmp_path / "run", representation=nn.Linear)
+
+
 # Errors
 
 
@@ -282,6 +376,8 @@ def test_double_precision(train, code):
         ({"representation": "run:nowhere"}, "nowhere is no run or model folder"),
         ({"representation": "nowhere.py:f"}, "nowhere.py"),
         ({"representation_weights": "w.pth"}, "needs none"),
+        ({"classifier_beta": 0.1}, "has no use for it"),
+        ({"representation": "classifier", "target_kl": 3.0}, "has no use for it"),
         ({"decoder": False}, "a VAE learns with its decoder"),
     ],
 )

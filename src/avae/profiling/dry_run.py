@@ -28,9 +28,8 @@ def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) ->
     """Print the memory and the time that a run needs; write nothing to its folder.
 
     Pictures are read, and so packed in the cache, only if nothing else determines their size, or for
-    their classes. A few steps
-    are computed on random items to time them, if the device's memory suffices; every process times its own,
-    and rank 0 prints.
+    their classes. A few steps are computed on random items to time them, if the device's memory suffices;
+    every process times its own, and rank 0 prints.
 
     Raises:
         UserError: as the run would.
@@ -41,7 +40,9 @@ def dry_run(config: Config, *, resume: bool = False, overwrite: bool = False) ->
     if not saved and needs_plan(config):
         config, _, parts = plan(config, device)
     elif config.representation != VAE:
-        config, parts = open_representation(config, load_dataset(config.data, config), device)
+        described = saved.representation if saved else None
+        data = load_dataset(config.data, config)
+        config, parts = open_representation(config, data, device, saved=described)
     resolved = resolve_without_data(config)
     console = Console(stderr=True, quiet=rank() > 0)
     with console.status("estimating memory: up to a minute for large networks"):

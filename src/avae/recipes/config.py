@@ -460,11 +460,17 @@ def _check_representation(config: Config, paired: bool) -> None:
         remedy = "only AVAE has one to choose: --framework avae"
         _require(applies("decoder", config.framework), config, name, remedy)
     if not is_standard_normal(config.representation):
-        remedy = "its codes are not N(0, I), so the generator needs those of pictures: --latent-codes pairs"
+        remedy = "its codes are not N(0, I), and others than pairs draw from it: --latent-codes pairs"
         _require(paired, config, name, remedy)
+    kinds = {part.kind for part in parts}
     if not config.decoder:
-        with_vae = any(part.kind == "vae" for part in parts)
-        _require(not with_vae, config, name, "a VAE learns with its decoder, which must not be left out")
+        _require("vae" not in kinds, config, name, "a VAE learns with its decoder, which must not be left out")
+    for field, kind in (("target_kl", "vae"), ("classifier_beta", "classifier"), ("tolerated_shift", "frozen")):
+        untouched = getattr(config, field) == next(
+            f.default for f in dataclasses.fields(Config) if f.name == field
+        )
+        remedy = f"--representation {config.representation} has no use for it; leave it out"
+        _require(untouched or kind in kinds, config, field, remedy)
 
 
 def _check_items(config: Config) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 
 from torch import nn
 
@@ -49,7 +50,14 @@ def is_vae_alone(parts: Parts) -> bool:
     return [part.description["kind"] for part in parts] == ["vae"]
 
 
+TAKEN = frozenset({*dir(nn.ModuleDict()), "reconstructed", "posterior"})
+"""Names that a container of networks, or a metric of latent consistency, has for something else."""
+
+
 def unique(names: Sequence[str]) -> list[str]:
-    """Return the names of parts, with a number where one occurs again."""
-    earlier = (names[:i].count(name) for i, name in enumerate(names))
-    return [f"{name}-{n + 1}" if n else name for name, n in zip(names, earlier, strict=True)]
+    """Return names that are free and differ, with a number where one is taken."""
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{number}" for number in count(2))
+        found.append(next(n for n in chain([name], numbered) if n not in TAKEN and n not in found))
+    return found

@@ -85,11 +85,27 @@ def parse_representation(text: str) -> tuple[PartSpec, ...]:
     Raises:
         UserError: a part is unknown, or a learned one occurs twice.
     """
-    parts = tuple(_parse_part(part, text) for part in _JOIN.split(text))
+    parts = tuple(_parse_part(part, text) for part in _split(text))
     for kind in LEARNED:
         if sum(part.kind == kind for part in parts) > 1:
             raise UserError(f"--representation {text}: {kind} occurs twice; name it once")
     return parts
+
+
+def _split(text: str) -> list[str]:
+    """Split at each "+" between two parts; a folder may have one in its name."""
+    parts: list[str] = []
+    for piece in _JOIN.split(text):
+        if parts and not _is_part(parts[-1]):
+            parts[-1] += f"+{piece}"
+        else:
+            parts.append(piece)
+    return parts
+
+
+def _is_part(text: str) -> bool:
+    first, _, rest = text.partition(":")
+    return text in LEARNED or (bool(rest) and (first in (*HUBS, "run", FROM_PYTHON) or first.endswith(".py")))
 
 
 def _parse_part(part: str, text: str) -> PartSpec:
@@ -122,3 +138,8 @@ def is_standard_normal(text: str) -> bool:
 def names_code(text: str) -> bool:
     """Return True if a part names code to run, which no file may do."""
     return any(part.is_code for part in parse_representation(text))
+
+
+def names_library(text: str) -> bool:
+    """Return True if a part names a network that a library may look up in a cache or at a hub."""
+    return any(part.text.partition(":")[0] in HUBS for part in parse_representation(text))

@@ -18,7 +18,7 @@ from avae.files import require_inside, write_json, write_text
 from avae.named_code import is_custom
 from avae.recipes.config import Config, facts, flag
 from avae.recipes.facts import Fact
-from avae.recipes.representations import names_code
+from avae.recipes.representations import names_code, names_library
 from avae.recipes.resolve import ResolvedConfig, unresolved
 from avae.recipes.saved_run import SavedRun, read_run
 from avae.shown_text import printable
@@ -142,18 +142,22 @@ def resume_config(config: Config) -> Config:
 
     The recipe and the folders to write to are those of `config`. Custom features are not those of the file,
     whose code is never run: they are empty, until the caller names them again; and so is a representation
-    that names code. Without a saved run, return `config` itself.
+    that names code, or a network that a library may look up as there is no checkpoint. Without a saved run,
+    return `config` itself.
     """
     saved = read_run(Path(config.out))
     if saved is None:
         return config
+    represented = saved.config.representation
+    has_checkpoint = any(Path(config.out, "state").glob("step-*.safetensors"))
+    looked_up = names_library(represented) and not has_checkpoint
     return dataclasses.replace(
         unresolved(saved.config),
         recipe=config.recipe,
         out=config.out,
         cache=config.cache,
         features="" if is_custom(saved.config.features) else saved.config.features,
-        representation="" if names_code(saved.config.representation) else saved.config.representation,
+        representation="" if names_code(represented) or looked_up else represented,
     )
 
 
@@ -174,11 +178,11 @@ def require_named_features(config: Config, saved: ResolvedConfig) -> Config:
 
 
 def require_named_representation(config: Config, saved: ResolvedConfig) -> None:
-    """Raise UserError if a resumed run has a representation of code, which the caller has not named."""
+    """Raise UserError if a resumed run has a representation that the caller must name, and has not."""
     if not config.representation:
         raise UserError(
-            f"--representation is missing: the run in {config.out} was trained on the code "
-            f"{printable(saved.representation)}, which a file cannot start: name it again"
+            f"--representation is missing: the run in {config.out} is on {printable(saved.representation)}, "
+            "which a file cannot start: name it again"
         )
 
 

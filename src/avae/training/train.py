@@ -21,14 +21,13 @@ from avae.engine.checkpoint import latest_checkpoint, step_of
 from avae.engine.loop import TrainingResult, train_loop
 from avae.engine.signals import Interrupted, StopRequest
 from avae.errors import UserError
-from avae.frameworks.base import Framework
-from avae.frameworks.representations import learns
+from avae.frameworks.representations import fitted_tensors
 from avae.load_data import load_dataset, pack_given
 from avae.model import Model, load, load_weights
 from avae.open_representation import open_representation
 from avae.recipes.config import Config
 from avae.recipes.registry import get_recipe, with_overrides
-from avae.recipes.representations import FROM_PYTHON, names_code
+from avae.recipes.representations import FROM_PYTHON, VAE, names_code
 from avae.recipes.resolve import resolve
 from avae.recipes.settings import Settings
 from avae.safetensors_io import strip_prefix
@@ -95,9 +94,14 @@ def train(
         given = partial(pack_given, values["data"], value_range=value_range)
         values["data"] = DATA_FROM_PYTHON
     module: nn.Module | None = None
-    if isinstance(values.get("representation"), nn.Module):
-        module = values["representation"]
+    represented = values.get("representation", VAE)
+    if isinstance(represented, nn.Module):
+        module = represented
         values["representation"] = f"{FROM_PYTHON}:{type(module).__name__}"
+    elif not isinstance(represented, str):
+        raise UserError(
+            f"representation={represented!r}: pass a text, as --representation takes, or a torch.nn.Module"
+        )
     if resume:
         config = resume_config(dataclasses.replace(config, out=values.get("out", config.out)))
     config = with_overrides(config, values)
@@ -181,16 +185,20 @@ def _run(
             data = load_dataset(config.data, config)
             if saved:
                 check_same_data(config.data, data, saved)
-            described = saved.representation if saved else None
             config, parts = open_representation(
-                config, data, device, module=module, saved=described, fitted=reached is not None
+                config,
+                data,
+                device,
+                module=module,
+                saved=saved.representation if saved else None,
+                trained=folder / "model" if reached else None,
             )
         resolved = resolve(config, data)
         check_memory(resolved, device, networks, parts)
         trainer = Trainer(resolved, data, device, networks, parts)
         check_batch_split(resolved, trainer.framework)
         if config.init_from and not reached:
-            _load_initial_weights(trainer.framework, config.init_from)
+            _load_initial_weights(trainer, config.init_from)
     with ExitStack() as held:
         with stop.interruptible():
             held.enter_context(process_group(device))
@@ -203,15 +211,19 @@ def _run(
     return result
 
 
-def _load_initial_weights(framework: Framework, path: str) -> None:
-    """Load the weights of every network in `path` that has the same name and kind; log their names."""
+def _load_initial_weights(trainer: Trainer, path: str) -> None:
+    """Load the weights of every network in `path` that has the same name and kind; log their names.
+
+    Frozen networks, and what was fitted to data, stay as they are.
+    """
     weights, loaded = load_weights(path), []
-    for name, network in framework.networks.items():
-        state = strip_prefix(weights, f"{name}.")
-        if state.keys() != network.state_dict().keys() or not learns(network):
+    for name, network in trainer.framework.networks.items():
+        fitted = fitted_tensors(network)
+        state = {k: v for k, v in strip_prefix(weights, f"{name}.").items() if k not in fitted}
+        if not state or state.keys() != network.state_dict().keys() - fitted:
             continue
         try:
-            network.load_state_dict(state)
+            network.load_state_dict(state, strict=False)
         except RuntimeError:
             raise UserError(
                 f"--init-from {path}: its {name} has another shape; "
@@ -219,6 +231,8 @@ def _load_initial_weights(framework: Framework, path: str) -> None:
             ) from None
         loaded.append(name)
     if not loaded:
-        networks = " or ".join(framework.networks)
+        networks = " or ".join(trainer.framework.networks)
         raise UserError(f"--init-from {path}: it has no {networks} of this run's kind; see docs/networks.md")
     logger.info(f"initial weights of {' and '.join(loaded)} from {path}")
+    if "generator" in loaded:
+        trainer.keep_generator()

@@ -24,7 +24,7 @@ from avae.engine.loop import LoopSpec, Schedule
 from avae.engine.metrics_log import RunningMeans
 from avae.engine.optimizers import AdamSettings, OptimizerState, make_ema, make_optimizers
 from avae.engine.signals import StopRequest
-from avae.engine.step import training_step
+from avae.engine.step import no_preparation, training_step
 from avae.errors import UserError
 from avae.files import remove_partials, write_atomically
 from avae.fit_prior import fit_prior, likelihood_report
@@ -85,7 +85,9 @@ class Trainer:
         regularizers = build_regularizers(config, framework)
         # Convolutions are faster in this memory layout, see benchmarks/memory_format.py.
         self.framework = framework.to(self.dtype).to(memory_format=torch.channels_last).to(device).train()
-        loader = BatchLoader(data.train, device, config.seed, config.batch_size, config.flip, data.labels)
+        # A compiled step depends on all that it is given.
+        labels = data.labels if "head" in framework.networks else None
+        loader = BatchLoader(data.train, device, config.seed, config.batch_size, config.flip, labels)
         self.batches = BatchStream(loader, config, device, self.dtype)
         warm = config.warm_start_steps
         self.phases = make_phases(self.framework, regularizers, device, config.precision, warm)
@@ -100,6 +102,13 @@ class Trainer:
         self.evaluator = PeriodicEvaluator(config, self._as_model(), data) if evaluates else None
         self.means = RunningMeans()
         self.checkpoints = CheckpointManager(self.folder / "state", self._stateful())
+
+    def keep_generator(self) -> None:
+        """Start from the generator's weights as they are, not from those of a run's decoder."""
+        self.phases = [
+            dataclasses.replace(phase, begin=no_preparation) if phase.first == 0 else phase
+            for phase in self.phases
+        ]
 
     def prepare(self, saved: SavedRun | None, overwrite: bool) -> int:
         """Restore the last checkpoint, or clear the folder for a new run; return the step to start from.

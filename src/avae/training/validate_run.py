@@ -43,11 +43,19 @@ def validate_run(config: Config, resume: bool, overwrite: bool) -> tuple[Config,
     check_launcher()
     cache_folder(config.cache)  # raises UserError if there is none
     if saved:
+        config = _with_whole_code(config, saved)
         require_same_config(config, saved.config)
         require_own_folders(folder)
     else:
         require_new_run(folder, overwrite)
     return config, saved
+
+
+def _with_whole_code(config: Config, saved: SavedRun) -> Config:
+    """Return a config with the dimensions of all parts of a code, as the saved one has, not of each."""
+    if saved.representation and all(part["code_dim"] == config.code_dim for part in saved.representation):
+        return dataclasses.replace(config, code_dim=saved.config.code_dim)
+    return config
 
 
 def _with_absolute_paths(config: Config) -> Config:

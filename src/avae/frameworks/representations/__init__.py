@@ -7,7 +7,7 @@ decoder together; `classifier` learns an encoder from labels; `frozen` whitens t
 """
 
 from avae.frameworks.representations.classifier import ClassifierRepresentation
-from avae.frameworks.representations.frozen import FrozenRepresentation, WhitenedEncoder
+from avae.frameworks.representations.frozen import FrozenRepresentation, WhitenedEncoder, fitted_tensors
 from avae.frameworks.representations.frozen_network import Frozen, LearningState, frozen_tensors, learns
 from avae.frameworks.representations.joined import JoinedEncoder, JoinedRepresentation
 from avae.frameworks.representations.representation import Representation
@@ -25,6 +25,7 @@ __all__ = [
     "RunRepresentation",
     "VAERepresentation",
     "WhitenedEncoder",
+    "fitted_tensors",
     "frozen_tensors",
     "learns",
 ]

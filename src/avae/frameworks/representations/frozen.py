@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from avae.frameworks.base import Noise
-from avae.frameworks.representations.frozen_network import Frozen
+from avae.frameworks.representations.frozen_network import Frozen, frozen_tensors
 from avae.frameworks.representations.representation import Representation, Terms, constant_scale
 
 
@@ -76,3 +76,10 @@ class FrozenRepresentation(Representation):
 
     def from_raw(self, raw: Tensor) -> Tensor:
         return self.whitened.whiten(raw)
+
+
+def fitted_tensors(network: nn.Module) -> set[str]:
+    """Return the names of the tensors of a network that its data or another network determine: no training."""
+    whitened = (name for name, module in network.named_modules() if isinstance(module, WhitenedEncoder))
+    prefixes = tuple(f"{name}." if name else "" for name in whitened)
+    return {name for name in network.state_dict() if name.startswith(prefixes)} | frozen_tensors(network)

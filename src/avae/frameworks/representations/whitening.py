@@ -48,11 +48,11 @@ def fit_whitening(features: Tensor, code_dim: int | None) -> tuple[Tensor, Tenso
     share = torch.from_numpy(pca.explained_variance_ratio_).double()
     d = code_dim or min(wanted, int((share.cumsum(0) < EXPLAINED).sum()) + 1)
     deviation = torch.from_numpy(pca.explained_variance_[:d]).double().sqrt()
-    if not deviation.min() > torch.finfo(torch.float32).eps * deviation.max():
-        kept = int((deviation > torch.finfo(torch.float32).eps * deviation.max()).sum())
-        raise UserError(
-            f"--code-dim {d}: the features vary in {kept} directions only; choose at most as many"
-        )
+    kept = int((deviation > torch.finfo(torch.float32).eps * deviation.max()).sum())
+    if not kept:
+        raise UserError("--representation: its features are the same for all pictures; use another network")
+    if kept < d:
+        raise UserError(f"--code-dim {d}: the features vary in {kept} directions only; choose at most as many")
     directions = torch.from_numpy(pca.components_[:d]).double() / deviation[:, None]
     return torch.from_numpy(pca.mean_).float(), directions.float()
 
