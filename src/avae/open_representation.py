@@ -49,8 +49,8 @@ def open_representation(
         device: device to extract features on.
         module: the network, if it was passed from Python.
         saved: description of the parts of a resumed run, which must be the same.
-        trained: model folder of a resumed run that has a checkpoint. Its frozen networks are taken from there,
-            so that nothing is looked up or fitted again.
+        trained: model folder of a resumed run that has a checkpoint. Frozen networks are taken from there, so
+            that nothing is looked up or fitted again.
 
     Returns:
         The config with the dimensions of the whole code, and the parts.

@@ -452,6 +452,10 @@ def validate(config: Config) -> None:
     _check_items(config)
 
 
+NEEDED_KINDS = {"target_kl": "vae", "classifier_beta": "classifier", "tolerated_shift": "frozen"}
+"""Fields that have an effect on one kind of representation only."""
+
+
 def _check_representation(config: Config, paired: bool) -> None:
     """Raise UserError for a representation that the framework or the codes of the generator do not fit."""
     parts = parse_representation(config.representation)
@@ -464,13 +468,13 @@ def _check_representation(config: Config, paired: bool) -> None:
         _require(paired, config, name, remedy)
     kinds = {part.kind for part in parts}
     if not config.decoder:
-        _require("vae" not in kinds, config, name, "a VAE learns with its decoder, which must not be left out")
-    for field, kind in (("target_kl", "vae"), ("classifier_beta", "classifier"), ("tolerated_shift", "frozen")):
-        untouched = getattr(config, field) == next(
-            f.default for f in dataclasses.fields(Config) if f.name == field
+        _require(
+            "vae" not in kinds, config, name, "a VAE learns with its decoder, which must not be left out"
         )
+    defaults = {field.name: field.default for field in dataclasses.fields(Config)}
+    for field, kind in NEEDED_KINDS.items():
         remedy = f"--representation {config.representation} has no use for it; leave it out"
-        _require(untouched or kind in kinds, config, field, remedy)
+        _require(kind in kinds or getattr(config, field) == defaults[field], config, field, remedy)
 
 
 def _check_items(config: Config) -> None:

@@ -79,7 +79,7 @@ class FrozenRepresentation(Representation):
 
 
 def fitted_tensors(network: nn.Module) -> set[str]:
-    """Return the names of the tensors of a network that its data or another network determine: no training."""
+    """Return the names of the tensors of a network that are fitted to data or frozen: they do not learn."""
     whitened = (name for name, module in network.named_modules() if isinstance(module, WhitenedEncoder))
     prefixes = tuple(f"{name}." if name else "" for name in whitened)
     return {name for name in network.state_dict() if name.startswith(prefixes)} | frozen_tensors(network)

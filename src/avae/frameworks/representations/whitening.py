@@ -52,7 +52,9 @@ def fit_whitening(features: Tensor, code_dim: int | None) -> tuple[Tensor, Tenso
     if not kept:
         raise UserError("--representation: its features are the same for all pictures; use another network")
     if kept < d:
-        raise UserError(f"--code-dim {d}: the features vary in {kept} directions only; choose at most as many")
+        raise UserError(
+            f"--code-dim {d}: the features vary in {kept} directions only; choose at most as many"
+        )
     directions = torch.from_numpy(pca.components_[:d]).double() / deviation[:, None]
     return torch.from_numpy(pca.mean_).float(), directions.float()
 
