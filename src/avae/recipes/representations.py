@@ -22,7 +22,7 @@ EXAMPLES = (
     "or several joined by +"
 )
 
-_JOIN = re.compile(rf"\+(?=(?:vae|classifier)(?:\+|$)|(?:run|{'|'.join(HUBS)}):|[^+]*\.py:)")
+_JOIN = re.compile(rf"\+(?=(?:vae|classifier)(?:\+|$)|(?:run|{'|'.join(HUBS)}):|.*\.py:)")
 
 
 @dataclass(frozen=True)

@@ -149,8 +149,7 @@ def resume_config(config: Config) -> Config:
     if saved is None:
         return config
     represented = saved.config.representation
-    has_checkpoint = any(Path(config.out, "state").glob("step-*.safetensors"))
-    looked_up = names_library(represented) and not has_checkpoint
+    looked_up = names_library(represented) and not has_checkpoint(Path(config.out))
     return dataclasses.replace(
         unresolved(saved.config),
         recipe=config.recipe,
@@ -159,6 +158,11 @@ def resume_config(config: Config) -> Config:
         features="" if is_custom(saved.config.features) else saved.config.features,
         representation="" if names_code(represented) or looked_up else represented,
     )
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Return True if a run folder holds a checkpoint, and so a model."""
+    return any((folder / "state").glob("step-*.safetensors"))
 
 
 def require_named_features(config: Config, saved: ResolvedConfig) -> Config:

@@ -13,6 +13,7 @@ from avae.recipes.config import Config, validate
 from avae.recipes.representations import parse_representation, path_of
 from avae.recipes.saved_run import SavedRun, model_folder, read_run
 from avae.training.run_folder import (
+    has_checkpoint,
     require_named_features,
     require_named_representation,
     require_new_run,
@@ -39,7 +40,8 @@ def validate_run(config: Config, resume: bool, overwrite: bool) -> tuple[Config,
         require_named_representation(config, saved.config)
     config = _with_absolute_paths(config)
     validate(config)
-    _check_representation(config)
+    if not (saved and has_checkpoint(folder)):  # else its model has all that is frozen
+        _check_representation(config)
     check_launcher()
     cache_folder(config.cache)  # raises UserError if there is none
     if saved:
