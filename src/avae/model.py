@@ -652,7 +652,7 @@ def load(
     if given is not None and not described:
         raise UserError(f"representation={given!r}: this model has none of its own: leave it out")
     try:
-        parts = restore_parts(described, given, types) if described else None
+        parts = restore_parts(described, given, types, config.item_shape) if described else None
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise UserError(f"{folder / 'config.json'} is damaged ({error}); {_RECOVERY_HINT}") from None
     try:

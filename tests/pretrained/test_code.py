@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+import avae
 from avae.errors import UserError
 from avae.pretrained.features import open_features, restore_features
 
@@ -36,14 +37,6 @@ def test_a_file_gives_a_module_or_a_function_that_returns_one(file, restored, na
     assert opened.description["name"] == f"net.py:{name}"
     assert opened.description["checksum"].startswith("sha256:")
     restored(opened, given=f"{file}:{name}")
-
-
-def test_an_importable_module_gives_one(tmp_path, monkeypatch, restored):
-    (tmp_path / "some_nets.py").write_text(SOURCE)
-    monkeypatch.syspath_prepend(tmp_path)
-    opened = open_features("some_nets:make", None, ITEM)
-    assert opened.description["name"] == "some_nets:make"
-    restored(opened, given="some_nets:make")
 
 
 def test_a_models_code_is_not_run_unless_given_again(file):
@@ -78,6 +71,65 @@ def test_a_module_given_in_python_is_copied_and_must_be_given_again(restored):
     with pytest.raises(UserError, match=r"representation is a module, Sequential.*pass representation= in"):
         restore_features(opened.description, None)
     restored(opened, given=module)
+
+
+def test_a_module_of_another_class_is_refused(tmp_path):
+    opened = open_features(nn.AdaptiveAvgPool2d(4), None, ITEM)
+    with pytest.raises(UserError, match=r"AdaptiveMaxPool2d; pass .* of the class AdaptiveAvgPool2d"):
+        restore_features(opened.description, nn.AdaptiveMaxPool2d(4))
+    (tmp_path / "net.py").write_text("from torch import nn\nmost = nn.AdaptiveMaxPool2d(4)\n")
+    with pytest.raises(UserError, match=r"net\.py:most: it is of the class AdaptiveMaxPool2d; pass"):
+        restore_features(opened.description, f"{tmp_path / 'net.py'}:most")
+
+
+POOLS = """
+from torch import nn
+
+pool = nn.AdaptiveAvgPool2d(4)
+convolution = nn.Conv2d(1, 1, 4, 4)
+"""
+
+
+def strict_to_size() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Unflatten(1, (3, 8, 8)))
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        (
+            None,
+            nn.AdaptiveAvgPool2d(2),
+            r"AdaptiveAvgPool2d: a picture of shape \(1, 16, 16\) gives .*\(4,\)",
+        ),
+        ("pool", nn.Flatten(), r"Flatten: a picture .* features of shape \(256,\), and .* on \(16,\): pass"),
+        ("pool", nn.Conv2d(1, 1, 4, 4), r"Conv2d: it is not the network .*bias is unknown"),
+        ("convolution", nn.Flatten(), r"Flatten: it is not the network .*bias is missing"),
+        ("convolution", nn.Conv2d(1, 1, 2), r"Conv2d: it is not the network .* is \(1, 1, 2, 2\) float32"),
+        ("pool", strict_to_size(), r"Sequential: pictures of shape \(1, 1, 16, 16\) give RuntimeError"),
+    ],
+)
+def test_a_model_is_not_loaded_with_other_code(name, given, message, tmp_path, pictures):
+    """Though it is of the same class, or the model was trained on code by its name."""
+    (tmp_path / "pools.py").write_text(POOLS)
+    representation = f"{tmp_path / 'pools.py'}:{name}" if name else nn.AdaptiveAvgPool2d(4)
+    avae.train(
+        "folder",
+        data=pictures,
+        out=tmp_path / "run",
+        representation=representation,
+        steps=2,
+        width=2,
+        xi_dim=2,
+        code_dim=3,
+        batch_size=4,
+        device="cpu",
+        precision="fp32",
+        progress=False,
+    )
+    with pytest.raises(UserError, match=rf"^representation={message}"):
+        avae.load(tmp_path / "run", representation=given)
+    avae.load(tmp_path / "run", representation=representation)
 
 
 def test_random_weights_are_the_same_in_every_process_and_leave_the_caller_alone(file):

@@ -27,7 +27,6 @@ def folder(tmp_path) -> Path:
         ("timm:owner/name:blocks", "timm", "owner/name", "blocks"),
         ("hf:owner/name", "hf", "owner/name", None),
         ("net.py:make", "code", "net.py:make", None),
-        ("torchvision.models:resnet18", "code", "torchvision.models:resnet18", None),
     ],
 )
 def test_a_spec_has_parts(text, kind, name, layer):
@@ -46,7 +45,6 @@ def test_paths_become_absolute(folder, tmp_path, monkeypatch):
         "timm:./net:1:blocks.0": f"timm:{folder}:blocks.0",
         "hf:net:1": f"hf:{folder}",
         "net.py:make": f"{tmp_path / 'net.py'}:make",
-        "some.nets:make": "some.nets:make",
         "timm:owner/name": "timm:owner/name",
         "torchvision:resnet18:layer4": "torchvision:resnet18:layer4",
     }.items():
@@ -57,7 +55,13 @@ def test_paths_become_absolute(folder, tmp_path, monkeypatch):
     ("text", "message"),
     [
         ("torchvison:resnet18", "perhaps you meant 'torchvision'"),
-        ("resnet18", "no such representation; networks are named by torchvision:NAME"),
+        (
+            "torchvision.models:resnet18",
+            "no such kind of network, perhaps you meant 'torchvision'; networks are",
+        ),
+        ("code:resnet18", "no such kind of network; networks are named by torchvision:NAME"),
+        ("net.py:", "no such kind of network; networks are named by torchvision:NAME"),
+        ("resnet18", "no such kind of network; networks are named by torchvision:NAME"),
         ("timn", "perhaps you meant 'timm'"),
         ("torchvision:", "name a network as torchvision:NAME"),
         ("timm:resnet18:", "name a network as timm:NAME_OR_FOLDER"),

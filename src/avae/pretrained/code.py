@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ class Description:
     """What is known of the code, as plain data.
 
     Attributes:
-        name: FILE.py:NAME without folders, package.module:NAME, or the class of a module given in Python.
+        name: FILE.py:NAME without folders, or the class of a module given in Python.
         checksum: "sha256:..." of the source file; None for a module given in Python.
     """
 
@@ -39,7 +38,7 @@ def open_network(spec: Spec, weights: Path | None) -> tuple[nn.Module, Descripti
     return network, Description(f"{os.path.basename(location)}:{name}", _checksum(spec))
 
 
-def open_module(module: nn.Module) -> tuple[nn.Module, Description]:
+def open_module(module: nn.Module) -> tuple[Prepared, Description]:
     """Return a module given in Python, as a copy that the caller's own use of it does not change."""
     return _prepared(module, type(module).__name__), Description(type(module).__name__, None)
 
@@ -48,7 +47,7 @@ def restore_network(description: Description, given: nn.Module | str | None) -> 
     """Return the network that the user gives again.
 
     Raises:
-        UserError: it is not given, or its source is not the one that the model was trained with.
+        UserError: it is not given, or its source or its class is not the one that the model was trained with.
     """
     if given is None:
         named = f"the code {description.name}" if description.checksum else f"a module, {description.name}"
@@ -59,19 +58,27 @@ def restore_network(description: Description, given: nn.Module | str | None) -> 
         )
         raise UserError(f"this model's representation is {named}, which loading does not run: {again}")
     if isinstance(given, nn.Module):
-        return _prepared(given, type(given).__name__)
-    spec = parse_spec(given)
-    if spec.kind != "code":
-        raise spec.error(f"this model's representation is the code {description.name}: name that")
-    if description.checksum is not None and (found := _checksum(spec)) != description.checksum:
-        raise spec.error(
-            f"its source differs from {description.name}, with which this model was trained "
-            f"({found}, not {description.checksum}): pass the file as it was"
+        module, text = open_module(given)[0], type(given).__name__
+    else:
+        spec = parse_spec(given)
+        if spec.kind != "code":
+            raise spec.error(f"this model's representation is the code {description.name}: name that")
+        if description.checksum is not None and (found := _checksum(spec)) != description.checksum:
+            raise spec.error(
+                f"its source differs from {description.name}, with which this model was trained "
+                f"({found}, not {description.checksum}): pass the file as it was"
+            )
+        module, text = _run(spec), given
+    class_name = type(module.network).__name__
+    if description.checksum is None and class_name != description.name:
+        raise UserError(
+            f"{FLAG} {text}: it is of the class {class_name}; pass the module that this model was trained "
+            f"on, of the class {description.name}"
         )
-    return _run(spec)
+    return module
 
 
-def _run(spec: Spec) -> nn.Module:
+def _run(spec: Spec) -> Prepared:
     found = load_named(spec.text, FLAG)
     if callable(found) and not isinstance(found, nn.Module):
         try:
@@ -85,22 +92,17 @@ def _run(spec: Spec) -> nn.Module:
     return _prepared(found, spec.text)
 
 
-def _prepared(module: nn.Module, name: str) -> nn.Module:
+def _prepared(module: nn.Module, name: str) -> Prepared:
     try:
-        return Prepared(copy.deepcopy(module), None)
+        return Prepared(copy.deepcopy(module), None).cpu()
     except Exception as error:  # whatever custom code may raise
         raise error_in_code(name, FLAG, error) from error
 
 
 def _checksum(spec: Spec) -> str:
     """Return the checksum of the source file, without running it."""
-    location = spec.text.rpartition(":")[0]
-    if location.endswith(".py"):
-        source: str | None = os.path.expanduser(location)
-    else:
-        found = importlib.util.find_spec(location)
-        source = found.origin if found is not None else None
-    if source is None or not os.path.isfile(source):
-        raise spec.error(f"{source or location}: no such file")
-    with open(source, "rb") as file:
+    path = os.path.expanduser(spec.text.rpartition(":")[0])
+    if not os.path.isfile(path):
+        raise spec.error(f"{path}: no such file")
+    with open(path, "rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

@@ -43,8 +43,8 @@ def open_features(
     """Open a network with its weights, and try it on two pictures.
 
     Args:
-        spec: torchvision:NAME[:LAYER], timm:NAME_OR_FOLDER[:LAYER], hf:FOLDER_OR_NAME, FILE.py:NAME or
-            package.module:NAME, whose code runs; or a module, of which a copy is taken.
+        spec: torchvision:NAME[:LAYER], timm:NAME_OR_FOLDER[:LAYER], hf:FOLDER_OR_NAME or FILE.py:NAME, whose
+            code runs; or a module, of which a copy is taken.
         weights: file of weights of a torchvision or timm network; None for the ones that it comes with.
         item_shape: (channels, height, width) of the pictures.
 
@@ -113,6 +113,46 @@ def restore_features(
             ) from None
 
 
+@torch_defaults()
+def require_given_fits(
+    module: nn.Module,
+    given: nn.Module | str,
+    weights: Mapping[str, TensorType],
+    item_shape: tuple[int, ...],
+    feature_dim: int,
+) -> None:
+    """Check that code or a module that the user gave again is what a model was trained on.
+
+    Args:
+        module: the features restored from it.
+        given: the user's text, or the module.
+        weights: types of the tensors that the model file holds for it.
+        item_shape: (channels, height, width) of the model's pictures.
+        feature_dim: number of features that the model was trained on.
+
+    Raises:
+        UserError: it has other tensors, cannot take the model's pictures, or has other features.
+    """
+    text = given if isinstance(given, str) else type(given).__name__
+    spec = Spec(text, "code", text)
+    # A model file holds all floats in one precision, whatever that of the code.
+    own = {
+        name: TensorType(tuple(tensor.shape), weights[name].dtype if name in weights else tensor.dtype)
+        for name, tensor in module.state_dict().items()
+    }
+    difference = first_difference(weights, own)
+    if difference:
+        raise spec.error(f"it is not the network that this model was trained on ({difference}): pass that")
+    x = torch.zeros(1, *item_shape)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        features = _features(module, x, spec)
+    if features.shape != (1, feature_dim):
+        raise spec.error(
+            f"a picture of shape {tuple(item_shape)} gives features of shape {tuple(features.shape[1:])}, "
+            f"and this model was trained on ({feature_dim},): pass the network that it was trained on"
+        )
+
+
 def _restore(description: Mapping[str, Any], spec: Spec) -> nn.Module:
     room = importlib.import_module(KINDS[spec.kind].module)
     module: nn.Module = room.restore_network(convert(description, room.Description), spec)
@@ -135,16 +175,20 @@ def _try(module: nn.Module, item_shape: tuple[int, int, int], spec: Spec) -> Non
     random = torch.Generator().manual_seed(0)
     x = torch.rand(2, *item_shape, generator=random) * 2 - 1
     x.requires_grad_()
+    features, again = _features(module, x, spec), _features(module, x, spec)
+    fault = _fault(features, again, x, random) or _unsavable(module)
+    if fault:
+        raise spec.error(fault)
+
+
+def _features(module: nn.Module, x: Tensor, spec: Spec) -> Tensor:
     try:
-        features = module(x)
-        again = module(x)
+        features: Tensor = module(x)
     except UserError as error:
         raise spec.error(str(error)) from None
     except Exception as error:  # what a library or custom code raises for pictures that it cannot take
         raise spec.error(f"pictures of shape {tuple(x.shape)} give {in_a_line(error)}") from error
-    fault = _fault(features, again, x, random) or _unsavable(module)
-    if fault:
-        raise spec.error(fault)
+    return features
 
 
 def _fault(features: Tensor, again: Tensor, x: Tensor, random: torch.Generator) -> str:

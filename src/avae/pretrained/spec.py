@@ -47,7 +47,7 @@ KINDS = {
     "hf": Kind("avae.pretrained.hf", ("transformers", "diffusers"), "hf", "hf:FOLDER_OR_NAME"),
     "code": Kind("avae.pretrained.code", (), None, "FILE.py:NAME"),
 }
-"""The registry: a kind is a file and a line here. Code is whatever names no other kind."""
+"""The registry: a kind is a file and a line here."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,14 @@ class Spec:
 
 def parse_spec(text: str) -> Spec:
     """Return the parts of a spec; raise UserError if it names no kind of networks."""
-    kind, colon, name = text.partition(":")
-    if not colon:
-        raise UserError(f"{FLAG} {text}: no such representation{did_you_mean(text, KINDS)}; {_syntaxes()}")
-    if kind not in KINDS or kind == "code":
+    file, _, code = text.rpartition(":")
+    kind, _, name = text.partition(":")
+    if kind not in KINDS and file.endswith(".py") and code:
         return Spec(text, "code", text)
+    if kind not in KINDS or kind == "code":
+        syntaxes = ", ".join(each.syntax for each in KINDS.values())
+        near = did_you_mean(kind, KINDS.keys() - {"code"})
+        raise UserError(f"{FLAG} {text}: no such kind of network{near}; networks are named by {syntaxes}")
     layer: str | None = None
     if KINDS[kind].layers and not os.path.isdir(os.path.expanduser(name)):
         start, colon, end = name.rpartition(":")
@@ -92,7 +95,7 @@ def with_absolute_path(text: str) -> str:
     spec = parse_spec(text)
     location, _, name = text.rpartition(":")
     if spec.kind == "code":
-        return f"{_absolute(location)}:{name}" if location.endswith(".py") else text
+        return f"{_absolute(location)}:{name}"
     if not os.path.isdir(os.path.expanduser(spec.name)):
         return text
     return ":".join([spec.kind, _absolute(spec.name), *([spec.layer] if spec.layer else [])])
@@ -111,8 +114,9 @@ def check_spec(text: str, weights: Path | None = None) -> None:
     """
     spec = parse_spec(text)
     kind = KINDS[spec.kind]
-    if spec.kind == "code":
-        _check_code(spec)
+    file = spec.text.rpartition(":")[0]
+    if spec.kind == "code" and not os.path.isfile(os.path.expanduser(file)):
+        raise spec.error(f"{file}: no such file")
     require_packages(spec)
     if kind.packages:
         local_folder(spec)
@@ -147,24 +151,3 @@ def local_folder(spec: Spec) -> Path | None:
     if path.is_absolute() or spec.name.startswith((".", "~")) or spec.name.count("/") > 1 or path.exists():
         raise spec.error(f"{path}: no such folder")
     return None
-
-
-def _check_code(spec: Spec) -> None:
-    location, _, name = spec.text.rpartition(":")
-    if location.endswith(".py"):
-        if not os.path.isfile(os.path.expanduser(location)):
-            raise spec.error(f"{location}: no such file")
-    elif not name or not _is_module(location.partition(".")[0]):
-        near = did_you_mean(spec.text.partition(":")[0], KINDS)
-        raise spec.error(f"no such kind of network, and no such module{near}; {_syntaxes()}")
-
-
-def _is_module(name: str) -> bool:
-    try:
-        return name.isidentifier() and importlib.util.find_spec(name) is not None
-    except (ImportError, ValueError):
-        return False
-
-
-def _syntaxes() -> str:
-    return f"networks are named by {', '.join(kind.syntax for kind in KINDS.values())}"

@@ -10,7 +10,7 @@ from avae.errors import UserError
 from avae.frameworks.contracts import DECODER, GAUSSIAN_ENCODER
 from avae.frameworks.representations import Frozen, WhitenedEncoder
 from avae.json_io import convert
-from avae.pretrained.features import restore_features
+from avae.pretrained.features import require_given_fits, restore_features
 from avae.recipes.build import build_network, without_memory
 from avae.recipes.config import Config, check_fields, validate
 from avae.recipes.networks import NETWORK_FAMILIES
@@ -21,7 +21,10 @@ from avae.safetensors_io import TensorType, first_difference, strip_prefix
 
 
 def restore_parts(
-    descriptions: Sequence[PartDescription], given: str | nn.Module | None, weights: Mapping[str, TensorType]
+    descriptions: Sequence[PartDescription],
+    given: str | nn.Module | None,
+    weights: Mapping[str, TensorType],
+    item_shape: tuple[int, ...],
 ) -> Parts:
     """Return the parts of a model; the values of their networks are those of the model file, read later.
 
@@ -31,9 +34,10 @@ def restore_parts(
             module itself.
         weights: types of the tensors of the model file. They are compared with the sizes of frozen networks
             before memory is taken: the descriptions may ask for any size.
+        item_shape: shape of an item of the model, on which the given code is tried.
 
     Raises:
-        UserError: such code is not given, or has changed since.
+        UserError: such code is not given, has changed since, or is not that of the model.
         ValueError: a description is not that of a part, or does not fit the weights.
     """
     codes: list[str | nn.Module] = []
@@ -48,7 +52,7 @@ def restore_parts(
         if description["kind"] == "run":
             parts.append(_run(description, own))
         elif description["kind"] == "frozen":
-            parts.append(_frozen(description, codes, own))
+            parts.append(_frozen(description, codes, own, item_shape))
         else:
             parts.append(Part(description))
     if codes:
@@ -76,7 +80,10 @@ def _text(description: PartDescription) -> str:
 
 
 def _frozen(
-    description: PartDescription, codes: list[str | nn.Module], weights: Mapping[str, TensorType]
+    description: PartDescription,
+    codes: list[str | nn.Module],
+    weights: Mapping[str, TensorType],
+    item_shape: tuple[int, ...],
 ) -> Part:
     network = description["network"]
     sizes = description["feature_dim"], description["code_dim"]
@@ -84,7 +91,10 @@ def _frozen(
         raise ValueError(f"feature_dim and code_dim are {sizes}, which do not fit the weights")
     needs_code = network["kind"] in ("code", "module")
     given = codes.pop(0) if needs_code and codes else None
-    module = restore_features(network, given, strip_prefix(weights, "features.module."))
+    own = strip_prefix(weights, "features.module.")
+    module = restore_features(network, given, own)
+    if given is not None:
+        require_given_fits(module, given, own, item_shape, description["feature_dim"])
     return Part(description, WhitenedEncoder(module, *sizes))
 
 
