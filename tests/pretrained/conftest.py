@@ -26,6 +26,20 @@ def no_network(monkeypatch) -> None:
 
 
 @pytest.fixture
+def look_ups(monkeypatch) -> list[object]:
+    """Block other machines as `no_network` does; return the list of attempts, which a library may hide."""
+    attempts: list[object] = []
+
+    def refuse(*args: object, **kwargs: object) -> NoReturn:
+        attempts.append(args)
+        raise OSError("blocked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    return attempts
+
+
+@pytest.fixture
 def hub_is_away(monkeypatch) -> None:
     """Let the hub's client fail at once: without a network it tries again for half a minute."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

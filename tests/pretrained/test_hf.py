@@ -297,3 +297,45 @@ def test_sizes_that_do_not_fit_the_weights_take_no_memory(saved, no_network):
     ):
         restore_features({**opened.description, "config": config}, None, weights)
     restore_features(opened.description, None, weights)
+
+
+def test_a_depth_that_does_not_fit_the_weights_takes_no_time(saved, no_network):
+    """Built to the end, such a network would take hours."""
+    opened = open_features(f"hf:{saved(vit)}", None, ITEM)
+    config = {**opened.description["config"], "num_hidden_layers": 10**5}
+    with pytest.raises(UserError, match=r"hf:vit does not fit its weights: .* more than 2,0\d\d parameters"):
+        restore_features({**opened.description, "config": config}, None, opened.module.state_dict())
+
+
+def test_a_number_of_labels_is_not_followed(saved, no_network):
+    """Transformers would name each."""
+    description = open_features(f"hf:{saved(vit)}", None, ITEM).description
+    config = {**description["config"], "num_labels": 1000}
+    model: Any = restore_features({**description, "config": config}, None)
+    assert len(model.network.model.config.id2label) == 2
+
+
+@pytest.mark.parametrize("architecture", ["DetrModel", "DPTModel"])
+@pytest.mark.parametrize("timm_backbone", [True, False])
+def test_a_description_that_names_a_backbone_looks_nothing_up(saved, look_ups, architecture, timm_backbone):
+    description = open_features(f"hf:{saved(vit)}", None, ITEM).description
+    config = {
+        "backbone": "owner/name",
+        "use_pretrained_backbone": True,
+        "use_timm_backbone": timm_backbone,
+        "backbone_config": None,
+    }
+    changed = {**description, "architecture": architecture, "config": config}
+    with pytest.raises(UserError, match=r"cannot be built|does not fit"):
+        restore_features(changed, None, {})
+    assert not look_ups
+
+
+@pytest.mark.parametrize("make", [vit, clip, autoencoder])
+def test_restoring_looks_nothing_up(saved, look_ups, make):
+    opened = open_features(f"hf:{saved(make)}", None, ITEM)
+    look_ups.clear()
+    extra = {"backbone": "owner/name", "use_pretrained_backbone": True}
+    for config in (opened.description["config"], opened.description["config"] | extra):
+        restore_features({**opened.description, "config": config}, None, opened.module.state_dict())
+    assert not look_ups

@@ -135,3 +135,21 @@ def test_a_description_from_a_stranger_leads_nowhere_else(folder, no_network, ch
     description = open_features(f"timm:{folder}", None, ITEM).description
     with pytest.raises(UserError, match=message):
         restore_features({**description, **change}, None)
+
+
+def test_restoring_looks_nothing_up(folder, look_ups):
+    opened = open_features(f"timm:{folder}", None, ITEM)
+    look_ups.clear()
+    restore_features(opened.description, None, opened.module.state_dict())
+    arguments = {**opened.description["arguments"], "backbone": "owner/name", "use_pretrained_backbone": True}
+    with pytest.raises(UserError, match="cannot be built"):
+        restore_features({**opened.description, "arguments": arguments}, None, opened.module.state_dict())
+    assert not look_ups
+
+
+def test_a_depth_that_does_not_fit_the_weights_takes_no_time(folder):
+    """Built to the end, such a network would take hours."""
+    opened = open_features(f"timm:{folder}", None, ITEM)
+    description = {**opened.description, "arguments": {**opened.description["arguments"], "depth": 10**5}}
+    with pytest.raises(UserError, match="does not fit its weights: it describes more than 2,0"):
+        restore_features(description, None, opened.module.state_dict())

@@ -3,13 +3,15 @@
 import dataclasses
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from avae.errors import UserError, in_a_line
 from avae.json_io import convert
@@ -20,6 +22,10 @@ from avae.torch_defaults import torch_defaults
 
 MODULE = "module"
 """Kind of a module given in Python."""
+
+MAX_LEFT_OUT = 2000
+"""Limit of the number of parameters that a network is built with and its features do not need: those after a
+layer, of a classifier or of a tower for texts. Large networks of timm have about 1,200 in all."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,7 @@ def _require_fit(
     description: Mapping[str, Any], spec: Spec, weights: Mapping[str, TensorType | Tensor]
 ) -> None:
     """Raise UserError if weights are not those of a description; this takes no memory for them."""
-    with torch.device("meta"):
+    with torch.device("meta"), _limited_parameters(len(weights) + MAX_LEFT_OUT, spec):
         expected = _restore(description, spec).state_dict()
     difference = first_difference(expected, weights)
     if difference:
@@ -179,6 +185,27 @@ def _try(module: nn.Module, item_shape: tuple[int, int, int], spec: Spec) -> Non
     fault = _fault(features, again, x, random) or _unsavable(module)
     if fault:
         raise spec.error(fault)
+
+
+@contextmanager
+def _limited_parameters(most: int, spec: Spec) -> Iterator[None]:
+    """Raise UserError as soon as more parameters than `most` are made: even without memory they take time."""
+    made = 0
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        nonlocal made
+        made += parameter.is_meta  # others are of networks that another thread builds
+        if made > most:
+            raise UserError(
+                f"the model's representation {spec.text} does not fit its weights: "
+                f"it describes more than {most:,} parameters"
+            )
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _features(module: nn.Module, x: Tensor, spec: Spec) -> Tensor:

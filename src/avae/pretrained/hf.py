@@ -41,6 +41,7 @@ LEFT_OUT = (
     "quantization_config",
     "use_pretrained_backbone",
     "name_or_path",
+    "num_labels",  # as many names of labels are made
     "id2label",
     "label2id",
     "architectures",
