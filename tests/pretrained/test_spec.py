@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from avae.errors import UserError
-from avae.pretrained.spec import Spec, check_spec, parse_spec, with_absolute_path
+from avae.pretrained.spec import KINDS, Spec, check_spec, parse_spec, with_absolute_path
+from avae.recipes.representations import parse_representation
 
 
 @pytest.fixture
@@ -75,6 +76,12 @@ def test_a_spec_that_names_nothing_is_refused(text, message):
     with pytest.raises(UserError, match=r"^--representation ") as raised:
         check_spec(text)
     assert message in str(raised.value)
+
+
+def test_an_unknown_representation_is_refused_with_every_kind():
+    with pytest.raises(UserError) as raised:
+        parse_representation("none:x")
+    assert all(kind.syntax in str(raised.value) for kind in KINDS.values())
 
 
 def test_a_folder_without_a_network_is_refused_with_where_it_may_be(tmp_path):

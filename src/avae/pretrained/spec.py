@@ -49,6 +49,12 @@ KINDS = {
 }
 """The registry: a kind is a file and a line here."""
 
+HUBS = tuple(kind for kind in KINDS if kind != "code")
+"""Kinds of networks that a library finds by name."""
+
+SYNTAXES = ", ".join(kind.syntax for kind in KINDS.values())
+"""Syntax of each kind, for help and messages."""
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -75,12 +81,11 @@ def parse_spec(text: str) -> Spec:
     """Return the parts of a spec; raise UserError if it names no kind of networks."""
     file, _, code = text.rpartition(":")
     kind, _, name = text.partition(":")
-    if kind not in KINDS and file.endswith(".py") and code:
+    if kind not in HUBS and file.endswith(".py") and code:
         return Spec(text, "code", text)
-    if kind not in KINDS or kind == "code":
-        syntaxes = ", ".join(each.syntax for each in KINDS.values())
-        near = did_you_mean(kind, KINDS.keys() - {"code"})
-        raise UserError(f"{FLAG} {text}: no such kind of network{near}; networks are named by {syntaxes}")
+    if kind not in HUBS:
+        near = did_you_mean(kind, HUBS)
+        raise UserError(f"{FLAG} {text}: no such kind of network{near}; networks are named by {SYNTAXES}")
     layer: str | None = None
     if KINDS[kind].layers and not os.path.isdir(os.path.expanduser(name)):
         start, colon, end = name.rpartition(":")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 from avae.errors import UserError, did_you_mean
+from avae.pretrained.spec import HUBS, SYNTAXES
 
 PartKind = Literal["vae", "classifier", "run", "frozen"]
 
@@ -13,14 +14,10 @@ VAE = "vae"
 """The representation of the paper."""
 
 LEARNED: tuple[PartKind, ...] = ("vae", "classifier")
-HUBS = ("torchvision", "timm", "hf")
 FROM_PYTHON = "module"
 """First word of the text for a module that was passed from Python."""
 
-EXAMPLES = (
-    "vae, classifier, run:PATH, torchvision:resnet18, timm:NAME, hf:FOLDER or FILE.py:NAME, "
-    "or several joined by +"
-)
+EXAMPLES = f"vae, classifier, run:PATH, {SYNTAXES}, or several joined by +"
 
 _JOIN = re.compile(rf"\+(?=(?:vae|classifier)(?:\+|$)|(?:run|{'|'.join(HUBS)}):|.*\.py:)")
 
