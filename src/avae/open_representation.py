@@ -14,12 +14,13 @@ from avae.errors import UserError, counted
 from avae.evaluation.pretrained_weights import state_dict_checksum
 from avae.fit_whitening import fit_encoder
 from avae.frameworks.representations import Frozen, JoinedEncoder, WhitenedEncoder
-from avae.model import Model, load
+from avae.model import load
 from avae.pretrained.features import open_features
 from avae.recipes.config import Config, fields_with
 from avae.recipes.facts import Fact
 from avae.recipes.parts import Part, Parts, unique, vae_alone
 from avae.recipes.representations import (
+    LEARNED,
     VAE,
     PartDescription,
     PartSpec,
@@ -62,8 +63,7 @@ def open_representation(
         parts = vae_alone(config)
         return dataclasses.replace(config, code_dim=parts[0].code_dim), parts
     if saved and trained:
-        given = module or (config.representation if names_code(config.representation) else None)
-        parts = _trained_parts(load(trained, device="cpu", representation=given), saved)
+        parts = _trained_parts(trained, module or config.representation, saved)
         return dataclasses.replace(config, code_dim=sum(part.code_dim for part in parts)), parts
     specs = parse_representation(config.representation)
     code_dims = [part["code_dim"] for part in saved] if saved else [config.code_dim] * len(specs)
@@ -108,8 +108,12 @@ def _learned(spec: PartSpec, data: Dataset, code_dim: int | None) -> Part:
     )
 
 
-def _trained_parts(model: Model, descriptions: Sequence[PartDescription]) -> Parts:
+def _trained_parts(folder: Path, given: nn.Module | str, descriptions: Sequence[PartDescription]) -> Parts:
     """Return the parts of a run that is resumed, with the frozen networks of its model."""
+    if all(description["kind"] in LEARNED for description in descriptions):
+        return [Part(description) for description in descriptions]
+    needed = isinstance(given, nn.Module) or names_code(given)
+    model = load(folder, device="cpu", representation=given if needed else None)
     encoder, decoder = model.encoder, model.networks.get("decoder")
     parts = []
     for description in descriptions:

@@ -86,7 +86,7 @@ def test_a_run_on_class_folders_hands_labels_to_its_losses(tmp_path, tiny, monke
     monkeypatch.setattr("avae.frameworks.avae.AVAE.losses", and_look)
     source = folder(tmp_path / "set", FLAT)
     settings = tiny | {"steps": 2, "size": 16, "warm_start": 0.0, "data": source, "out": tmp_path / "run"}
-    avae.train("folder", **settings, compile="off")
+    avae.train("folder", **settings, compile="off", representation="classifier")
     classes = sorted(LEVELS)
     assert len(seen) == 2
     for found, labels in seen:
