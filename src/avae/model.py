@@ -24,18 +24,18 @@ from avae.distributed.device import pick_device
 from avae.errors import UserError, did_you_mean
 from avae.files import write_json
 from avae.frameworks.base import LABELS, CodeMode, Framework, Noise
-from avae.json_io import convert, decode_json, read_json
+from avae.json_io import decode_json, read_json
 from avae.losses import MIN_CODE_SCALE
 from avae.priors.by_class import ClassPrior, restore_class_prior
 from avae.priors.prior import Prior, PriorDescription, choose, restore_prior, standard_prior
 from avae.python_words import with_python_words
 from avae.recipes.build import build_framework, expected_tensors
-from avae.recipes.config import Config, check_fields, fields_with, validate
+from avae.recipes.config import fields_with
 from avae.recipes.facts import Fact
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.representations import PartDescription
-from avae.recipes.resolve import ResolvedConfig, with_defaults
-from avae.recipes.restore_representation import restore_parts, text_of
+from avae.recipes.resolve import ResolvedConfig
+from avae.recipes.restore_representation import model_config, restore_parts, text_of
 from avae.recipes.saved_run import WEIGHTS, model_folder, read_run
 from avae.rng import normal_named, normal_rows, row_chunks
 from avae.safetensors_io import (
@@ -680,7 +680,6 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 _PRIOR = "prior."
 _RECOVERY_HINT = "fetch it again, or delete the newest file in its run's state folder and train with --resume"
 _Each = TypeVar("_Each")
-_PLACEHOLDER_CONFIG = Config(recipe="", data="", out="", steps=1)
 
 
 def _read_weights(path: Path, code_dim: int, classes: int) -> tuple[dict[str, Tensor], Prior | ClassPrior]:
@@ -742,12 +741,9 @@ def _read_config(path: Path) -> tuple[ResolvedConfig, DataInfo, list[PartDescrip
         represented = description.get("representation", [])
         if represented:
             values["representation"] = text_of(represented)
-        check_fields(values, "config.json has an unknown field")
-        config = convert(dataclasses.asdict(_PLACEHOLDER_CONFIG) | values, Config)
-        validate(config)
-        if config.code_dim is None:
+        if values.get("code_dim") is None:
             raise ValueError("it has no code_dim")
-        resolved = with_defaults(config)
+        resolved = model_config(values)
         if min(resolved.item_shape) < 1:
             raise ValueError(f"items are of shape {resolved.item_shape}")
         return resolved, description["data"], represented

@@ -129,11 +129,10 @@ def network_contracts(config: ResolvedConfig, parts: Parts) -> dict[str, Network
     if "encoder" in own or "encoder" not in FRAMEWORKS[config.framework].parts:
         return dict(own)
     has_head = config.classes or any(part.description["kind"] == "classifier" for part in parts)
-    has_decoder = config.decoder
     return {
         "encoder": GAUSSIAN_ENCODER,
         **({"head": CLASS_HEAD} if has_head else {}),
-        **({"decoder": DECODER} if has_decoder else {}),
+        **({"decoder": DECODER} if config.decoder else {}),
         **own,
     }
 

@@ -82,39 +82,44 @@ def parse_representation(text: str) -> tuple[PartSpec, ...]:
     Raises:
         UserError: a part is unknown, or a learned one occurs twice.
     """
-    parts = tuple(_parse_part(part, text) for part in _split(text))
+    parts = []
+    for piece in _split(text):
+        part = _part(piece)
+        if part is None:
+            first = piece.partition(":")[0]
+            near = did_you_mean(first, (*LEARNED, "run", *HUBS))
+            raise UserError(
+                f"--representation {text}: '{piece}' is no representation{near}; write {EXAMPLES}"
+            )
+        parts.append(part)
     for kind in LEARNED:
         if sum(part.kind == kind for part in parts) > 1:
             raise UserError(f"--representation {text}: {kind} occurs twice; name it once")
-    return parts
+    return tuple(parts)
 
 
 def _split(text: str) -> list[str]:
     """Split at each "+" between two parts; a folder may have one in its name."""
     parts: list[str] = []
     for piece in _JOIN.split(text):
-        if parts and not _is_part(parts[-1]):
+        if parts and _part(parts[-1]) is None:
             parts[-1] += f"+{piece}"
         else:
             parts.append(piece)
     return parts
 
 
-def _is_part(text: str) -> bool:
+def _part(text: str) -> PartSpec | None:
+    """Return the part that a text names; None if it names none."""
     first, _, rest = text.partition(":")
-    return text in LEARNED or (bool(rest) and (first in (*HUBS, "run", FROM_PYTHON) or first.endswith(".py")))
-
-
-def _parse_part(part: str, text: str) -> PartSpec:
-    first, _, rest = part.partition(":")
-    if part in LEARNED:
-        return PartSpec("vae" if part == "vae" else "classifier", part)
+    for kind in LEARNED:
+        if text == kind:
+            return PartSpec(kind, text)
     if first == "run" and rest:
-        return PartSpec("run", part)
-    if (first in HUBS or first == FROM_PYTHON or first.endswith(".py")) and rest:
-        return PartSpec("frozen", part)
-    near = did_you_mean(first, (*LEARNED, "run", *HUBS))
-    raise UserError(f"--representation {text}: '{part}' is no representation{near}; write {EXAMPLES}")
+        return PartSpec("run", text)
+    if (first in (*HUBS, FROM_PYTHON) or first.endswith(".py")) and rest:
+        return PartSpec("frozen", text)
+    return None
 
 
 def path_of(part: PartSpec) -> Path:

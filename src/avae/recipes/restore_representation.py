@@ -99,7 +99,7 @@ def _frozen(
 
 
 def _run(description: PartDescription, weights: Mapping[str, TensorType]) -> Part:
-    config = run_config(description["run"])
+    config = model_config(description["run"])
     family = NETWORK_FAMILIES[config.network].load()
     with without_memory():
         expected = Frozen(build_network(GAUSSIAN_ENCODER, family, config)).state_dict()
@@ -110,8 +110,8 @@ def _run(description: PartDescription, weights: Mapping[str, TensorType]) -> Par
     return Part(description, Frozen(encoder), Frozen(decoder))
 
 
-def run_config(settings: Mapping[str, Any]) -> ResolvedConfig:
-    """Return a config with the settings that a model's networks are built from.
+def model_config(settings: Mapping[str, Any]) -> ResolvedConfig:
+    """Return a config with the settings of a model; those that it lacks have their defaults.
 
     Raises:
         ValueError, UserError: no model has such settings.

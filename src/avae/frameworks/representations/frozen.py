@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from avae.frameworks.base import Noise
-from avae.frameworks.representations.frozen_network import Frozen, frozen_tensors
-from avae.frameworks.representations.representation import Representation, Terms, constant_scale
+from avae.frameworks.representations.frozen_network import Frozen, tensors_within
+from avae.frameworks.representations.representation import Representation
+from avae.losses import code_scale_a
 
 
 class WhitenedEncoder(nn.Module):
@@ -61,15 +61,12 @@ class FrozenRepresentation(Representation):
     is_standard_normal = False
 
     def __init__(self, encoder: WhitenedEncoder, decoder: nn.Module | None, code_dim: int) -> None:
-        super().__init__(encoder, decoder, code_dim, constant_scale)
+        super().__init__(encoder, decoder, code_dim, code_scale_a)
         self.whitened = encoder
 
     @property
     def raw_dim(self) -> int:
         return len(self.whitened.mean)
-
-    def encoder_loss(self, mu: Tensor, sigma: Tensor, z: Tensor, noise: Noise) -> tuple[None, Terms]:
-        return None, {}
 
     def raw_codes(self, x: Tensor) -> Tensor:
         return self.whitened.raw(x)
@@ -80,6 +77,4 @@ class FrozenRepresentation(Representation):
 
 def fitted_tensors(network: nn.Module) -> set[str]:
     """Return the names of the tensors of a network that are fitted to data or frozen: they do not learn."""
-    whitened = (name for name, module in network.named_modules() if isinstance(module, WhitenedEncoder))
-    prefixes = tuple(f"{name}." if name else "" for name in whitened)
-    return {name for name in network.state_dict() if name.startswith(prefixes)} | frozen_tensors(network)
+    return tensors_within(network, (Frozen, WhitenedEncoder))

@@ -33,15 +33,20 @@ class Frozen(nn.Module):
 
 def frozen_tensors(network: nn.Module) -> set[str]:
     """Return the names of the tensors of a network that belong to frozen ones in it."""
-    prefixes = tuple(
-        f"{name}." if name else "" for name, m in network.named_modules() if isinstance(m, Frozen)
-    )
+    return tensors_within(network, (Frozen,))
+
+
+def tensors_within(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> set[str]:
+    """Return the names of the tensors of a network that belong to modules of some kinds in it."""
+    found = (name for name, module in network.named_modules() if isinstance(module, kinds))
+    prefixes = tuple(f"{name}." if name else "" for name in found)
     return {name for name in network.state_dict() if name.startswith(prefixes)}
 
 
 def learns(network: nn.Module) -> bool:
     """Return True if training changes a network: it has parameters outside frozen ones."""
-    return any(name not in frozen_tensors(network) for name, _ in network.named_parameters())
+    frozen = frozen_tensors(network)
+    return any(name not in frozen for name, _ in network.named_parameters())
 
 
 class LearningState:

@@ -1,10 +1,9 @@
 """The interface of all representations."""
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import cached_property
 
-import torch
 from torch import Tensor, nn
 
 from avae.frameworks.base import Losses, Noise, NoiseShapes, Pass
@@ -15,7 +14,7 @@ from avae.losses import ACTIVE, MIN_NATS, code_scale_b, gaussian_nll
 Terms = dict[str, Tensor]
 
 
-class Representation(nn.Module, ABC):
+class Representation(nn.Module):
     """What gives an item a code: an encoder, the losses that train it, and a decoder or none.
 
     It knows neither generators nor critics. All its networks share one loss, a sum of terms. Each term moves
@@ -56,7 +55,13 @@ class Representation(nn.Module, ABC):
     @property
     def learning_networks(self) -> dict[str, nn.Module]:
         """The networks that training changes, by name."""
-        return {name: network for name, network in self.networks.items() if learns(network)}
+        networks = self.networks
+        return {name: networks[name] for name in self._learning}
+
+    @cached_property
+    def _learning(self) -> tuple[str, ...]:
+        # Found once: every step asks, and what is frozen does not change.
+        return tuple(name for name, network in self.networks.items() if learns(network))
 
     @property
     def parts(self) -> dict[str, slice]:
@@ -101,15 +106,15 @@ class Representation(nn.Module, ABC):
         assert loss is not None
         return dict.fromkeys(networks, loss), terms | more_terms
 
-    @abstractmethod
     def encoder_loss(self, mu: Tensor, sigma: Tensor, z: Tensor, noise: Noise) -> tuple[Tensor | None, Terms]:
-        """Return the loss of the encoder besides L_R, a scalar or None for none, and terms for the log.
+        """Return the loss of the encoder besides L_R, a scalar or by default None, and terms for the log.
 
         Args:
             mu, sigma: posterior of the items.
             z: (N, d) samples of it.
             noise: as for `losses`.
         """
+        return None, {}
 
     def decoded_codes(self, z: Tensor) -> Tensor:
         """Return z (N, d) as the decoder reads it: by default as a constant, so L_R leaves the encoder."""
@@ -168,8 +173,3 @@ def code_terms(mu: Tensor, kl: Tensor) -> Terms:
         "bits_per_dimension": kl / (mu.shape[1] * math.log(2)),
         "active_units": (mu.var(0) > ACTIVE).to(kl.dtype).sum(),
     }
-
-
-def constant_scale(sigma: Tensor) -> Tensor:
-    """Return the factor 1 of z in the target of L_Z, (d,), for codes that are those of items as they are."""
-    return torch.ones_like(sigma)
