@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class LoopSpec:
         title: title of the progress bar.
         stop: signals, which it records.
         shorter: flags that make a run shorter, shown if it takes long.
-        report: called in rank 0 with each line of stats.jsonl, once it is written.
+        reports: called in rank 0 with each line of stats.jsonl, once it is written.
     """
 
     step: Callable[[int], Terms]
@@ -74,7 +74,7 @@ class LoopSpec:
     title: str
     stop: StopRequest
     shorter: str = ""
-    report: Callable[[dict[str, Any]], None] | None = None
+    reports: Sequence[Callable[[dict[str, Any]], None]] = ()
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,8 @@ def _log_and_check(
     }
     detector.update(line)
     stats.write(line | detector.log_fields())
-    if spec.report and rank() == 0:
-        spec.report(line | detector.log_fields())
+    for report in spec.reports if rank() == 0 else ():
+        report(line | detector.log_fields())
     display.show_terms(done, means, str(detector))
     if (bad := non_finite(means)) is not None:
         why = f"{bad} is {means[bad]} between the last report and step {done}"

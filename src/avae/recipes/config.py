@@ -368,6 +368,9 @@ class Config:
     """Steps between checkpoints: state to resume from, model and preview images."""
     log_every: Annotated[int, at_least(1), Fact.MAY_CHANGE] = 50
     """Steps between lines of stats.jsonl."""
+    log: Annotated[Literal["none", "tensorboard", "wandb"], Fact.MAY_CHANGE] = "none"
+    """Show the lines of stats.jsonl, evaluations and previews in TensorBoard (tensorboard --logdir RUN) or
+    Weights & Biases (offline, unless you have logged in), too."""
     evaluate_every: Annotated[int, at_least(0), Fact.MAY_CHANGE] = 0
     """Steps between evaluations, as by avae evaluate, into evaluation/steps of the run folder; 0 for none."""
     evaluation_samples: Annotated[int, at_least(2), Fact.MAY_CHANGE] = 10_000
@@ -570,6 +573,9 @@ SYNONYMS = {
     "hflip": "flip",
     "save_every": "checkpoint_every",
     "eval_every": "evaluate_every",
+    "logger": "log",
+    "tracker": "log",
+    "report_to": "log",
 }
 """Names that other programs have for a field."""
 

@@ -32,6 +32,7 @@ ADDED_FIELDS = (
     "classifier_beta",
     "tolerated_shift",
     "condition",
+    "log",
 )
 """Fields that older runs lack; they have the defaults."""
 

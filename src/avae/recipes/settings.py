@@ -68,6 +68,7 @@ class Settings(TypedDict, total=False):
     seed: int
     checkpoint_every: int
     log_every: int
+    log: Literal["none", "tensorboard", "wandb"]
     evaluate_every: int
     evaluation_samples: int
     features: str

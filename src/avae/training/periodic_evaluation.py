@@ -61,8 +61,8 @@ class PeriodicEvaluator:
             now: NamedWeights = {"name": self.extractor.name, "checksum": self.extractor.checksum}
             _check_same_features(self._results(), now)
 
-    def measure(self, step: int, model: Model) -> None:
-        """Evaluate the model of a step, and save it if it is the best so far."""
+    def measure(self, step: int, model: Model) -> dict[str, float | None]:
+        """Evaluate the model of a step, save it if it is the best so far, and return the metrics."""
         result = measure(
             model,
             self.data,
@@ -72,10 +72,12 @@ class PeriodicEvaluator:
             cache=self.cache,
         )
         write_json(self.folder / "evaluation" / "steps" / f"{step:08d}.json", {"step": step, **result})
+        metrics: dict[str, float | None] = result["metrics"]
         if self.config.keep_best is not None and step == self._best(self.config.keep_best, step):
             model.save(self.folder / "best")
-            value = result["metrics"][self.config.keep_best]
-            write_json(self.folder / "best" / "best.json", {"step": step, self.config.keep_best: value})
+            best = {"step": step, self.config.keep_best: metrics[self.config.keep_best]}
+            write_json(self.folder / "best" / "best.json", best)
+        return metrics
 
     def _best(self, metric: str, last: int) -> int | None:
         """Return the step of the best evaluation up to step `last`, the first of equal ones."""

@@ -25,7 +25,7 @@ from avae.shown_text import printable
 
 logger = logging.getLogger(__name__)
 
-RUN_FOLDERS = ("model", "state", "images", "evaluation/steps", "evaluation", "best")
+RUN_FOLDERS = ("model", "state", "images", "evaluation/steps", "evaluation", "best", "tensorboard", "wandb")
 """Folders of a run, the inner ones first."""
 
 RUN_FILES = ("stats.jsonl", "rejected.jsonl", "report.html", "prior.png", "config.json")
@@ -35,6 +35,7 @@ _WRITTEN = re.compile(
     r"(model|best)/(model\.safetensors|config\.json)|best/best\.json"
     r"|state/step-[0-9]{8,}\.safetensors|images/step-[0-9]{8,}-[a-z]+\.png"
     r"|evaluation/(standard|paper|steps/[0-9]{8,})\.json|.*/\.[^/]+\.partial"
+    r"|tensorboard/events\.out\.tfevents\..+|wandb/run\.json"
 )
 """Files that a run writes to its folders; all others are the user's."""
 

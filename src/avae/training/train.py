@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -41,6 +41,7 @@ from avae.training.run_folder import (
     resume_config,
     run_lock,
 )
+from avae.training.trackers import Tracking
 from avae.training.trainer import Trainer
 from avae.training.validate_run import validate_run
 
@@ -205,7 +206,10 @@ def _run(
             if rank() == 0:
                 held.enter_context(run_lock(folder))
             start = trainer.prepare(saved, overwrite)
-        result = train_loop(trainer.loop(stop, callback), start)
+            if rank() == 0 and config.log != "none":
+                trainer.tracking = held.enter_context(closing(Tracking(resolved, start)))
+        reports = [trainer.tracking.line] if trainer.tracking else []
+        result = train_loop(trainer.loop(stop, [*reports, *([callback] if callback else [])]), start)
     if result.signal is not None:
         logger.info(f"stopped at step {result.step} of {config.steps}, all saved; continue with --resume")
     return result

@@ -44,6 +44,7 @@ from avae.training.periodic_evaluation import PeriodicEvaluator
 from avae.training.phases import make_phases
 from avae.training.previews import previews
 from avae.training.run_folder import dataset_info, delete_run_files, require_new_run, write_run
+from avae.training.trackers import Tracking
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,9 @@ class Trainer:
         device: device to train on.
         networks: custom networks, by name.
         parts: the parts of AVAE's representation; None for a VAE.
+
+    Attributes:
+        tracking: in rank 0, shows evaluations and previews of the run elsewhere, or None.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class Trainer:
         )
         evaluates = config.evaluate_every and rank() == 0
         self.evaluator = PeriodicEvaluator(config, self._as_model(), data) if evaluates else None
+        self.tracking: Tracking | None = None
         self.means = RunningMeans()
         self.checkpoints = CheckpointManager(self.folder / "state", self._stateful())
 
@@ -167,11 +172,11 @@ class Trainer:
             "means": self.means,
         }
 
-    def loop(self, stop: StopRequest, report: Callable[[dict[str, Any]], None] | None = None) -> LoopSpec:
+    def loop(self, stop: StopRequest, reports: Sequence[Callable[[dict[str, Any]], None]] = ()) -> LoopSpec:
         """Return the specification of the training loop, which a signal stops.
 
         Args:
-            report: called with each line of stats.jsonl.
+            reports: called with each line of stats.jsonl.
         """
         config = self.config
         cache = compiled_folder(cache_folder(config.cache))
@@ -206,7 +211,7 @@ class Trainer:
             title=f"{config.framework} on {self.data.name}",
             stop=stop,
             shorter=self._shorter(),
-            report=report,
+            reports=reports,
         )
 
     def _shorter(self) -> str:
@@ -245,7 +250,9 @@ class Trainer:
     def evaluate(self, step: int) -> None:
         """Evaluate the model in rank 0; the other processes wait."""
         if rank() == 0 and self.evaluator is not None:
-            self.evaluator.measure(step, self._with_prior(self.model()))
+            metrics = self.evaluator.measure(step, self._with_prior(self.model()))
+            if self.tracking:
+                self.tracking.evaluation(step, metrics)
         barrier()
 
     def _write(self, step: int, healthy: bool) -> str | None:
@@ -259,6 +266,8 @@ class Trainer:
         model.save(self.folder / "model")
         for kind, image in previews(model, self.data).items():
             write_atomically(self.folder / "images" / f"step-{step:08d}-{kind}.png", image)
+            if self.tracking:
+                self.tracking.picture(step, kind, image)
         self.checkpoints.save(step, healthy)
         return None
 

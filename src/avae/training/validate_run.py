@@ -20,6 +20,7 @@ from avae.training.run_folder import (
     require_own_folders,
     require_same_config,
 )
+from avae.training.trackers import require_tracker
 
 
 def validate_run(config: Config, resume: bool, overwrite: bool) -> tuple[Config, SavedRun | None]:
@@ -42,6 +43,7 @@ def validate_run(config: Config, resume: bool, overwrite: bool) -> tuple[Config,
     validate(config)
     if not (saved and has_checkpoint(folder)):  # else its model has all that is frozen
         _check_representation(config)
+    require_tracker(config)
     check_launcher()
     cache_folder(config.cache)  # raises UserError if there is none
     if saved:
