@@ -62,12 +62,11 @@ def history(run: Path) -> dict[str, list[tuple[int, float]]]:
     for file in sorted((run / "wandb").glob("offline-run-*/*.wandb")):
         for content in records(file.read_bytes()):
             record = Record.FromString(content)
-            items = {item.key or item.nested_key[0]: item.value_json for item in record.history.item}
-            step = int(items.get("_step", -1))
-            for name, value in items.items():
-                if not name.startswith("_"):
-                    value = json.loads(value)
-                    found[name].append((step, value["width"] if isinstance(value, dict) else value))
+            items = {tuple(item.nested_key) or (item.key,): item.value_json for item in record.history.item}
+            step = int(items.get(("_step",), -1))
+            for (name, *part), value in items.items():
+                if not name.startswith("_") and part in ([], ["width"]):  # a picture has several parts
+                    found[name].append((step, float(json.loads(value))))  # float("NaN") for "NaN"
     return dict(found)
 
 
