@@ -32,9 +32,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from alternatives.plain_port import plain_step
 from avae.console import messages_on_stderr
+from avae.engine import cuda_graph
 from avae.engine.compile import CompiledGradients, trace_gradients
+from avae.engine.graphed_updates import GraphedUpdates
 from avae.engine.optimizers import AdamSettings, make_optimizers
-from avae.engine.step import Phase, gradients, training_step
+from avae.engine.step import Phase, gradients, training_step, update_networks
 from avae.frameworks import Framework
 from avae.recipes.build import build_framework
 from avae.recipes.config import Config
@@ -42,7 +44,7 @@ from avae.recipes.resolve import with_defaults
 from avae.training.phases import with_autocast
 
 CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
-WARM_UP = 3
+WARM_UP = cuda_graph.WARM_UP + 1
 SMALLEST = ["--frameworks", "vaegan", "--size", "16", "--width", "2", "--batch-size", "4", "--rounds", "1"]
 SMALLEST += ["--compile", "off", "--device", "cpu"]
 Step = Callable[[], Any]
@@ -135,11 +137,9 @@ def our_step(args: argparse.Namespace, name: str, compiled: bool) -> Step:
     x = x.to(memory_format=torch.channels_last)
     optimizers = make_optimizers(framework.networks, AdamSettings(2e-4))
     phases = [Phase("main", with_autocast(framework.losses, x.device, args.precision), framework.networks)]
-    fast = CompiledGradients(Path(tempfile.gettempdir()))
-    differentiate = fast if compiled else gradients
-    return lambda: training_step(
-        0, phases, optimizers, lambda step, phase: [(x, noise)], differentiate=differentiate
-    )
+    fast = GraphedUpdates(CompiledGradients(Path(tempfile.gettempdir())))
+    update = fast if compiled else update_networks
+    return lambda: training_step(0, phases, optimizers, lambda step, phase: [(x, noise)], update=update)
 
 
 def plain(args: argparse.Namespace, name: str) -> Step:

@@ -42,6 +42,8 @@ WAITING = {
     aten._unique2.default,
     aten.repeat_interleave.Tensor,
 }
+UNDECLARED = {aten.native_batch_norm.default, aten.cudnn_batch_norm.default}
+"""Operations that change their arguments, but whose schema does not say so."""
 INDEXING = {
     aten.index.Tensor,
     aten.index_put.default,
@@ -52,6 +54,54 @@ INDEXING = {
 
 class MixedDevicesError(RuntimeError):
     """Raised where a GPU would refuse to compute."""
+
+
+class PretendedGraph(TorchDispatchMode):
+    """A pretended `torch.cuda.CUDAGraph`, and the context that records it.
+
+    What is recorded is not done. A replay does it on the same memory, with the same numbers of Python.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._operations: list[tuple[Any, Any, Any, list[Tensor]]] = []
+        self._new: dict[int, Any] = {}
+        self._before: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in WAITING:
+            raise RuntimeError(f"operation not permitted when stream is capturing: {func}")
+        given = list(filter(_is_real, tree_iter((args, kwargs))))
+        if func._schema.is_mutable or func in UNDECLARED:
+            for tensor in given:
+                if _key(tensor) not in self._new and _key(tensor) not in self._before:
+                    whole = torch.empty(0, dtype=tensor.dtype).set_(tensor.untyped_storage())
+                    self._before[_key(tensor)] = whole, whole.clone()
+        out = func(*args, **kwargs)
+        old = {_key(t) for t in given}
+        made = [t for t in tree_iter(out) if not (_is_real(t) and _key(t) in old)]
+        self._new |= {_key(t): t for t in made if _is_real(t)}
+        self._operations.append((func, args, kwargs, made))
+        return out
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        with torch.no_grad(), _disable_current_modes():
+            for whole, before in self._before.values():
+                whole.copy_(before)
+
+    @torch.no_grad()
+    def replay(self) -> None:
+        """Do what was recorded."""
+        for func, args, kwargs, made in self._operations:
+            out = func(*args, **kwargs)
+            old = {_key(t) for t in filter(_is_real, tree_iter((args, kwargs)))}
+            again = [t for t in tree_iter(out) if not (_is_real(t) and _key(t) in old)]
+            with _disable_current_modes():
+                for tensor, value in zip(made, again, strict=True):
+                    if _is_real(tensor):
+                        tensor.copy_(value)
 
 
 class PretendedDevice(TorchDispatchMode):
@@ -228,6 +278,8 @@ class PretendedDevice(TorchDispatchMode):
         yield torch.backends.mps, "is_available", _answering(not here, torch.backends.mps.is_available)
         for module in (torch.cuda, torch.mps, torch.accelerator):
             yield module, "synchronize", lambda *args: self._wait("synchronize")
+        yield torch.cuda, "CUDAGraph", PretendedGraph
+        yield torch.cuda, "graph", lambda graph: graph
         yield torch.optim.Optimizer, "_accelerator_graph_capture_health_check", lambda optimizer: None
 
     def _patched_methods(self) -> Iterator[tuple[Any, str, Any]]:
@@ -344,6 +396,10 @@ def _answering(answer: object, real: Callable[..., Any]) -> Callable[..., Any]:
 
 def _key(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, Tensor) and _has_storage(value)
 
 
 def _has_storage(tensor: Any) -> bool:

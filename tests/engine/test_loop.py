@@ -13,7 +13,7 @@ from avae.engine.metrics_log import RunningMeans, read_stats
 from avae.engine.optimizers import make_ema
 from avae.engine.progress import FIRST_WARNING, ProgressDisplay, summary
 from avae.engine.signals import StopRequest
-from avae.engine.step import Phase, gradients, training_step
+from avae.engine.step import Phase, training_step, update_networks
 
 
 class OneWeight(nn.Module):
@@ -29,7 +29,7 @@ def _spec(tmp_path, network, saved, log_every=2, learning_rate=lambda step: 0.5*
     step = partial(
         training_step,
         phases=[Phase("main", losses, networks)],
-        optimizers={"net": torch.optim.SGD([network.w], lr=1.0)},
+        optimizers={"net": torch.optim.SGD([{"params": [network.w], "initial_lr": 1.0}], lr=1.0)},
         batches=lambda step, phase: [(torch.ones(1, dtype=torch.float64), {})],
         learning_rate=learning_rate,
         **more,
@@ -133,9 +133,9 @@ def test_the_first_step_which_may_compile_does_not_count_as_slow(tmp_path, monke
 
     def slow_at_first(*arguments):
         now[0] += 0.5 if now[0] else 100
-        return gradients(*arguments)
+        return update_networks(*arguments)
 
-    train_loop(_spec(tmp_path, OneWeight(), [], differentiate=slow_at_first, log_every=1), 0)
+    train_loop(_spec(tmp_path, OneWeight(), [], update=slow_at_first, log_every=1), 0)
     speeds = [line["images_per_second"] for line in read_stats(tmp_path / "stats.jsonl")]
     assert speeds == [0, 2, 2, 2, 2, 2]
 

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,10 @@ import torch._dynamo
 from torch import nn
 
 import avae
-from avae.engine import cuda_graph
-from avae.engine.compile import MIN_STEPS_TO_COMPILE, CompiledGradients, make_gradient_fn
+from avae.engine.compile import CompiledGradients
+from avae.engine.graphed_updates import MIN_STEPS_TO_COMPILE, make_update
 from avae.engine.metrics_log import read_stats
-from avae.engine.step import Phase, gradients
+from avae.engine.step import Phase, gradients, update_networks
 from avae.frameworks.base import LABELS
 from avae.safetensors_io import load_tensors
 
@@ -130,36 +129,6 @@ def test_a_tensor_that_no_state_holds_stays_eager(tmp_path, messages):
     assert "not compiled" in messages()[-1]
 
 
-def test_a_step_that_cannot_be_a_cuda_graph_is_launched_kernel_by_kernel(tmp_path, monkeypatch, messages):
-    """What the attempt has done to buffers is undone."""
-    network = nn.BatchNorm1d(2)
-    phase = Phase("main", lambda x, noise: ({"a": network(x).square().mean()}, {}), {"a": network})
-
-    def fail(function, x, noise):
-        function(x, noise)
-        raise RuntimeError("operation not permitted when stream is capturing\nand more")
-
-    monkeypatch.setattr("avae.engine.cuda_graph.capture", fail)
-
-    def step(x, noise):
-        return gradients(phase, x, noise)
-
-    assert CompiledGradients(tmp_path)._as_graph(step, phase, torch.randn(4, 2), {}) is step
-    assert network.num_batches_tracked == 0
-    assert "no CUDA graph (operation not permitted when stream is capturing)" in messages()[-1]
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU; benchmarks/gpu.py has more")
-def test_a_cuda_graph_is_the_step_it_was_made_of():
-    network = nn.Linear(2, 1).cuda()
-    phase = Phase("main", lambda x, noise: ({"a": network(x).square().mean()}, {}), {"a": network})
-    graph = cuda_graph.capture(partial(gradients, phase), torch.zeros(4, 2, device="cuda"), {})
-    for _ in range(3):
-        x = torch.randn(4, 2, device="cuda")
-        for got, expected in zip(graph(x, {})[0]["a"], gradients(phase, x, {})[0]["a"], strict=True):
-            torch.testing.assert_close(got, expected)
-
-
 def test_every_run_keeps_what_it_compiles_in_its_own_cache(tmp_path, monkeypatch, messages):
     """Of two in one process, the second needs nothing of the first's, and the environment is as before."""
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
@@ -189,7 +158,7 @@ def test_a_cache_that_the_environment_names_goes_first(tmp_path, monkeypatch):
 
 def test_auto_compiles_long_runs_of_built_networks():
     def chosen(mode, steps, custom=False):
-        return make_gradient_fn(mode, steps, custom, Path()) is not gradients
+        return make_update(mode, steps, custom, Path()) is not update_networks
 
     assert [chosen("auto", MIN_STEPS_TO_COMPILE), chosen("auto", MIN_STEPS_TO_COMPILE - 1)] == [True, False]
     assert [chosen("auto", MIN_STEPS_TO_COMPILE, custom=True), chosen("on", 1, custom=True)] == [False, True]

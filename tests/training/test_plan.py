@@ -34,8 +34,8 @@ def steps_take(monkeypatch):
     """Return a function that sets how long an eager and a compiled step take, given their config."""
 
     def set_seconds(eager, compiled=lambda config: 0.1):
-        def seconds_per_step(config, device, differentiate=None, parts=None):
-            return (compiled if differentiate else eager)(config)
+        def seconds_per_step(config, device, update=None, parts=None):
+            return (compiled if update else eager)(config)
 
         monkeypatch.setattr(planning, "seconds_per_step", seconds_per_step)
 

@@ -24,7 +24,7 @@ def clock(monkeypatch):
     taken, now, seconds = [], [0.0], [itertools.repeat(1.0)]
     real = step_time.take_step
 
-    def take(trainer, phase, step, differentiate):
+    def take(trainer, phase, step, update):
         real(trainer, phase, step)
         taken.append(phase.name)
         now[0] += next(seconds[0])

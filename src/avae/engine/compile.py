@@ -12,45 +12,26 @@ import warnings
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from avae.distributed.launcher import world_size
 from avae.distributed.processes import any_rank
-from avae.engine import cuda_graph
 from avae.engine.conv_transpose import rewrite_narrow_transposed_convs
-from avae.engine.cuda_graph import StepFn
+from avae.engine.cuda_graph import CudaGraph
 from avae.engine.signals import Interrupted
-from avae.engine.step import GradientFn, GradientHook, GradientsAndTerms, Phase, gradients
+from avae.engine.step import GradientHook, GradientsAndTerms, Phase, gradients
 from avae.errors import is_out_of_memory
 from avae.frameworks.base import Noise
 
 logger = logging.getLogger(__name__)
 
-Mode = Literal["auto", "on", "off"]
 State = dict[str, Tensor]
+StepFn = Callable[[Tensor, Noise], GradientsAndTerms]
 Interruptible = Callable[[], AbstractContextManager[None]]
-
-MIN_STEPS_TO_COMPILE = 5000
-"""Minimum number of steps of a run for "auto" to compile. Compilation pays for itself much sooner with AVAE,
-GAN and BiGAN, and at about this number with a VAE (see benchmarks/results/2026-11-24-step-time.md)."""
-
-
-def make_gradient_fn(
-    mode: Mode, steps: int, custom: bool, cache: Path, interruptible: Interruptible = nullcontext
-) -> GradientFn:
-    """Return `gradients`, or its compiled form if `mode` is "on", or "auto" and compilation pays.
-
-    Args:
-        mode: as in the config.
-        steps: number of steps of the whole run, so that resuming it does not change the choice.
-        custom: True if networks are custom: they may run Python code that a trace cannot record.
-        cache, interruptible: as for `CompiledGradients`.
-    """
-    compiled = mode == "on" or (mode == "auto" and steps >= MIN_STEPS_TO_COMPILE and not custom)
-    return CompiledGradients(cache, interruptible) if compiled else gradients
 
 
 class CompiledGradients:
@@ -63,6 +44,9 @@ class CompiledGradients:
         cache: folder for the compilers' output, shared with other runs.
         interruptible: context in which a signal to stop raises `Interrupted`. Compiling may take minutes, so
             the step is then done without.
+
+    Attributes:
+        failed: True if compilation has failed.
     """
 
     def __init__(self, cache: Path, interruptible: Interruptible = nullcontext) -> None:
@@ -73,7 +57,7 @@ class CompiledGradients:
         # Otherwise code that another run of this process loaded from its folder is never written to this one.
         clear_caches()
         self._compiled: dict[Hashable, StepFn] = {}
-        self._failed = False
+        self.failed = False
 
     def __call__(
         self, phase: Phase, x: Tensor, noise: Noise, ready: GradientHook = lambda name, grads: None
@@ -86,7 +70,7 @@ class CompiledGradients:
 
     def _result(self, phase: Phase, x: Tensor, noise: Noise) -> GradientsAndTerms:
         key = phase.name, *((t.shape, t.stride(), t.dtype) for t in (x, *noise.values()))
-        if self._failed:
+        if self.failed:
             return gradients(phase, x, noise)
         if key in self._compiled:
             return self._compiled[key](x, noise)
@@ -96,7 +80,7 @@ class CompiledGradients:
         why, result = self._compile(key, phase, x, noise)
         # If one process fails, all stay eager: the others would only wait for it.
         if any_rank(result is None):
-            self._compiled, self._failed = {}, True
+            self._compiled, self.failed = {}, True
             logger.info(f"not compiled, so slower ({why}); skip compilation with --compile off")
             restore_buffers()
             return gradients(phase, x, noise)
@@ -113,8 +97,6 @@ class CompiledGradients:
                 # fp32 is kept where it is asked for, as for regularizers.
                 warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")
                 fast = compile_gradients(phase, x, noise)
-                if x.is_cuda:
-                    fast = self._as_graph(fast, phase, x, noise)
                 result = fast(x, noise)
         except Interrupted:
             return "interrupted", None
@@ -123,20 +105,12 @@ class CompiledGradients:
                 raise
             lines = str(error).strip().splitlines()
             return ": ".join([type(error).__name__, *(line[:160] for line in lines[:1])]), None
-        self._compiled[key] = fast
+        if x.is_cuda and world_size() > 1:  # alone, a process records its optimizers too, see GraphedUpdates
+            graph = CudaGraph[GradientsAndTerms](lambda batches: fast(*batches[0]))
+            self._compiled[key] = lambda x, noise: graph([(x, noise)])
+        else:
+            self._compiled[key] = fast
         return "another process could not", result
-
-    def _as_graph(self, fast: StepFn, phase: Phase, x: Tensor, noise: Noise) -> StepFn:
-        """Capture a compiled function as a CUDA graph; return the function itself if that is impossible."""
-        restore_buffers = _save_buffers(phase)
-        try:
-            return cuda_graph.capture(fast, x, noise)
-        except RuntimeError as error:
-            why = next(iter(str(error).strip().splitlines()), "")[:160]
-            logger.info(f"launched kernel by kernel, so slower: no CUDA graph ({why})")
-            return fast
-        finally:
-            restore_buffers()
 
 
 def _save_buffers(phase: Phase) -> Callable[[], None]:

@@ -1,52 +1,73 @@
-"""Replay the kernels of a compiled step as one CUDA graph.
+"""Replay the kernels of a function as one CUDA graph.
 
-A step launches hundreds of short kernels, and the host needs longer to launch them than a GPU to run them. A
-graph of them is launched by one call. Its kernels read and write the same memory at every call, so items and
-noise are copied to where it reads them.
+A training step launches hundreds of short kernels, and the host needs longer to launch them than a GPU to run
+them. A graph of them is launched by one call. Its kernels read and write the same memory at every call, so
+items and noise are copied to where it reads them.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from avae.engine.step import GradientsAndTerms
-from avae.frameworks.base import Noise
+from avae.engine.step import Batches
+
+logger = logging.getLogger(__name__)
 
 WARM_UP = 3
-"""Calls before the capture: libraries allocate their memory at first calls."""
+"""Calls that launch kernel by kernel: at first ones libraries and optimizers allocate their memory."""
 
-StepFn = Callable[[Tensor, Noise], GradientsAndTerms]
+T = TypeVar("T")
 
 
-def capture(function: StepFn, x: Tensor, noise: Noise) -> StepFn:
-    """Return a function as a graph; call it `WARM_UP` times.
+class CudaGraph(Generic[T]):
+    """A function of batches on a GPU that is recorded once, after `WARM_UP` calls, and replayed from then on.
 
-    The next call overwrites the gradients that the returned function returns, but not the terms.
+    What it returns is overwritten by the next call. If it cannot be recorded, one line of the log says why,
+    and it is called as it is.
 
     Args:
-        function: launches the same kernels on the same memory at every call, and depends on no other values.
-        x, noise: items and noise on a GPU, with the shapes and layout of all later calls.
-
-    Raises:
-        RuntimeError: it does what cannot be captured, such as waiting for the GPU, or memory runs out.
+        function: launches the same kernels on the same memory at every call, and depends on no values but
+            those of tensors. Batches have the same shapes and layout at every call.
     """
-    given_x, given_noise = x.clone(), {name: tensor.clone() for name, tensor in noise.items()}
-    stream = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(x.device))
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UP):
-            function(given_x, given_noise)
-    torch.cuda.current_stream(x.device).wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        by_network, terms = function(given_x, given_noise)
 
-    def replay(x: Tensor, noise: Noise) -> GradientsAndTerms:
-        given_x.copy_(x)
-        for name, tensor in noise.items():
-            given_noise[name].copy_(tensor)
-        graph.replay()
-        return dict(by_network), {name: term.clone() for name, term in terms.items()}
+    def __init__(self, function: Callable[[Batches], T]) -> None:
+        self._function, self._calls = function, 0
+        self._replay: Callable[[Batches], T] | None = None
 
-    return replay
+    def __call__(self, batches: Batches) -> T:
+        """Return what the function returns."""
+        if self._replay is None:
+            self._calls += 1
+            if self._calls <= WARM_UP:
+                return self._function(batches)
+            self._replay = self._record(batches)
+        return self._replay(batches)
+
+    def _record(self, batches: Batches) -> Callable[[Batches], T]:
+        """Return the replay of a graph; the function itself if it cannot be recorded. Computes nothing."""
+        inputs = [(x.clone(), {name: t.clone() for name, t in noise.items()}) for x, noise in batches]
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                result = self._function(inputs)
+        except RuntimeError as error:
+            why = next(iter(str(error).strip().splitlines()), "")[:160]
+            logger.info(f"launched kernel by kernel, so slower: no CUDA graph ({why})")
+            return self._function
+
+        def replay(batches: Batches) -> T:
+            for ours, given in zip(_tensors(inputs), _tensors(batches), strict=True):
+                ours.copy_(given)
+            graph.replay()
+            return result
+
+        return replay
+
+
+def _tensors(batches: Batches) -> Iterator[Tensor]:
+    for x, noise in batches:
+        yield x
+        yield from noise.values()

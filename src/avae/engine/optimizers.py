@@ -35,6 +35,8 @@ def make_optimizers(
     With a lazy regularizer every k steps, Adam takes 1 / k extra steps per training step. Its learning rate
     is multiplied by c = 1 / (1 + 1 / k) and its betas are raised to the power c, so that its effective step
     size and memory per training step are unchanged (StyleGAN2, appendix B).
+
+    On a CUDA GPU a step of the optimizers can be recorded in a CUDA graph: learning rates are tensors.
     """
     optimizers: dict[str, torch.optim.Optimizer] = {}
     for network_name, network in networks.items():
@@ -47,11 +49,21 @@ def make_optimizers(
             groups.setdefault(rate, []).append(parameter)
         if not groups:
             continue
+        device = next(network.parameters()).device
+        on_cuda = device.type == "cuda"
         optimizers[network_name] = torch.optim.Adam(
-            [{"params": parameters, "lr": rate} for rate, parameters in groups.items()],
+            [
+                {
+                    "params": parameters,
+                    "initial_lr": rate,
+                    "lr": torch.full((), rate, device=device) if on_cuda else rate,
+                }
+                for rate, parameters in groups.items()
+            ],
             betas=(settings.betas[0] ** c, settings.betas[1] ** c),
             eps=1e-7,
             fused=True,
+            capturable=on_cuda,
         )
     return optimizers
 
@@ -60,7 +72,11 @@ def set_learning_rate(optimizers: Mapping[str, torch.optim.Optimizer], factor: f
     """Set every learning rate to `factor` times its initial value."""
     for optimizer in optimizers.values():
         for group in optimizer.param_groups:
-            group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+            rate = factor * group["initial_lr"]
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
 
 ADAM_PARTS = {"step", "exp_avg", "exp_avg_sq"}

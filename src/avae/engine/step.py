@@ -24,6 +24,8 @@ LossFn = Callable[[Tensor, Noise], tuple[dict[str, Tensor], Terms]]
 Batches = Sequence[tuple[Tensor, Noise]]
 GradientsAndTerms = tuple[Gradients, Terms]
 GradientHook = Callable[[str, Grads], None]
+Optimizers = Mapping[str, torch.optim.Optimizer]
+NamesAndTerms = tuple[tuple[str, ...], Terms]
 Average = Callable[[Sequence[Tensor]], Callable[[], Sequence[Tensor]]]
 """Starts averaging tensors over all processes; returns a function that waits for the means."""
 
@@ -74,6 +76,12 @@ class GradientFn(Protocol):
     """The type of `gradients` and of `compile.CompiledGradients`."""
 
     def __call__(self, phase: Phase, x: Tensor, noise: Noise, ready: GradientHook) -> GradientsAndTerms: ...
+
+
+class UpdateFn(Protocol):
+    """The type of `update_networks` and of `graphed_updates.GraphedUpdates`."""
+
+    def __call__(self, phase: Phase, batches: Batches, optimizers: Optimizers) -> NamesAndTerms: ...
 
 
 def gradients(
@@ -172,9 +180,7 @@ class _AsyncMean:
         return means
 
 
-def apply_gradients(
-    by_network: Gradients, networks: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
-) -> None:
+def apply_gradients(by_network: Gradients, networks: Mapping[str, nn.Module], optimizers: Optimizers) -> None:
     """Step the optimizer of every network that has gradients; skip parameters without a gradient."""
     for name, grads in by_network.items():
         for parameter, grad in zip(learning_parameters(networks[name]), grads, strict=True):
@@ -186,13 +192,39 @@ def apply_gradients(
         optimizers[name].zero_grad(set_to_none=True)
 
 
+def update_networks(
+    phase: Phase,
+    batches: Batches,
+    optimizers: Optimizers,
+    differentiate: GradientFn = gradients,
+    average: Average = processes.all_reduce_mean_async,
+) -> NamesAndTerms:
+    """Take one step of the optimizers of a phase.
+
+    Args:
+        phase: has the losses and the networks.
+        batches: micro-batches (x, noise) of this process.
+        optimizers: optimizer of each network, by name.
+        differentiate: `gradients` or its compiled form.
+        average: starts averaging over processes.
+
+    Returns:
+        Names of the networks that have learnt, and terms for the log.
+    """
+    by_network, terms = mean_gradients(phase, batches, differentiate, average)
+    apply_gradients(by_network, phase.networks, optimizers)
+    if phase.name == "main":
+        terms["gradient_norm"] = _largest_norm(by_network)
+    return tuple(by_network), terms
+
+
 def training_step(
     step: int,
     phases: Sequence[Phase],
-    optimizers: Mapping[str, torch.optim.Optimizer],
+    optimizers: Optimizers,
     batches: Callable[[int, Phase], Batches],
     *,
-    differentiate: GradientFn = gradients,
+    update: UpdateFn = update_networks,
     learning_rate: Callable[[int], float] = lambda step: 1.0,
     averages: Mapping[str, AveragedModel] | None = None,
     coefficients: Collection[ScheduledCoefficient] = (),
@@ -204,7 +236,7 @@ def training_step(
         phases: all phases, in the order in which they run; "main" is that of the framework's losses.
         optimizers: optimizer of each network, by name.
         batches: (step, phase) -> micro-batches (x, noise) of this process, a pure function.
-        differentiate: `gradients` or its compiled form.
+        update: `update_networks` or its compiled form.
         learning_rate: step -> factor of the initial learning rate.
         averages: moving averages of networks to update, by network.
         coefficients: scheduled coefficients to update.
@@ -216,12 +248,9 @@ def training_step(
         if phase.due(step):
             if step == phase.first:
                 phase.begin()
-            by_network, terms = mean_gradients(phase, batches(step, phase), differentiate)
-            apply_gradients(by_network, phase.networks, optimizers)
+            names, terms = update(phase, batches(step, phase), optimizers)
             logged |= terms
-            trained |= {name: phase.networks[name] for name in by_network}
-            if phase.name == "main":
-                logged["gradient_norm"] = _largest_norm(by_network)
+            trained |= {name: phase.networks[name] for name in names}
     for name, average in (averages or {}).items():
         if name in trained:  # a network that has not begun to train is no part of its average
             average.update_parameters(trained[name])

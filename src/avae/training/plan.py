@@ -13,6 +13,7 @@ from avae.data.dataset import Dataset
 from avae.data.packed.format import is_packed
 from avae.distributed.launcher import world_size
 from avae.engine.compile import CompiledGradients
+from avae.engine.graphed_updates import GraphedUpdates
 from avae.errors import UserError
 from avae.load_data import load_dataset
 from avae.open_representation import open_representation
@@ -104,7 +105,7 @@ def plan(
             break
         config = dataclasses.replace(config, size=size // 2)
     if planned.compile == "on":
-        compiled = CompiledGradients(compiled_folder(cache_folder(config.cache)))
+        compiled = GraphedUpdates(CompiledGradients(compiled_folder(cache_folder(config.cache))))
         if per_step := seconds_per_step(planned, device, compiled, parts=parts):
             left = SHARE * 60 * minutes - (time.monotonic() - begun)
             planned = dataclasses.replace(planned, steps=int(left / per_step))

@@ -3,17 +3,16 @@
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from avae.data.dataset import Dataset
 from avae.distributed.launcher import rank
-from avae.engine.step import GradientFn, Phase, apply_gradients, gradients, mean_gradients
+from avae.engine.step import Batches, NamesAndTerms, Optimizers, Phase, UpdateFn, update_networks
 from avae.errors import is_out_of_memory
 from avae.recipes.parts import Parts
 from avae.recipes.resolve import ResolvedConfig
@@ -29,7 +28,7 @@ TIME_LIMIT = 20.0
 def seconds_per_step(
     config: ResolvedConfig,
     device: torch.device,
-    differentiate: GradientFn = gradients,
+    update: UpdateFn | None = None,
     parts: Parts | None = None,
 ) -> float | None:
     """Return the seconds of an average step, measured on random items; None if memory runs out.
@@ -40,13 +39,13 @@ def seconds_per_step(
     Args:
         config: configuration of the run.
         device: device to train on.
-        differentiate: `gradients`, for eager steps, or its compiled form.
+        update: the compiled form of a step, for one process; by default steps are eager.
         parts: the parts of AVAE's representation; None for a VAE.
     """
     try:
         trainer = random_trainer(config, device, parts)
         return sum(
-            _phase_seconds(trainer, phase, differentiate) * phase.frequency(config.steps)
+            _phase_seconds(trainer, phase, update or update_alone) * phase.frequency(config.steps)
             for phase in trainer.phases
         )
     except (MemoryError, RuntimeError) as error:
@@ -64,33 +63,32 @@ def random_trainer(config: ResolvedConfig, device: torch.device, parts: Parts | 
     return Trainer(config, _random_data(config, classes), device, None, parts)
 
 
-def take_step(trainer: Trainer, phase: Phase, step: int, differentiate: GradientFn = gradients) -> None:
+def update_alone(phase: Phase, batches: Batches, optimizers: Optimizers) -> NamesAndTerms:
+    """Take one step of the optimizers, without the exchange between processes."""
+    return update_networks(phase, batches, optimizers, average=lambda tensors: lambda: tensors)
+
+
+def take_step(trainer: Trainer, phase: Phase, step: int, update: UpdateFn = update_alone) -> None:
     """Take one step of one phase: update networks, moving averages and coefficients."""
-    batches = trainer.batches.micro_batches(step, phase)
-    by_network, terms = mean_gradients(phase, batches, differentiate, _own_only)
-    apply_gradients(by_network, phase.networks, trainer.optimizers)
-    if phase.name == "main":
-        for name, average in trainer.averages.items():
+    names, terms = update(phase, trainer.batches.micro_batches(step, phase), trainer.optimizers)
+    for name, average in trainer.averages.items():
+        if name in names:
             average.update_parameters(phase.networks[name])
+    if phase.name == "main":
         for coefficient in trainer.framework.coefficients.values():
             coefficient.update(terms)
 
 
-def _phase_seconds(trainer: Trainer, phase: Phase, differentiate: GradientFn) -> float:
+def _phase_seconds(trainer: Trainer, phase: Phase, update: UpdateFn) -> float:
     """Return the median time of a phase's steps, or the last one's if the time limit allows no more."""
     times: list[float] = []
     while len(times) < WARM_UP + TIMED and sum(times) < TIME_LIMIT:
         _synchronize(trainer.device)
         start = time.perf_counter()
-        take_step(trainer, phase, len(times), differentiate)
+        take_step(trainer, phase, len(times), update)
         _synchronize(trainer.device)
         times.append(time.perf_counter() - start)
     return statistics.median(times[WARM_UP:] or times[-1:])
-
-
-def _own_only(tensors: Sequence[Tensor]) -> Callable[[], Sequence[Tensor]]:
-    """Replace the average over processes, for steps of a process on its own."""
-    return lambda: tensors
 
 
 def _synchronize(device: torch.device) -> None:

@@ -19,7 +19,7 @@ from avae.data.dataset import Dataset
 from avae.distributed.launcher import rank, world_size
 from avae.distributed.processes import any_rank, barrier, broadcast_from_rank0, broadcast_weights
 from avae.engine.checkpoint import CheckpointManager, NonFiniteError, Stateful
-from avae.engine.compile import make_gradient_fn
+from avae.engine.graphed_updates import make_update
 from avae.engine.loop import LoopSpec, Schedule
 from avae.engine.metrics_log import RunningMeans
 from avae.engine.optimizers import AdamSettings, OptimizerState, make_ema, make_optimizers
@@ -185,7 +185,7 @@ class Trainer:
             phases=self.phases,
             optimizers=self.optimizers,
             batches=self.batches.micro_batches,
-            differentiate=make_gradient_fn(
+            update=make_update(
                 config.compile, config.steps, self.has_custom_networks, cache, stop.interruptible
             ),
             learning_rate=self._learning_rate,
