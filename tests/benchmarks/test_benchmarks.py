@@ -26,7 +26,7 @@ RESULTS = {
     "ffhq256_smoke": r"avae figure 9 .*\n.*figure",
     "fingerprints": r'"weights": {\n    "vae": "[0-9a-f]{64}"',
     "fuzz": r"\nPASS",
-    "gpu": r"waits \((.*\n)+agreement \((.*\n)+resume \(.*step 80\"\n(.*\n)+steps \(",
+    "gpu": r"agreement \((.*\n)+resume \(.*step 80\"\n(.*\n)+training \(.*samples\.png",
     "growth": rf"\| batch \|.*\n.*\n\| 2 \| {RATE} \|",
     "hostile_files": r"\nPASS",
     "kill_nine": r"\nPASS: [123] kills of a run of 20 steps",

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_steps import gpu
+from test_steps import cases
 
 from avae.engine import cuda_graph
 from avae.engine.cuda_graph import CudaGraph
@@ -12,11 +12,18 @@ from pretended import PretendedDevice
 
 CASES = [
     {"framework": "avae", "network": "resize", "r1": 0.1, "penalty_every": 2, "target_kl": 5.0, "flip": True},
-    {"framework": "avae", "network": "dcgan", "precision": "bf16", "latent_weighting": "equation:2"},
-    {"framework": "avae", "network": "dcgan", "representation": "classifier+gpu.py:features"},
+    {
+        "framework": "avae",
+        "network": "dcgan",
+        "precision": "bf16",
+        "latent_weighting": "equation:2",
+        "condition": "classes",
+        "classes": {"a": 4, "b": 4},
+    },
+    {"framework": "avae", "network": "dcgan", "representation": "classifier+cases.py:features"},
     {"framework": "gan", "network": "stylegan2", "path_length": 0.1, "augment": True, "ema_half_life": 100},
     {"framework": "vaegan", "network": "resize", "micro_batches": 2},
-    {"framework": "bigan", **gpu.POINTS},
+    {"framework": "bigan", **cases.POINTS},
 ]
 
 
@@ -57,13 +64,13 @@ def kept(trainer):
     }
 
 
-@pytest.mark.parametrize("case", CASES, ids=gpu.name_of)
+@pytest.mark.parametrize("case", CASES, ids=cases.name_of)
 def test_replayed_steps_are_those_of_the_program(case, monkeypatch):
     """Also after a checkpoint has been restored, which replaces the moments of the optimizers."""
     monkeypatch.setattr(cuda_graph, "WARM_UP", 1)
     with PretendedDevice() as device:
         plain, graphed = (
-            gpu.small_trainer(device.device, width=2, code_dim=3, **case) for _ in ("plain", "graphed")
+            cases.small_trainer(device.device, width=2, code_dim=3, **case) for _ in ("plain", "graphed")
         )
         graphed.framework.load_state_dict(plain.framework.state_dict())
         updates = GraphedUpdates(EagerGradients())

@@ -10,7 +10,8 @@ import torch
 from pretended import PretendedDevice
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-gpu = pytest.importorskip("gpu", reason="no benchmarks/ beside these tests")
+cases = pytest.importorskip("on_gpu.cases", reason="no benchmarks/ beside these tests")
+waits = pytest.importorskip("on_gpu.waits")
 
 
 class RealDevice:
@@ -24,7 +25,7 @@ class RealDevice:
     def __exit__(self, *error: object) -> None: ...
 
     def no_waits(self) -> Any:
-        return gpu.waits_are_errors(self.device)
+        return waits.waits_are_errors(self.device)
 
     def holds(self, tensor: torch.Tensor) -> bool:
         return tensor.is_cuda
@@ -39,7 +40,7 @@ def test_regularizers_are_not_rounded_to_tf32():
     lazy, constant = (
         {
             phase.name: phase.tf32
-            for phase in gpu.small_trainer(torch.device("cpu"), **settings, **more).phases
+            for phase in cases.small_trainer(torch.device("cpu"), **settings, **more).phases
         }
         for more in ({"penalty_every": 16}, {"penalty_every": 1})
     )
@@ -47,22 +48,22 @@ def test_regularizers_are_not_rounded_to_tf32():
     assert constant == {"main": False, "path_length": False}
 
 
-@pytest.mark.parametrize("model", gpu.CHOICES["model"], ids=gpu.name_of)
+@pytest.mark.parametrize("model", cases.CHOICES["model"], ids=cases.name_of)
 def test_no_step_waits_and_all_that_is_kept_is_on_the_device(model):
     """Terms are in fp32 whatever the precision: in bf16 they would be coarse."""
-    for case in gpu.cases():
+    for case in cases.cases():
         if any(case.get(name) != model.get(name) for name in ("framework", "representation")):
             continue
         with accelerator() as device:
-            trainer = gpu.small_trainer(device.device, **{**case, "width": 2, "code_dim": 3})
-            step = gpu.take_steps(trainer)
+            trainer = cases.small_trainer(device.device, **{**case, "width": 2, "code_dim": 3})
+            step = cases.take_steps(trainer)
             step(0)
             try:
                 with device.no_waits():
                     terms = step(16)
             except Exception as error:
-                raise AssertionError(gpu.name_of(case)) from error
+                raise AssertionError(cases.name_of(case)) from error
             kept = {**trainer.checkpoints._tensors(), **trainer.framework.state_dict(), **terms}
             elsewhere = [n for n, t in kept.items() if not device.holds(t) and "n_averaged" not in n]
-            assert not elsewhere, f"{gpu.name_of(case)}: on the host: {elsewhere}"
+            assert not elsewhere, f"{cases.name_of(case)}: on the host: {elsewhere}"
             assert {term.dtype for term in terms.values()} == {torch.float32}
