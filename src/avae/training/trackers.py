@@ -180,7 +180,8 @@ class WandB:
         )
         self._write_continued()
         files = shlex.quote(str(self._run.settings.sync_dir))
-        logger.info(f"Weights & Biases: {self._run.url or f'offline; upload with wandb sync {files}'}")
+        where = f"offline; upload with wandb sync {files}" if self._run.offline else self._run.url
+        logger.info(f"Weights & Biases: {where}")
 
     def numbers(self, step: int, values: Mapping[str, float]) -> None:
         """Log scalars."""
