@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import wandb
 from tensorboard.backend.event_processing.event_accumulator import IMAGES, SCALARS, EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record
 
@@ -58,6 +59,7 @@ def events(run: Path) -> dict[str, list[tuple[int, float]]]:
 
 def history(run: Path) -> dict[str, list[tuple[int, float]]]:
     """Return the same of the files of offline runs, in the order in which they were written."""
+    wandb.teardown()  # waits for the process that writes them
     found = defaultdict(list)
     for file in sorted((run / "wandb").glob("offline-run-*/*.wandb")):
         for content in records(file.read_bytes()):
@@ -144,15 +146,17 @@ def test_a_rollback_takes_steps_back_where_the_library_can(log, second, tmp_path
     monkeypatch.setenv("WANDB_MODE", "offline")
     tracking = Tracking(Config(recipe="digits", data="", out=str(tmp_path), steps=9, log=log), 0)
     tracking.line({"step": 1, "critic": 1.0})
-    tracking.picture(1, "samples", PNG)
+    for name in ("reconstructions", "samples"):
+        tracking.picture(1, name, PNG)
     tracking.line({"step": 2, "critic": 2.0, "symptoms": {"diversity": 3}, "collapsed": True})
-    tracking.picture(1, "samples", PNG)  # saved again by the rollback
+    for name in ("reconstructions", "samples"):  # saved again by the rollback
+        tracking.picture(1, name, PNG)
     tracking.line({"step": 2, "critic": 8.0})
     tracking.line({"step": 3, "critic": 9.0})
     tracking.close()
     shown = READERS[log](tmp_path)
     assert shown["critic"] == [(1, 1.0), *zip([2, 3], second, strict=True)]
-    assert [step for step, _ in shown["samples"]] == [1]
+    assert [step for step, _ in shown["samples"]] == [step for step, _ in shown["reconstructions"]] == [1]
     assert bool(shown["symptoms/diversity"]) == (log == "wandb")  # a symptom of the lost course
 
 

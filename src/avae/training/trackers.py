@@ -63,6 +63,7 @@ class Tracking:
 
     def __init__(self, config: Config, start: int) -> None:
         self._name, self._step = config.log, start
+        self._restored: int | None = None
         self._tracker: Tracker | None = None
         with self._surviving():
             self._tracker = TRACKERS[config.log].make(config, start)
@@ -79,12 +80,13 @@ class Tracking:
         self._numbers(step, known)
 
     def picture(self, step: int, name: str, png: bytes) -> None:
-        """Show a preview. One of an earlier step comes from a rollback, and was shown before."""
+        """Show a preview. Those of an earlier step come from a rollback to it, and were shown before."""
         back, self._step = step < self._step, step
         with self._surviving():
             if self._tracker and back:
+                self._restored = step
                 self._tracker.rewind(step)
-            elif self._tracker:
+            elif self._tracker and step != self._restored:
                 self._tracker.picture(step, name, png)
 
     def close(self) -> None:
@@ -165,15 +167,15 @@ class WandB:
         self._path = folder / "wandb" / "run.json"
         known = _read_continued(self._path) if start else None
         self._shown = self._repeated = known["step"] if known else 0
-        logged_in = wandb.login(prompt=False, verify=False)
+        decided = "WANDB_MODE" in os.environ or wandb.login(prompt=False, verify=False)
         private = fields_with(Fact.PATH)
         self._picture = wandb.Image
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=os.environ.get("WANDB_NAME", folder.resolve().name),
             id=known["id"] if known else None,
-            resume="allow" if known and logged_in else None,
-            mode=None if logged_in or "WANDB_MODE" in os.environ else "offline",
+            resume="allow" if known else None,
+            mode=None if decided else "offline",
             dir=folder,
             config={name: value for name, value in dataclasses.asdict(config).items() if name not in private},
             settings=wandb.Settings(console="off", silent=True, finish_timeout=UPLOAD_SECONDS),
