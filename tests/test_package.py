@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("src", "tests", "benchmarks", "docs", ".ci")
+FOLDERS = ("src", "tests", "benchmarks", "docs", "examples", ".ci")
 
 
 @pytest.fixture(scope="module")
