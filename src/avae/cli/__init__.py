@@ -27,6 +27,7 @@ VERBS = {
     "encode": "turn pictures into codes (.npz)",
     "decode": "turn codes into pictures",
     "interpolate": "draw the path from one picture to another",
+    "explore": "open a page to play with a model: your pictures, directions, paths, samples",
     "figure": "draw a figure of the paper, or rFID against MSE",
     "data": "pack a data set, or describe one",
     "table1": "rebuild the paper's table: train and measure its models, on one machine or many",

@@ -12,6 +12,7 @@ from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor
 from avae.errors import UserError
 from avae.figures.image_grid import Scale, grid_figure
+from avae.frameworks.base import LABELS
 from avae.model import Model, Rows
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.rng import row_chunks
@@ -70,14 +71,25 @@ def uncertainty_map(
     reason = map_unavailable_reason(model)
     if reason is not None:
         raise UserError(f"there is no map of what is invented: {reason}")
-    map_rows = _std_over_xi if _has_xi(model) else _decoder_generator_difference
     parts = []
     for rows in row_chunks(len(images), _BATCH):
-        x = images[rows.start : rows.stop].to(model.device)
+        codes = model.framework.encode(images[rows.start : rows.stop].to(model.device))
         which = rows if keys is None else keys[rows.start : rows.stop]
-        parts.append(map_rows(model, x, which, seed).cpu())
+        parts.append(map_of_codes(model, codes, which, seed).cpu())
         progress.update(rows.stop, len(images))
     return torch.cat(parts)
+
+
+@torch.inference_mode()
+def map_of_codes(model: Model, codes: Tensor, rows: Rows, seed: int = 0) -> Tensor:
+    """Return the map (N, H, W) of mean codes (N, d) on the model's device; see `uncertainty_map`.
+
+    Args:
+        rows: numbers or names of the codes, by which xi is drawn.
+        seed: seed of the first draw of xi.
+    """
+    map_rows = _std_over_xi if _has_xi(model) else _decoder_generator_difference
+    return map_rows(model, codes, rows, seed)
 
 
 def colourise(maps: Tensor, top: float) -> NDArray[np.uint8]:
@@ -122,16 +134,18 @@ def _has_xi(model: Model) -> bool:
     return "xi" in model.framework.noise_shapes(1)
 
 
-def _std_over_xi(model: Model, x: Tensor, rows: Rows, seed: int) -> Tensor:
-    mu, noise = model.framework.encode(x), model.noise(rows, seed)
-    draws = [
-        model.framework.decode(mu, noise | {"xi": model.noise(rows, seed + k)["xi"]}, 1.0)
-        for k in range(DRAWS)
-    ]
-    return torch.stack(draws).float().std(0).mean(1)
+def _std_over_xi(model: Model, mu: Tensor, rows: Rows, seed: int) -> Tensor:
+    noise = model.noise(rows, seed)
+    draws = []
+    for numbers in row_chunks(DRAWS, max(1, _BATCH // len(mu))):  # of few codes, several draws at once
+        repeated = {name: t.repeat(len(numbers), 1) for name, t in noise.items() if name != LABELS}
+        xi = torch.cat([model.noise(rows, seed + number)["xi"] for number in numbers])
+        drawn = model.framework.decode(mu.repeat(len(numbers), 1), repeated | {"xi": xi}, 1.0)
+        draws.append(drawn.reshape(len(numbers), len(mu), *drawn.shape[1:]))
+    return torch.cat(draws).float().std(0).mean(1)
 
 
-def _decoder_generator_difference(model: Model, x: Tensor, rows: Rows, seed: int) -> Tensor:
-    mu, noise = model.framework.encode(x), model.noise(rows, seed)
+def _decoder_generator_difference(model: Model, mu: Tensor, rows: Rows, seed: int) -> Tensor:
+    noise = model.noise(rows, seed)
     decoder, generator = (model.framework.decode(mu, noise, realism).float() for realism in (0.0, 1.0))
     return (decoder - generator).abs().mean(1)
