@@ -23,6 +23,7 @@ RESULTS = {
     "data_rate": rf"64 px  packed +{RATE} pictures/s .* x {RATE}\n(.*\n)+a training step at 64 px, .*%",
     "dry_run": rf"\| digits \| {RATE} \| {RATE} \| {RATE} \|",
     "evaluation_time": rf"time relative to torch-fidelity .*: {{'clock': {RATE}, 'processor': {RATE}}}",
+    "explore": rf"\| handler \| {RATE} \| {RATE} \|(.*\n)+\| browser, direction, with the map \| {RATE} \|",
     "ffhq256_smoke": r"avae figure 9 .*\n.*figure",
     "fingerprints": r'"weights": {\n    "vae": "[0-9a-f]{64}"',
     "fuzz": r"\nPASS",
@@ -43,7 +44,7 @@ RESULTS = {
 }
 """What each prints, once it has come to its end."""
 
-NEEDS = {"make_digits": "sklearn"}
+NEEDS = {"make_digits": "sklearn", "explore": "gradio"}
 PROCESSES = ("kill_nine", "pack_memory", "startup")
 """Those that measure or kill processes. Commands of the others run in this process, which is faster."""
 
@@ -66,7 +67,7 @@ def test_the_smallest_run_prints_its_result(name, runs, pictures, small_toy, tmp
     script = loaded(name)
     if not hasattr(script, "SMALLEST"):
         pytest.skip(f"benchmarks/{name}.py names no smallest size")
-    if name in ("evaluation_time", "priors"):
+    if name in ("evaluation_time", "explore", "priors"):
         Path("run").symlink_to(runs["digits-avae"])
     if name == "representations":
         folder(Path("coloured"), coloured_squares(32, 50))

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-SLOW = ("torch", "scipy", "sklearn", "matplotlib", "torchvision", "torchmetrics", "torch_fidelity", "zuko")
+SLOW = (
+    *("torch", "scipy", "sklearn", "matplotlib", "torchvision", "torchmetrics", "torch_fidelity", "zuko"),
+    *("gradio", "pandas"),
+)
 """Packages that take long to import."""
 
 CODE = f"""
@@ -36,7 +39,7 @@ def test_help_needs_no_torch():
     done = run("""
 assert not slow(), "import avae"
 verbs = ["demo", "evaluate", "sample", "prior", "reconstruct", "encode", "decode", "interpolate", "table1"]
-verbs += ["train toy", "figure 8", "figure tradeoff", "data info", "data pack"]
+verbs += ["explore", "train toy", "figure 8", "figure tradeoff", "data info", "data pack"]
 lines = ["", "--help", "-h", "--version", "train", "train --help", "figure", "data --help"]
 for line in lines + [f"{verb} --help" for verb in verbs]:
     assert call(line) == 0, line
@@ -78,6 +81,9 @@ encode {run} missing.png --out new.npz
 encode {run} missing.png --out {run}/config.json
 decode {run} missing.npz --out new
 interpolate {run} missing.png missing.png --out new
+explore missing
+explore {run} --data missing
+explore {run} --port 0
 figure 8 missing
 figure 8 {run} --data missing --out new
 figure 7 {run} --pictures missing.png --out new
@@ -92,7 +98,7 @@ table1 --data cifar10 --seeds 0
         runs["digits-avae"],
     )
     lines = done.stderr.splitlines()
-    assert len(lines) == 33
+    assert len(lines) == 36
     assert all(line.startswith("avae: ") for line in lines)
 
 

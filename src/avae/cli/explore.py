@@ -1,6 +1,6 @@
 """avae explore RUN [flags]"""
 
-import threading
+from threading import Event
 
 from avae.cli.flags.explore import Explore
 from avae.console import progress_bar, say
@@ -29,7 +29,7 @@ def run(options: Explore) -> int:
             say("warning: with --share anyone on the internet who has the address can use the page")
         say(f"{address} (Ctrl-C ends it)")
         try:
-            threading.Event().wait()
+            Event().wait()
         except KeyboardInterrupt:
             say("", "the page is closed")
     return 0

@@ -46,8 +46,10 @@ def read_pictures(paths: Sequence[str], to: Preprocessing) -> Pictures:
     Raises:
         UserError: there are none or too many, or one cannot be read; a sentence for the page.
     """
-    if not 1 <= len(paths) <= MAX_FILES:
+    try:
+        if not 1 <= len(paths) <= MAX_FILES:
+            raise UserError(f"A set has 1 to {MAX_FILES} pictures, and these are {len(paths)}.")
+        return np.stack([read_picture(path, to) for path in paths])
+    finally:
         for path in paths:
             Path(path).unlink(missing_ok=True)
-        raise UserError(f"A set has 1 to {MAX_FILES} pictures, and these are {len(paths)}.")
-    return np.stack([read_picture(path, to) for path in paths])

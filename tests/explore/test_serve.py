@@ -1,0 +1,60 @@
+"""The verb: what it refuses, what it warns of, and how it ends."""
+
+import re
+import socket
+
+import pytest
+
+from avae.cli.flags import explore as flags
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Press Ctrl-C as soon as the page is served; no browser opens."""
+
+    class Interrupted:
+        def wait(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("avae.cli.explore.Event", Interrupted)
+
+
+def test_it_prints_the_address_and_ends_with_a_line(cli, runs, at_once):
+    said = cli("explore", runs["digits-avae"], "--no-open", "--device", "cpu")
+    assert said.code == 0
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/ \(Ctrl-C ends it\)\n\nthe page is closed\n", said.out)
+
+
+def test_another_host_is_warned_of(cli, runs, at_once):
+    said = cli("explore", runs["digits-avae"], "--no-open", "--host", "0.0.0.0")
+    assert said.out.startswith("warning: with --host 0.0.0.0 anyone on the network can use the page\n")
+
+
+def test_a_model_folder_needs_no_data(cli, runs, at_once):
+    said = cli("explore", runs["digits-avae"] / "model", "--no-open")
+    assert said.code == 0
+
+
+def test_a_run_whose_data_are_gone_is_shown_without(cli, run, at_once):
+    config = run / "config.json"
+    config.write_text(config.read_text().replace('"data": "digits"', '"data": "gone/pictures"'))
+    said = cli("explore", run, "--no-open")
+    assert said.code == 0
+    assert "note: gone/pictures" in said.out
+    cli("explore", run, "--no-open", "--data", "missing").refused("missing")
+
+
+def test_a_port_that_is_taken_is_refused(cli, runs):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        cli("explore", runs["digits-avae"], "--no-open", "--port", port).refused(f"--port {port} is taken")
+    cli("explore", runs["digits-avae"], "--port", 70000).refused("--port 70000", "1 to 65535")
+
+
+def test_points_are_refused(cli, runs):
+    cli("explore", runs["toy-avae"], "--no-open").refused("of points")
+
+
+def test_without_gradio_it_says_how_to_install_it(cli, runs, monkeypatch):
+    monkeypatch.setattr(flags, "find_spec", lambda name: None)
+    cli("explore", runs["digits-avae"]).refused("pip install 'avae[explore]'")
