@@ -1,4 +1,4 @@
-"""Time the answer of avae explore to a slider: the handler alone, and in a browser until the new picture shows.
+"""Time the answer of avae explore to a slider: the handler alone, and in a browser until it is seen.
 
     python benchmarks/explore.py RUN [--data DATA]
 
@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import sync_playwright
@@ -40,8 +41,10 @@ SLIDERS = {"realism": "#realism input[type=range]", "direction": "#directions in
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path)
     parser.add_argument("--data", help="by default that of the run")
     parser.add_argument("--count", type=int, default=30, help="moves of each slider")
     options = parser.parse_args(arguments)
@@ -49,12 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     saved = read_run(options.run)
     explored = open_explored(model, load_dataset_for(model, options.data or saved.config.data))
     print("| what | median, s | slowest, s |\n|---|---|---|")
-    for name, seconds in (handler_times(explored, options.count) | browser_times(explored, options.count)).items():
+    for name, seconds in (
+        handler_times(explored, options.count) | browser_times(explored, options.count)
+    ).items():
         print(f"| {name} | {statistics.median(seconds):.3f} | {max(seconds):.3f} |")
 
 
 def handler_times(explored: Explored, count: int) -> dict[str, list[float]]:
-    """Return the seconds of the function that answers a slider, without and with the map of what is invented."""
+    """Return the seconds of the function that answers a slider, without and with the map."""
     first = first_shown(explored)
 
     def answer(amount: float, shows_map: bool) -> None:
@@ -77,7 +82,7 @@ def browser_times(explored: Explored, count: int) -> dict[str, list[float]]:
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.goto(address)
         page.wait_for_selector("#panels img")
-        page.wait_for_load_state("networkidle")
+        page.wait_for_selector("#source input[type=file]", state="attached")  # its script has started
         for name, selector in SLIDERS.items():
             found[f"browser, {name}"] = _moves(page, selector, count)
         page.check("#invented input")

@@ -58,3 +58,9 @@ def test_points_are_refused(cli, runs):
 def test_without_gradio_it_says_how_to_install_it(cli, runs, monkeypatch):
     monkeypatch.setattr(flags, "find_spec", lambda name: None)
     cli("explore", runs["digits-avae"]).refused("pip install 'avae[explore]'")
+
+
+def test_help_has_an_example(cli):
+    said = cli("explore", "--help")
+    assert said.code == 0
+    assert "Example: avae explore runs/photos" in said.out

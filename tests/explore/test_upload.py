@@ -40,7 +40,11 @@ def archive():
     ("name", "content", "words"),
     [
         ("a.png", b"", "the file is empty"),
-        ("a.png", b"\x89PNG\r\n\x1a\n and no more", "convert it to PNG or JPEG"),
+        (
+            "a.png",
+            b"\x89PNG\r\n\x1a\n and no more",
+            r"cannot be read as a picture \(it is damaged\): convert it",
+        ),
         ("a.svg", b"<svg/>", "not a PNG, JPEG"),
         ("a.zip", archive(), "not a PNG, JPEG"),
         ("a.ppm", b"P6 90000 90000 255\n", "90000x90000 pixels, more than"),

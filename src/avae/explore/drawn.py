@@ -10,7 +10,7 @@ from avae.explore.explored import Explored, Pictures
 from avae.explore.shown import Shown
 from avae.figures.uncertainty_map import colourise, map_of_codes
 
-FULL_SCALE = 0.5
+FULL_SCALE = 0.25
 """Value of the map that has its lightest colour, in pixels on [-1, 1]: the same for all pictures."""
 
 

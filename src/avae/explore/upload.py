@@ -35,7 +35,10 @@ def read_picture(path: str, to: Preprocessing) -> Pictures:
             warnings.simplefilter("ignore")  # Pillow's, about metadata
             return prepare(file, to).pixels
     except UnreadableError as error:
-        raise UserError(f"{name} cannot be read as a picture ({error}): convert it to PNG or JPEG.") from None
+        reason = "it is damaged" if error.__cause__ else error  # a decoder's words help nobody here
+        raise UserError(
+            f"{name} cannot be read as a picture ({reason}): convert it to PNG or JPEG."
+        ) from None
     finally:
         file.unlink(missing_ok=True)
 
