@@ -169,7 +169,7 @@ def test_a_broken_file_is_refused_in_a_sentence(visitor, explored, uploads):
     page.evaluate(DROP, ["broken.png", base64.b64encode(b"\x89PNG\r\n\x1a\n and no more").decode()])
     page.wait_for_function("document.querySelector('#note').textContent.includes('broken.png')")
     assert "cannot be read as a picture" in page.inner_text("#note")
-    assert "choose a PNG or a JPEG." in page.inner_text("#note")
+    assert "convert it to PNG or JPEG." in page.inner_text("#note")
     assert_shows(page, explored, first_shown(explored))
     assert files(uploads) == []
     after(page, lambda: page.evaluate(DROP, ["mine.png", encoded(own_picture())]))
