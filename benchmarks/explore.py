@@ -40,7 +40,11 @@ SLIDE = """async ([selector, value]) => {
   return (performance.now() - start) / 1000;
 }"""
 
-SLIDERS = {"realism": "#realism input[type=range]", "direction": "#directions input[type=range]"}
+SLIDERS = {
+    "realism": ("#realism input[type=range]", 0.02),
+    "direction": ("#directions input[type=range]", 0.1),
+}
+"""Each slider, and a move of it: a multiple of its step, so that every move changes the picture."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -86,18 +90,19 @@ def browser_times(explored: Explored, count: int) -> dict[str, list[float]]:
         page.goto(address)
         page.wait_for_selector("#panels img")
         page.wait_for_selector("#source input[type=file]", state="attached")  # its script has started
-        for name, selector in SLIDERS.items():
-            found[f"browser, {name}"] = _moves(page, selector, count)
+        for name, (selector, move) in SLIDERS.items():
+            found[f"browser, {name}"] = _moves(page, selector, move, range(1, count + 2))
         page.check("#invented input")
         page.wait_for_timeout(1000)
-        found["browser, direction, with the map"] = _moves(page, SLIDERS["direction"], count, start=-1.0)
+        back = range(-1, -count - 2, -1)
+        found["browser, direction, with the map"] = _moves(page, *SLIDERS["direction"], back)
         browser.close()
     return found
 
 
-def _moves(page: Any, selector: str, count: int, start: float = 0.0) -> list[float]:
-    values = [round(start + 0.9 * (number + 1) / (count + 1), 2) for number in range(count + 1)]
-    return [page.evaluate(SLIDE, [selector, value]) for value in values][1:]
+def _moves(page: Any, selector: str, move: float, numbers: range) -> list[float]:
+    """Return the seconds of moves to these numbers of moves from 0; the first warms up."""
+    return [page.evaluate(SLIDE, [selector, round(move * number, 2)]) for number in numbers][1:]
 
 
 def _timed(call: Callable[[int], None], count: int) -> list[float]:
