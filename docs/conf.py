@@ -32,8 +32,6 @@ exclude_patterns = [
     "docs/results/*/tradeoff.md",
 ]
 
-suppress_warnings = ["toc.empty_glob"]
-
 html_theme = "furo"
 html_math_renderer = "mathml"
 html_title = "avae"
