@@ -15,7 +15,7 @@ import torch
 from avae.engine.checkpoint import CheckpointManager, latest_checkpoint
 from avae.engine.metrics_log import RunningMeans, read_stats
 from avae.errors import UserError
-from avae.figures.html_metrics import read_results
+from avae.evaluation.protocol import read_results
 from avae.json_io import MAX_LINE, read_lines
 from avae.numpy_io import read_npy, read_npz
 from avae.safetensors_io import load_tensors, save_tensors
@@ -177,7 +177,7 @@ def test_means_of_a_hostile_checkpoint_are_refused(state):
 @pytest.mark.parametrize("content", ['{"metrics": 5}', "[]", DEEP, '{"protocol": {}, "metrics": {}}', "\0"])
 def test_other_files_among_the_results_do_not_spoil_a_report(content, tmp_path):
     text(content)(tmp_path / "evaluation/other.json")
-    assert list(read_results(tmp_path, {"protocol": "paper", "metrics": {}, "reasons": {}})) == ["paper"]
+    assert read_results(tmp_path) == {}
 
 
 def test_files_of_others_in_the_state_folder_are_left_alone(run, cli):

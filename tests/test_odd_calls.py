@@ -148,7 +148,7 @@ def test_overwrite_writes_into_no_folder_of_the_users(
     shutil.copytree(pictures, "photos")
     before = contents(tmp_path)
     for out in ("photos", "/"):
-        cli(*asked, "--out", out, "--overwrite").refused("other than pictures of avae", "--out")
+        cli(*asked, "--out", out, "--overwrite").refused("other than files of avae", "--out")
     assert contents(tmp_path) == before
     if asked[0] == "sample":
         for flags in ((), ("--overwrite",)):

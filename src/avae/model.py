@@ -624,10 +624,11 @@ def load(
     networks: Mapping[str, nn.Module] | None = None,
     representation: str | os.PathLike[str] | nn.Module | None = None,
 ) -> Model:
-    """Load a model from a run folder or from a model folder.
+    """Load a model from a run folder, from a model folder, or from the model hub.
 
     Args:
-        path: folder with model.safetensors and config.json, or with a folder `model` that holds them.
+        path: folder with model.safetensors and config.json, or with a folder `model` that holds them; or
+            "hf:USER/NAME" or "hf:USER/NAME@REVISION", of which these two files are downloaded (`avae.hub`).
         device: "auto", "cpu", "cuda", "cuda:1", "mps" or a torch.device.
         networks: custom networks by name, for a model that was trained with them.
         representation: the code of its representation, FILE.py:NAME or the module itself, for a model that

@@ -34,6 +34,7 @@ RESULTS = {
     "make_digits": r"1797 digits: ",
     "make_emoji": r"\d+ emoji, \d+ of them held out: ",
     "memory_format": rf"ratio +{RATE}\n",
+    "onnx_parity": rf"\| mlp \| gan \| generator \| \d\.\de-\d+ \| \d\.\de-\d+ \| {RATE} \| {RATE} \|",
     "pack_memory": rf"\n +20 +{RATE}",
     "priors": rf"\| `parzen` \| {RATE} \| {RATE} \| {RATE} \| {RATE} \|",
     "realism": rf"\| folder \| 0 \| 1 \| {RATE} \|",

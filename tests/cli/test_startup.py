@@ -39,6 +39,7 @@ def test_help_needs_no_torch():
     done = run("""
 assert not slow(), "import avae"
 verbs = ["demo", "evaluate", "sample", "prior", "reconstruct", "encode", "decode", "interpolate", "table1"]
+verbs += ["export", "card", "push"]
 verbs += ["explore", "train toy", "figure 8", "figure tradeoff", "data info", "data pack"]
 lines = ["", "--help", "-h", "--version", "train", "train --help", "figure", "data --help"]
 for line in lines + [f"{verb} --help" for verb in verbs]:
@@ -84,6 +85,13 @@ interpolate {run} missing.png missing.png --out new
 explore missing
 explore {run} --data missing
 explore {run} --port 0
+export missing
+export {run} --out {run}
+card {run}
+card {run} --licence mitt
+push {run} name --licence mit
+push {run} anna/name
+sample hf:anna/name
 figure 8 missing
 figure 8 {run} --data missing --out new
 figure 7 {run} --pictures missing.png --out new
@@ -98,7 +106,7 @@ table1 --data cifar10 --seeds 0
         runs["digits-avae"],
     )
     lines = done.stderr.splitlines()
-    assert len(lines) == 36
+    assert len(lines) == 43
     assert all(line.startswith("avae: ") for line in lines)
 
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 import avae
 from avae.evaluate_model import measure
-from avae.figures.html_metrics import metrics_section, read_results
+from avae.evaluation.protocol import read_results
+from avae.figures.html_metrics import metrics_section
 from avae.figures.html_tables import settings_table
 from avae.figures.report import write_report
 from avae.files import write_json
@@ -175,15 +176,12 @@ def test_results_in_different_features_have_tables_of_their_own():
     assert "23.5" in second
 
 
-def test_results_are_named_by_protocol_and_a_second_of_one_by_its_file(tmp_path):
+def test_results_are_named_by_their_files(tmp_path):
     (tmp_path / "evaluation").mkdir()
     for name, protocol in (("paper", "paper"), ("step-100", "standard")):
         result = {"protocol": protocol, "metrics": {}, "reasons": {}}
         (tmp_path / f"evaluation/{name}.json").write_text(json.dumps(result))
-    latest = {"protocol": "standard", "metrics": {"x": 1.0}, "reasons": {}}
-    found = read_results(tmp_path, latest)
-    assert list(found) == ["paper", "step-100", "standard"]
-    assert found["standard"] is latest
+    assert list(read_results(tmp_path)) == ["paper", "step-100"]
 
 
 def test_settings_are_plain_and_escaped():

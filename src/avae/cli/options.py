@@ -9,7 +9,11 @@ import tyro
 from avae.data.images.preprocessing import Fit, PreprocessingOverrides
 from avae.data.sources.splits import SplitFolders
 
-Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="A run or model folder.")]
+Run = Annotated[
+    Path,
+    tyro.conf.Positional,
+    tyro.conf.arg(help="A run or model folder, or hf:USER/NAME[@REVISION], a model at the model hub."),
+]
 
 Pictures = Annotated[
     Path,

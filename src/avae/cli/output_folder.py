@@ -1,9 +1,10 @@
-"""Folders that verbs fill with pictures: a mark tells them from the user's own."""
+"""Folders that verbs fill: a mark tells them from the user's own."""
 
 from pathlib import Path
 
 from avae.errors import UserError
 from avae.files import is_occupied, require_inside, require_unused, write_text
+from avae.hub import require_out
 
 MARK = ".written-by-avae"
 """Name of the file that marks a folder; hidden, as it is of no use to a person."""
@@ -16,13 +17,14 @@ def output_folder(out: Path | None, run: Path, name: str, overwrite: bool) -> Pa
         UserError: it is occupied and `overwrite` is False, or avae has not written it; or the default leads
             out of the run.
     """
+    require_out(run, out)
     folder = out or run / name
     require_unused(folder, overwrite)
     if out is None:
         require_inside(folder, run)
     if is_occupied(folder) and not (folder / MARK).is_file():
         raise UserError(
-            f"{folder} holds something other than pictures of avae: --overwrite replaces those only; "
+            f"{folder} holds something other than files of avae: --overwrite replaces those only; "
             "pass another --out"
         )
     return folder
@@ -30,4 +32,4 @@ def output_folder(out: Path | None, run: Path, name: str, overwrite: bool) -> Pa
 
 def mark(folder: Path) -> None:
     """Mark a folder as one that `--overwrite` may write to again."""
-    write_text(folder / MARK, "avae wrote this folder, so its --overwrite may replace pictures here.\n")
+    write_text(folder / MARK, "avae wrote this folder, so its --overwrite may replace files here.\n")

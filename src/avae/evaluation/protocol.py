@@ -6,14 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 import torch
 
+from avae.errors import UserError
 from avae.evaluation.evaluated_model import Metric
 from avae.evaluation.unavailable import Unavailable
-from avae.json_io import Count
+from avae.json_io import Count, read_json
 
 ProtocolName = Literal["standard", "paper"]
 
@@ -142,6 +144,20 @@ def build_result(protocol: Protocol, metrics: Iterable[Metric], about: dict[str,
         "date": date.today().isoformat(),
         "versions": versions(),
     }
+
+
+def read_results(run: Path) -> dict[str, ShownResult]:
+    """Return the results in a run's evaluation folder by protocol.
+
+    Files that are damaged or hold no result are left out.
+    """
+    results: dict[str, ShownResult] = {}
+    for path in sorted((run / "evaluation").glob("*.json")):
+        try:
+            results[path.stem] = read_json(path, ShownResult)
+        except (OSError, ValueError, UserError):
+            continue
+    return results
 
 
 def versions() -> dict[str, str]:

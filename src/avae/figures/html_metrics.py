@@ -3,18 +3,14 @@
 import html
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from avae.errors import UserError
 from avae.evaluation.metric_labels import (
     better_values,
     metric_explanation,
     metric_label,
 )
-from avae.evaluation.protocol import ShownResult
 from avae.figures.html_tables import table, value_as_text
-from avae.json_io import read_json
 
 Result = Mapping[str, Any]
 
@@ -45,20 +41,6 @@ _MEASUREMENT = {
     "date": "date",
 }
 """Fields of a result file that describe the measurement, and their labels in the report."""
-
-
-def read_results(run: Path, latest: Result) -> dict[str, Result]:
-    """Return the results in a run's evaluation folder by protocol; `latest` replaces that of its protocol.
-
-    Files that are damaged or hold no result are left out.
-    """
-    results: dict[str, Result] = {}
-    for path in sorted((run / "evaluation").glob("*.json")):
-        try:
-            results[path.stem] = read_json(path, ShownResult)
-        except (OSError, ValueError, UserError):
-            continue
-    return results | {str(latest["protocol"]): latest}
 
 
 def metrics_section(results: Mapping[str, Result]) -> str:

@@ -11,8 +11,9 @@ import numpy as np
 
 from avae.data.dataset import Dataset, evenly_spaced
 from avae.engine.metrics_log import read_stats
+from avae.evaluation.protocol import read_results
 from avae.figures.export import render
-from avae.figures.html_metrics import metrics_section, read_results
+from avae.figures.html_metrics import metrics_section
 from avae.figures.html_tables import data_uri, settings_table
 from avae.figures.loss_curves import curves_png
 from avae.figures.uncertainty_map import map_description, map_figure, map_unavailable_reason
@@ -105,7 +106,7 @@ def write_report(model: Model, data: Dataset, result: dict[str, Any], run: Path)
         verdict=f"<p><strong>{html.escape(result['demo']['text'])}</strong></p>" if "demo" in result else "",
         images="\n".join(_images(model, data)),
         map=_map(model, data),
-        metrics=metrics_section(read_results(run, result)),
+        metrics=metrics_section(read_results(run) | {result["protocol"]: result}),
         curves=_image(curves_png(read_stats(run / "stats.jsonl")), "losses over steps"),
         data=settings_table(_data(data, model)),
         settings=settings_table(_settings(model, run)),

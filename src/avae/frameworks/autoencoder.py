@@ -59,6 +59,10 @@ class AutoEncoder(Framework):
     def from_raw(self, raw: Tensor) -> Tensor:
         return self.representation.from_raw(raw)
 
+    def class_logits(self, mu: Tensor) -> Tensor | None:
+        """Return logits of classes (N, K) for posterior means (N, d); None if no network learns classes."""
+        return self.representation.class_logits(mu)
+
     def posterior_sample(self, x: Tensor, noise: Noise) -> Tensor:
         return self.representation.posterior_sample(x, noise)
 

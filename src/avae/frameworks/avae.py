@@ -139,7 +139,7 @@ class AVAE(AutoEncoder, Adversarial):
 
     def _game_losses(self, x: Tensor, mu: Tensor, sigma: Tensor, noise: Noise) -> Losses:
         """Return the losses of generator and critic, given the posterior of x as constants."""
-        codes = self._calibrated(mu, noise)
+        codes = self.calibrated(mu, noise)
         z, weight, noise_of_z = self._select(codes, noise)
         fake = self.generate(z, noise_of_z)
         to_critic, to_encoder = self.weighting.route_gradients(fake)
@@ -205,7 +205,7 @@ class AVAE(AutoEncoder, Adversarial):
         return super().batch_norm_passes() | {"generator": self._generate_as_in_training}
 
     def decode(self, mu: Tensor, noise: Noise, realism: float | None = None) -> Tensor:
-        return self._blend(mu, self._calibrated(mu, noise), self._with_class_of(mu, noise), realism)
+        return self._blend(mu, self.calibrated(mu, noise), self._with_class_of(mu, noise), realism)
 
     def reconstruct(self, x: Tensor, code: CodeMode, noise: Noise, realism: float | None = None) -> Tensor:
         if code == "mean":
@@ -216,9 +216,12 @@ class AVAE(AutoEncoder, Adversarial):
     def read_labels(self, mu: Tensor) -> Tensor | None:
         if not self.conditional:
             return None
-        logits = self.representation.class_logits(mu) if self.head is None else self.head(mu)
+        logits = self.class_logits(mu)
         assert logits is not None
         return logits.argmax(1)
+
+    def class_logits(self, mu: Tensor) -> Tensor | None:
+        return super().class_logits(mu) if self.head is None else self.head(mu)
 
     def _with_class_of(self, mu: Tensor, noise: Noise) -> Noise:
         """Return the noise with the classes read from codes, if it is conditional."""
@@ -226,7 +229,7 @@ class AVAE(AutoEncoder, Adversarial):
         return noise if labels is None else noise | {LABELS: labels}
 
     def drawing_codes(self, x: Tensor, noise: Noise) -> Tensor:
-        return self._calibrated(self.encode(x), noise)
+        return self.calibrated(self.encode(x), noise)
 
     def sample(self, noise: Noise) -> Tensor:
         return self.generate(noise["z"], noise)
@@ -238,7 +241,7 @@ class AVAE(AutoEncoder, Adversarial):
         z, _, noise_of_z = self._select(self.drawing_codes(x, noise), noise)
         return self.generate(z, noise_of_z)
 
-    def _calibrated(self, mu: Tensor, noise: Noise) -> Tensor:
+    def calibrated(self, mu: Tensor, noise: Noise) -> Tensor:
         """Return the z whose target is mu; dimensions without information get a prior sample, not 0/0."""
         scale = self.code_scale().detach().clamp(min=MIN_CODE_SCALE)
         return (mu / scale).where(self.informative_dimensions(), noise["z"])

@@ -48,7 +48,8 @@ class PartSpec:
     def short_name(self) -> str:
         """The name of a run or a frozen network in metrics: "resnet18" for torchvision:resnet18:layer4."""
         first, _, rest = self.text.partition(":")
-        name = Path(first).stem if first.endswith(".py") else Path(rest.partition(":")[0]).name
+        place = rest if self.kind == "run" else rest.partition(":")[0]
+        name = Path(first).stem if first.endswith(".py") else Path(place).name
         return re.sub("[^A-Za-z0-9_-]", "_", name)
 
 

@@ -7,6 +7,7 @@ from typing import Any, NotRequired, TypedDict
 
 from avae.data.dataset import DataInfo
 from avae.errors import UserError
+from avae.hub import download, is_at_hub
 from avae.json_io import read_json
 from avae.recipes.representations import PartDescription
 from avae.recipes.resolve import ResolvedConfig, from_dict
@@ -49,7 +50,12 @@ def read_run(folder: Path) -> SavedRun | None:
 
 
 def model_folder(path: str | os.PathLike[str]) -> Path:
-    """Return the model folder of a run or model folder; raise UserError if it holds no model."""
+    """Return the model folder of a run or model folder; raise UserError if it holds no model.
+
+    A model at the hub, hf:USER/NAME[@REVISION], is downloaded.
+    """
+    if is_at_hub(path):
+        return download(path)
     path = Path(path)
     for folder in (path / "model", path):
         if (folder / WEIGHTS).is_file() and (folder / "config.json").is_file():

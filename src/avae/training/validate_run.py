@@ -8,6 +8,7 @@ from avae.data.cache import cache_folder
 from avae.data.sources.resolve import absolute_source
 from avae.distributed.launcher import check_launcher
 from avae.errors import UserError
+from avae.hub import is_at_hub
 from avae.pretrained.spec import check_spec, with_absolute_path
 from avae.recipes.config import Config, validate
 from avae.recipes.representations import parse_representation, path_of
@@ -117,5 +118,8 @@ def _absolute_representation(text: str) -> str:
 
 
 def _absolute(path: str) -> str:
+    """Return an absolute path; a model at the hub keeps its name."""
+    if is_at_hub(path):
+        return path
     # Unlike os.path.expanduser, Path.expanduser raises for an unknown user.
     return str(Path(os.path.expanduser(path)).absolute())

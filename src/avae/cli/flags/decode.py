@@ -46,7 +46,7 @@ class Decode:
 def read(arguments: list[str]) -> Decode:
     """Parse flags, and check the paths that they name."""
     options = parse(Decode, "avae decode", arguments)
-    model_folder(options.run)
     options.folder()
+    model_folder(options.run)
     require_exists(options.codes)
     return options

@@ -6,6 +6,7 @@ from pathlib import Path
 from avae.cli.options import Device, Pictures, RepresentationCode, Run
 from avae.cli.parsing import parse
 from avae.files import require_exists, require_suffix, require_unused
+from avae.hub import require_out
 from avae.recipes.saved_run import model_folder
 
 
@@ -36,6 +37,7 @@ class Encode:
 def read(arguments: list[str]) -> Encode:
     """Parse flags, and check the paths that they name."""
     options = parse(Encode, "avae encode", arguments)
+    require_out(options.run, options.out)
     model_folder(options.run)
     if options.out is not None:
         require_suffix(options.out, ".npz", f"--out {options.out}", "codes")

@@ -10,6 +10,7 @@ from avae.data.sources.resolve import require_source
 from avae.errors import UserError
 from avae.evaluation.sample_count import SAMPLES
 from avae.files import require_suffix, require_unused
+from avae.hub import require_out
 from avae.recipes.saved_run import model_folder
 from avae.training.run_folder import result_path
 
@@ -73,6 +74,7 @@ def read(arguments: list[str]) -> Evaluate:
     if options.out is not None and options.out.is_dir():
         raise UserError(f"--out {options.out} is a folder: name a .json to write")
     require_unused(options.target, options.overwrite, "pass --overwrite, or name another .json with --out")
+    require_out(options.run, options.out)
     model_folder(options.run)
     if options.out is not None:
         require_suffix(options.out, ".json", f"--out {options.out}", "results")

@@ -45,8 +45,8 @@ class Interpolate:
 def read(arguments: list[str]) -> Interpolate:
     """Parse flags, and check the paths that they name."""
     options = parse(Interpolate, "avae interpolate", arguments)
-    model_folder(options.run)
     options.folder()
+    model_folder(options.run)
     for picture in (options.a, options.b):
         require_exists(picture)
     return options

@@ -10,6 +10,7 @@ from avae.cli.options import Device, RepresentationCode, Run
 from avae.cli.parsing import parse
 from avae.data.sources.resolve import require_source
 from avae.files import require_unused
+from avae.hub import require_out
 from avae.priors.registry import LearnedKind
 from avae.recipes.saved_run import model_folder
 
@@ -48,6 +49,7 @@ class Prior:
 def read(arguments: list[str]) -> Prior:
     """Parse flags, and check the paths that they name."""
     options = parse(Prior, "avae prior", arguments)
+    require_out(options.run, options.out)
     model_folder(options.run)
     if options.out is not None:
         require_unused(options.out, options.overwrite)

@@ -45,7 +45,7 @@ class Reconstruct:
 def read(arguments: list[str]) -> Reconstruct:
     """Parse flags, and check the paths that they name."""
     options = parse(Reconstruct, "avae reconstruct", arguments)
-    model_folder(options.run)
     options.folder()
+    model_folder(options.run)
     require_exists(options.pictures)
     return options

@@ -49,6 +49,6 @@ class Sample:
 def read(arguments: list[str]) -> Sample:
     """Parse flags, and check the paths that they name."""
     options = parse(Sample, "avae sample", arguments)
-    model_folder(options.run)
     options.folder()
+    model_folder(options.run)
     return options

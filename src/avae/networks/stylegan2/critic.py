@@ -81,13 +81,38 @@ class MinibatchDeviation(nn.Module):
     batch_multiple = GROUP
 
     def forward(self, maps: Tensor) -> Tensor:
+        if torch.compiler.is_exporting():
+            return _with_channel(maps, _deviation_of_any_batch(maps))
         size = min(GROUP, len(maps))
         rest = len(maps) % size
         whole = maps[: len(maps) - rest].reshape(-1, size, *maps.shape[1:])
         channel = _mean_deviation(whole).repeat_interleave(size, 0)
         if rest:
             channel = torch.cat([channel, _mean_deviation(maps[-size:][None]).expand(rest, -1, -1, -1)])
-        return torch.cat([maps, channel.to(maps.dtype).expand(-1, 1, *maps.shape[2:])], 1)
+        return _with_channel(maps, channel)
+
+
+def _with_channel(maps: Tensor, channel: Tensor) -> Tensor:
+    """Append a channel (N, 1, 1, 1) to maps (N, C, H, W)."""
+    return torch.cat([maps, channel.to(maps.dtype).expand(-1, 1, *maps.shape[2:])], 1)
+
+
+def _deviation_of_any_batch(maps: Tensor) -> Tensor:
+    """Return the mean standard deviation (N, 1, 1, 1) of each image's group, by one formula for any N.
+
+    An exported network takes batches of any size, so no branch may depend on it. It computes the same as
+    groups in a row, from a copy of its group for every image, which training has no use for.
+    """
+    count = maps.shape[0]
+    rows = torch.arange(count, device=maps.device)
+    first = torch.minimum(rows // GROUP * GROUP, torch.clamp(rows[-1] + 1 - GROUP, min=0))
+    members = first[:, None] + torch.arange(GROUP, device=maps.device)  # (N, GROUP)
+    exist = (members < count).to(maps.dtype)[:, :, None, None, None]
+    groups = maps[torch.minimum(members, rows[-1])] * exist
+    share = exist / exist.sum(1, keepdim=True)
+    mean = (groups * share).sum(1, keepdim=True)
+    deviation = (((groups - mean).square() * share).sum(1) + 1e-8).sqrt()
+    return deviation.mean((1, 2, 3), keepdim=True)
 
 
 def _mean_deviation(groups: Tensor) -> Tensor:

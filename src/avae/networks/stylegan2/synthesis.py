@@ -98,7 +98,7 @@ class Synthesis(nn.Module):
         )
 
     def forward(self, w: Tensor) -> Tensor:
-        x = self.layer(self.constant.expand(len(w), -1, -1, -1), w)
+        x = self.layer(self.constant.expand(w.shape[0], -1, -1, -1), w)
         image: Tensor = self.to_image(x, w)
         for block in self.blocks:
             x, image = block(x, image, w)
