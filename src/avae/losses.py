@@ -50,6 +50,33 @@ def kl_to_prior(mu: Tensor, sigma: Tensor) -> Tensor:
     return (sigma.square() + mu.square() - 1 - 2 * sigma.log()).sum(1) / 2
 
 
+def gaussian_nll_of_codes(z: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
+    """Return -log N(z; mu, diag(sigma^2)) without its constant: 1/2 ||(z - mu) / sigma||^2 + sum log sigma.
+
+    Args:
+        z, mu: (N, d) codes and posterior means.
+        sigma: (d,) posterior scale, positive.
+
+    Returns:
+        (N,) in nats.
+    """
+    return ((z - mu) / sigma).square().sum(1) / 2 + sigma.log().sum()
+
+
+def soft_introspection(reconstruction: Tensor, kl: Tensor, beta: float, scale: float) -> Tensor:
+    """Return exp(-2 s (L_R + beta KL)) / 2 of drawn items (Daniel, Tamar, 2021), to lower their bound.
+
+    Args:
+        reconstruction, kl: (N,) L_R and KL of drawn items.
+        beta: weight of the KL.
+        scale: s, one over the number of values of an item.
+
+    Returns:
+        (N,), at most 1/2, and 0 for items that the encoder refuses.
+    """
+    return (-2 * scale * (reconstruction + beta * kl)).exp() / 2
+
+
 def vae_loss(reconstruction: Tensor, kl: Tensor, beta: float | Tensor = 1.0) -> Tensor:
     """Return Eq. 9 with the constants of Eq. 7: L_VAE = L_R + beta L_P, in nats.
 

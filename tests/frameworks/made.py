@@ -4,7 +4,19 @@ from collections.abc import Callable
 
 import torch
 
-from avae.frameworks import AVAE, GAN, VAE, VAEGAN, BiGAN, Framework
+from avae.frameworks import (
+    ALICE,
+    AVAE,
+    GAN,
+    VAE,
+    VAEGAN,
+    BiGAN,
+    Framework,
+    ImplicitALICE,
+    IntroVAE,
+    SoftIntroVAE,
+    SymmetricVAE,
+)
 from avae.frameworks.augmentation import DiffAugment
 from avae.frameworks.base import LABELS
 from avae.frameworks.code_sources import CodeSource, DataCodes, PairedCodes, PriorCodes
@@ -21,7 +33,7 @@ from avae.networks import resize
 from avae.networks.conditional import ClassHead, ConditionalGenerator, ProjectionCritic
 from avae.networks.dcgan import Down, Up
 from avae.networks.gaussian import GaussianEncoder
-from avae.networks.joint import JointCritic
+from avae.networks.joint import JointCritic, PairCritic
 from avae.networks.mlp import MLP
 from avae.networks.stylegan2 import Critic, Encoder, Generator
 
@@ -77,6 +89,25 @@ def bigan_of_points() -> Framework:
 
 def bigan_of_images() -> Framework:
     return BiGAN(Down(16, 1, 2, D), Up(16, 1, 2, D), JointCritic(Down(16, 1, 2, 4), 4, D, 8), D)
+
+
+def of_pairs(framework: type[BiGAN], items: str) -> Framework:
+    """A framework with a critic of items and codes."""
+    points = items == "points"
+    down, up = (MLP(2, D, 8), MLP(D, 2, 8)) if points else (Down(16, 1, 2, D), Up(16, 1, 2, D))
+    critic = JointCritic(MLP(2, 4, 8) if points else Down(16, 1, 2, 4), 4, D, 8)
+    if framework is ImplicitALICE:
+        pair_critic = PairCritic(MLP(4, 1, 8) if points else Down(16, 2, 2, 1))
+        return ImplicitALICE(down, up, critic, pair_critic, D, cycle_weight=0.7)
+    encoder = GaussianEncoder(down, D) if framework is SymmetricVAE else down
+    return framework(encoder, up, critic, D, cycle_weight=0.7)
+
+
+def introspective(framework: type[VAE], items: str, **settings: float) -> Framework:
+    """A VAE whose encoder is its critic."""
+    points = items == "points"
+    down, up = (MLP(2, D, 8), MLP(D, 2, 8)) if points else (Down(16, 1, 2, D), Up(16, 1, 2, D))
+    return framework(GaussianEncoder(down, D), up, D, beta=0.5, **settings)
 
 
 def avae_of_points(latent: str, xi: int, weighting: str, codes: str) -> Framework:
@@ -196,6 +227,14 @@ def _made() -> dict[str, Callable[[], Framework]]:
             avae_of_images("b", XI, "balanced", "prior")
         ),
     }
+    for items in ("points", "images"):
+        for kind in (ALICE, ImplicitALICE, SymmetricVAE):
+            made[f"{kind.__name__}-{items}"] = lambda kind=kind, items=items: of_pairs(kind, items)
+        for kind, settings in ((IntroVAE, {"margin": 30.0}), (SoftIntroVAE, {"negative_beta": 2.0})):
+            made[f"{kind.__name__}-{items}"] = lambda kind=kind, items=items, settings=settings: (
+                introspective(kind, items, **settings)
+            )
+    made["ImplicitALICE-images-augmented"] = lambda: augmented(of_pairs(ImplicitALICE, "images"))
     for items in ("points", "images"):
         for head, own in (("own_head", True), ("classifier", False)):
             codes = "paired" if items == "points" else "pictures"

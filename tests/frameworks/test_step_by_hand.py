@@ -146,7 +146,99 @@ def _bigan(f, name, x, noise):
     return _grads(l_e, "encoder", E) | _grads(l_g, "generator", G) | _grads(l_c, "critic", C)
 
 
+def _alice(f, name, x, noise):
+    """Explicit cycles: L1, as means over values; each network in a pass of its own."""
+    E, G, C = f.encoder, f.generator, f.critic
+    z, lam = noise["z"], 0.7
+    l_e = softplus(-C(x, E(x))).mean() + lam * (x - G(E(x))).abs().mean()
+    l_e = l_e + lam * (z - E(G(z).detach())).abs().mean()
+    l_g = softplus(C(G(z), z)).mean() + lam * (z - E(G(z))).abs().mean()
+    l_g = l_g + lam * (x - G(E(x).detach())).abs().mean()
+    l_c = (softplus(C(x, E(x).detach())) + softplus(-C(G(z).detach(), z))).mean()
+    return _grads(l_e, "encoder", E) | _grads(l_g, "generator", G) | _grads(l_c, "critic", C)
+
+
+def _implicit_alice(f, name, x, noise):
+    E, G, C, P = f.encoder, f.generator, f.critic, f.pair_critic
+    real, fake = _views(f, noise)
+    z, lam = noise["z"], 0.7
+
+    def judged(other):
+        return P(real(x), real(x)), P(real(x), real(other))
+
+    def cycle(other):
+        same, rebuilt = judged(other)
+        return (softplus(-same) + softplus(rebuilt)).mean()
+
+    l_e = softplus(-C(real(x), E(x))).mean() + lam * cycle(G(E(x)))
+    l_e = l_e + lam * (z - E(G(z).detach())).abs().mean()
+    l_g = softplus(C(fake(G(z)), z)).mean() + lam * cycle(G(E(x).detach()))
+    l_g = l_g + lam * (z - E(G(z))).abs().mean()
+    l_c = (softplus(C(real(x), E(x).detach())) + softplus(-C(fake(G(z).detach()), z))).mean()
+    same, rebuilt = judged(G(E(x)).detach())
+    l_p = (softplus(same) + softplus(-rebuilt)).mean()
+    through = {"encoder": (l_e, E), "generator": (l_g, G), "critic": (l_c, C), "pair_critic": (l_p, P)}
+    return {k: v for key, (loss, net) in through.items() for k, v in _grads(loss, key, net).items()}
+
+
+def _svae(f, name, x, noise):
+    E, G, C = f.encoder, f.generator, f.critic
+    z, lam, eps = noise["z"], 0.7, noise["eps"]
+
+    def of_codes(items):
+        mu, sigma = E(items)
+        return (((z - mu) ** 2 / sigma**2 / 2) + sigma.log()).sum(1).mean() / z.shape[1]
+
+    mu, sigma = E(x)
+    code = mu + eps * sigma
+    l_e = -C(x, code).mean() + lam * ((G(code) - x) ** 2).mean() / 2 + lam * of_codes(G(z).detach())
+    l_g = C(G(z), z).mean() + lam * ((G(code.detach()) - x) ** 2).mean() / 2 + lam * of_codes(G(z))
+    l_c = (softplus(C(x, code.detach())) + softplus(-C(G(z).detach(), z))).mean()
+    return _grads(l_e, "encoder", E) | _grads(l_g, "generator", G) | _grads(l_c, "critic", C)
+
+
+def _kl_each(mu, sigma):
+    return 0.5 * (sigma**2 + mu**2 - 1 - (sigma**2).log()).sum(1)
+
+
+def _introvae(f, name, x, noise):
+    """Eqs. 11 and 12 of the paper, with the weights 1 and beta of a VAE."""
+    E, D, m, beta = f.encoder, f.decoder, 30.0, 0.5
+    mu, sigma = E(x)
+    code = mu + noise["eps"] * sigma
+    l_r = 0.5 * ((D(code) - x) ** 2).sum() / len(x)
+    fakes = [D(code.detach()), D(noise["z"])]
+    hinges = sum(torch.relu(m - _kl_each(*E(fake.detach()))).mean() for fake in fakes)
+    l_e = l_r + beta * (_kl(mu, sigma) + 0.25 * hinges)
+    l_d = 0.5 * ((fakes[0] - x) ** 2).sum() / len(x) + beta / 2 * sum(_kl(*E(fake)) for fake in fakes)
+    return _grads(l_e, "encoder", E) | _grads(l_d, "decoder", D)
+
+
+def _softintrovae(f, name, x, noise):
+    """The objectives as its authors' text has them, alpha = 2."""
+    E, D, beta, negative, s = f.encoder, f.decoder, 0.5, 2.0, 1 / x[0].numel()
+    mu, sigma = E(x)
+    code = mu + noise["eps"] * sigma
+    l_r = 0.5 * ((D(code) - x) ** 2).sum() / len(x)
+    fakes = {"rebuilt": D(code.detach()), "drawn": D(noise["z"])}
+    l_e = s * (l_r + beta * _kl(mu, sigma))
+    l_d = s * 0.5 * ((fakes["rebuilt"] - x) ** 2).sum() / len(x)
+    for kind, fake in fakes.items():
+        mu_f, sigma_f = E(fake.detach())
+        code_f = mu_f + noise[f"eps_{kind}"] * sigma_f
+        lost = 0.5 * ((D(code_f) - fake.detach()) ** 2).flatten(1).sum(1)
+        l_e = l_e + 0.25 * torch.exp(-2 * s * (lost + negative * _kl_each(mu_f, sigma_f))).mean()
+        again = 0.5 * ((D(code_f.detach()) - fake.detach()) ** 2).flatten(1).sum(1).mean()
+        l_d = l_d + s * (0.5 * beta * _kl(*E(fake)) + 0.5e-8 * again)
+    return _grads(l_e, "encoder", E) | _grads(l_d, "decoder", D)
+
+
 BY_HAND = {
+    "ALICE": _alice,
+    "ImplicitALICE": _implicit_alice,
+    "SymmetricVAE": _svae,
+    "IntroVAE": _introvae,
+    "SoftIntroVAE": _softintrovae,
     "vae": _vae,
     "gan": _gan,
     "vaegan": _vaegan,

@@ -7,11 +7,28 @@ gan.py and avae.py. Coefficients, augmentation, latent weighting, code sources a
 that a recipe passes in.
 """
 
+from avae.frameworks.alice import ALICE, ImplicitALICE
 from avae.frameworks.avae import AVAE
 from avae.frameworks.base import Framework, Noise, NoiseShapes
 from avae.frameworks.bigan import BiGAN
 from avae.frameworks.gan import GAN
+from avae.frameworks.introvae import IntroVAE, SoftIntroVAE
+from avae.frameworks.svae import SymmetricVAE
 from avae.frameworks.vae import VAE
 from avae.frameworks.vaegan import VAEGAN
 
-__all__ = ["AVAE", "GAN", "VAE", "VAEGAN", "BiGAN", "Framework", "Noise", "NoiseShapes"]
+__all__ = [
+    "ALICE",
+    "AVAE",
+    "GAN",
+    "VAE",
+    "VAEGAN",
+    "BiGAN",
+    "Framework",
+    "ImplicitALICE",
+    "IntroVAE",
+    "Noise",
+    "NoiseShapes",
+    "SoftIntroVAE",
+    "SymmetricVAE",
+]

@@ -1,7 +1,7 @@
 """Contracts of networks: the arguments and results that a framework requires, by symbol.
 
-x is an item, z a code, xi the noise of a generator, labels the numbers of classes; code is z for a critic
-that may see it; mu and sigma are the mean and scale of a posterior; logits are those of a critic,
+x and x' are items, z is a code, xi the noise of a generator, labels the numbers of classes; code is z for a
+critic that may see it; mu and sigma are the mean and scale of a posterior; logits are those of a critic,
 class_logits those of a classifier.
 """
 
@@ -47,4 +47,5 @@ CRITIC_WITH_FEATURES = NetworkContract(
     "critic", ("x",), ("logits", "features"), method="with_features", needs="with_features"
 )
 CRITIC_WITH_CODE = NetworkContract("critic", ("x", "code", "labels"), ("logits",))
+PAIR_CRITIC = NetworkContract("critic", ("x", "x'"), ("logits",))
 JOINT_CRITIC = NetworkContract("critic", ("x", "z"), ("logits",))

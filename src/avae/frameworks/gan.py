@@ -78,5 +78,5 @@ class GAN(Adversarial):
     def code_scale(self) -> Tensor:
         return torch.ones(self.code_dim)
 
-    def sigma(self) -> None:
+    def sigma(self) -> Tensor | None:
         return None

@@ -1,4 +1,4 @@
-"""The critic of BiGAN, which judges pairs of an item and a code."""
+"""Critics that judge pairs: an item and a code, as in BiGAN, or two items."""
 
 import torch
 from torch import Tensor, nn
@@ -29,4 +29,21 @@ class JointCritic(nn.Module):
         """Return the logits (N, outputs) of pairs of items x and codes z (N, d)."""
         joined = torch.cat([self.body(x), self.code(z)], 1)
         logits: Tensor = self.head(nn.functional.leaky_relu(joined, 0.2))
+        return logits
+
+
+class PairCritic(nn.Module):
+    """A critic of pairs of items, joined along their channels.
+
+    Args:
+        body: (N, 2 C, ...) -> (N, 1), built like a critic of items with twice as many channels.
+    """
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor, other: Tensor) -> Tensor:
+        """Return the logits (N, 1) of pairs of items (N, C, ...)."""
+        logits: Tensor = self.body(torch.cat([x, other], 1))
         return logits

@@ -46,7 +46,7 @@ from avae.losses import (
 from avae.networks.conditional import ClassHead, ConditionalGenerator, ProjectionCritic
 from avae.networks.family import NetworkFamily
 from avae.networks.gaussian import GaussianEncoder
-from avae.networks.joint import JointCritic
+from avae.networks.joint import JointCritic, PairCritic
 from avae.recipes.config import parse_weighting
 from avae.recipes.custom_networks import validate_custom_networks
 from avae.recipes.frameworks import FRAMEWORKS
@@ -266,6 +266,8 @@ def build_network(contract: NetworkContract, family: NetworkFamily, config: Reso
         body = family.encoder(item, width, d)
         return GaussianEncoder(body, d) if "sigma" in contract.returns else body
     classes = len(config.classes) if "labels" in contract.takes else 0
+    if "x'" in contract.takes:
+        return PairCritic(family.critic((2 * item[0], *item[1:]), width, 1))
     if contract.role == "critic":
         features = family.joint_features * width
         sees_code = "z" in contract.takes or ("code" in contract.takes and config.critic == "code")
@@ -338,6 +340,7 @@ SETTINGS: dict[str, Callable[[ResolvedConfig], Any]] = {
     "weighting": _weighting,
     "critic_sees_code": lambda config: config.critic == "code",
     "spread": lambda config: config.spread,
+    "cycle_weight": lambda config: config.cycle_weight,
     "conditional": lambda config: bool(config.classes),
     "codes": lambda config: CODES[config.latent_codes](),
     "adversarial_loss": lambda config: ADVERSARIAL_LOSSES[config.adversarial_loss],

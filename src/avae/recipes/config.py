@@ -205,6 +205,16 @@ class Config:
             f"pairs. {LATENT_LOSS_ONLY}"
         ),
     ] = 0.0
+    cycle_weight: Annotated[
+        float,
+        at_least(0),
+        Needs("cycle"),
+        Fact.PER_ROW,
+        arg(
+            help="Weight of the loss that asks reconstructions, of items and of codes, for likeness: more of "
+            f"it is more fidelity and less realism. {titles_with('cycle')} only."
+        ),
+    ] = 1.0
     critic: Annotated[
         Literal["plain", "code"],
         Needs("latent loss"),

@@ -77,6 +77,7 @@ def _shapes(config: ResolvedConfig) -> dict[str, Shape]:
     xi: dict[str, Shape] = {"xi": ("N", config.xi_dim)} if config.xi_dim else {}
     return {
         "x": ("N", *config.item_shape),
+        "x'": ("N", *config.item_shape),
         "z": code,
         **xi,
         **({"code": code} if config.critic == "code" else {}),

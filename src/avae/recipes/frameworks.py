@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from avae.frameworks.base import Framework
 
-Part = Literal["encoder", "KL", "critic", "manifold loss", "latent loss"]
+Part = Literal["encoder", "KL", "critic", "manifold loss", "latent loss", "cycle"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,15 @@ FRAMEWORKS = {
     "gan": FrameworkSpec("GAN", "avae.frameworks.gan:GAN", {"critic", "manifold loss"}),
     "vaegan": FrameworkSpec("VAE/GAN", "avae.frameworks.vaegan:VAEGAN", {"encoder", "KL", "critic"}),
     "bigan": FrameworkSpec("BiGAN", "avae.frameworks.bigan:BiGAN", {"encoder", "critic"}),
+    "alice": FrameworkSpec("ALICE", "avae.frameworks.alice:ALICE", {"encoder", "critic", "cycle"}),
+    "alice-implicit": FrameworkSpec(
+        "ALICE (implicit)", "avae.frameworks.alice:ImplicitALICE", {"encoder", "critic", "cycle"}
+    ),
+    "svae": FrameworkSpec("sVAE-r", "avae.frameworks.svae:SymmetricVAE", {"encoder", "critic", "cycle"}),
+    "introvae": FrameworkSpec("IntroVAE", "avae.frameworks.introvae:IntroVAE", {"encoder", "KL"}),
+    "softintrovae": FrameworkSpec(
+        "Soft-IntroVAE", "avae.frameworks.introvae:SoftIntroVAE", {"encoder", "KL"}
+    ),
     "avae": FrameworkSpec(
         "AVAE", "avae.frameworks.avae:AVAE", {"encoder", "KL", "critic", "manifold loss", "latent loss"}
     ),

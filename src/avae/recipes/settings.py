@@ -19,7 +19,9 @@ class Settings(TypedDict, total=False):
     minutes: float | None
     batch_size: int
     micro_batches: int
-    framework: Literal["vae", "gan", "vaegan", "bigan", "avae"]
+    framework: Literal[
+        "vae", "gan", "vaegan", "bigan", "alice", "alice-implicit", "svae", "introvae", "softintrovae", "avae"
+    ]
     network: Literal["dcgan", "resize", "mlp", "stylegan2"]
     size: int | None
     channels: int | None
@@ -43,6 +45,7 @@ class Settings(TypedDict, total=False):
     latent_weighting: str | None
     latent_codes: Literal["prior", "pictures", "pairs"]
     spread: float
+    cycle_weight: float
     critic: Literal["plain", "code"]
     condition: Literal["none", "classes"]
     prior: Literal["standard", "gaussian", "gmm", "parzen", "flow", "two-stage"]
