@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Independent, Normal, kl_divergence
 
-from avae.losses import feature_loss, gaussian_nll, kl_to_prior, vae_loss
+from avae.losses import (
+    feature_loss,
+    gaussian_nll,
+    gaussian_nll_of_codes,
+    kl_to_prior,
+    soft_introspection,
+    vae_loss,
+)
 
 
 @settings(max_examples=30, deadline=None)
@@ -84,3 +91,20 @@ def _trapezoid(mean: float, sigma: float) -> tuple[torch.Tensor, torch.Tensor]:
     places = torch.linspace(mean - 8 * sigma, mean + 8 * sigma, 8001, dtype=torch.float64)
     density = Normal(mean, sigma).log_prob(places).exp()
     return places, density / density.sum()
+
+
+def test_the_likelihood_of_codes_is_that_of_a_normal_distribution():
+    torch.manual_seed(0)
+    z, mu = torch.randn(2, 5, 3, dtype=torch.float64)
+    sigma = torch.tensor([0.2, 1.0, 3.0], dtype=torch.float64)
+    constant = 3 / 2 * math.log(2 * math.pi)
+    expected = -Normal(mu, sigma).log_prob(z).sum(1) - constant
+    torch.testing.assert_close(gaussian_nll_of_codes(z, mu, sigma), expected)
+
+
+def test_introspection_is_half_the_power_of_the_bound():
+    """exp(alpha ELBO) / alpha for alpha = 2, with a bound in units of 1 / s."""
+    bound = -torch.tensor([0.0, 3.0, 1e4], dtype=torch.float64)
+    expected = torch.tensor([0.5, math.exp(-6 * 0.1) / 2, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(soft_introspection(-bound, 0 * bound, 7.0, 0.1), expected)
+    torch.testing.assert_close(soft_introspection(0 * bound, -bound / 7, 7.0, 0.1), expected)
