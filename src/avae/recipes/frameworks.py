@@ -37,7 +37,7 @@ FRAMEWORKS = {
     "vaegan": FrameworkSpec("VAE/GAN", "avae.frameworks.vaegan:VAEGAN", {"encoder", "KL", "critic"}),
     "bigan": FrameworkSpec("BiGAN", "avae.frameworks.bigan:BiGAN", {"encoder", "critic"}),
     "alice": FrameworkSpec("ALICE", "avae.frameworks.alice:ALICE", {"encoder", "critic", "cycle"}),
-    "alice-implicit": FrameworkSpec(
+    "implicitalice": FrameworkSpec(
         "ALICE (implicit)", "avae.frameworks.alice:ImplicitALICE", {"encoder", "critic", "cycle"}
     ),
     "svae": FrameworkSpec("sVAE-r", "avae.frameworks.svae:SymmetricVAE", {"encoder", "critic", "cycle"}),

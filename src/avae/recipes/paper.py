@@ -8,10 +8,29 @@ from avae.recipes.config import Config
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.resolve import CODE_DIM
 
-Row = Literal["vae", "gan", "vaegan", "bigan", "avae-xi-a", "avae-a", "avae-b", "avae-xi-b"]
-"""A row of Table 1; AVAE's name its latent loss, and xi if it is used. The last is not in the paper."""
+Row = Literal[
+    "vae",
+    "gan",
+    "vaegan",
+    "bigan",
+    "alice",
+    "implicitalice",
+    "svae",
+    "introvae",
+    "softintrovae",
+    "avae-xi-a",
+    "avae-a",
+    "avae-b",
+    "avae-xi-b",
+]
+"""A row of Table 1; AVAE's name its latent loss, and xi if it is used."""
 
 ROWS: tuple[Row, ...] = get_args(Row)
+
+DEFAULT_ROWS: tuple[Row, ...] = tuple(
+    row for row in ROWS if row.partition("-")[0] in ("vae", "gan", "vaegan", "bigan", "avae")
+)
+"""The rows of the paper's table, and avae-xi-b."""
 
 VAEGAN_BETA = {"bedroom": 4.0, "celeba": 5.0, "cifar10": 10.0, "cifar100": 10.0, "svhn": 20.0}
 """Weight of VAE/GAN's KL term by data set, from the authors' search (section 5.2); 1 for any other."""

@@ -20,7 +20,7 @@ class Settings(TypedDict, total=False):
     batch_size: int
     micro_batches: int
     framework: Literal[
-        "vae", "gan", "vaegan", "bigan", "alice", "alice-implicit", "svae", "introvae", "softintrovae", "avae"
+        "vae", "gan", "vaegan", "bigan", "alice", "implicitalice", "svae", "introvae", "softintrovae", "avae"
     ]
     network: Literal["dcgan", "resize", "mlp", "stylegan2"]
     size: int | None
