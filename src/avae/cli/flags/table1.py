@@ -36,7 +36,8 @@ class Table1:
     out: Path = Path("table1")
     """Folder for the runs, SET/ROW/seed-N, and for table.md, table.csv and table.json."""
     frameworks: tuple[Row, ...] = DEFAULT_ROWS
-    """Rows, by default the paper's and avae-xi-b. Names of AVAE show if it has xi, and its latent loss (a: Eq. 12, b: Eq. 16)."""
+    """Rows, by default the paper's and avae-xi-b. Names of AVAE show if it has xi, and its latent loss (a:
+    Eq. 12, b: Eq. 16). docs/frameworks.md describes the others."""
     seeds: int = 5
     """Number of runs per cell; their seeds are 0, 1, ..."""
     protocol: Literal["paper", "standard"] = "paper"
