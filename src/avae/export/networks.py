@@ -17,7 +17,7 @@ from avae.model import Model
 Arrays = dict[str, Tensor]
 Compute = Callable[[Framework, Arrays], tuple[Tensor, ...]]
 
-ITEMS = ("image", "point")
+ITEMS = ("image", "point", "other")
 """Names of the arrays that hold items."""
 
 
@@ -119,6 +119,9 @@ def _ports(model: Model, name: str) -> tuple[list[Port], list[Port]]:
         return [code], [_port("class_logits", (logits.shape[1],), "the largest is that of the class")]
     if name == "decoder":
         return [code], [item]
+    if name == "pair_critic":
+        other = _port("other", model.item_shape, "an item, or a reconstruction of the first one")
+        return [item, other], [_port("logit", (), "large means a reconstruction")]
     if name == "generator":
         xi_dim = avae.xi_dim if avae else 0
         xi = [_port("xi", (xi_dim,), "N(0, 1), for what the code does not say")] if xi_dim else []
@@ -174,11 +177,16 @@ def _judge(framework: Framework, given: Arrays) -> tuple[Tensor, ...]:
     return (framework.critic_logits(_item(given), *codes, *labels),)
 
 
+def _judge_pair(framework: Framework, given: Arrays) -> tuple[Tensor, ...]:
+    return (framework.networks["pair_critic"](_item(given), given["other"]).flatten(),)
+
+
 COMPUTE: dict[str, Compute] = {
     "encoder": _encode,
     "head": _read_class,
     "decoder": _decode,
     "generator": _generate,
     "critic": _judge,
+    "pair_critic": _judge_pair,
 }
 """What the file of each network computes."""
