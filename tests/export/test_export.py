@@ -101,11 +101,14 @@ def test_each_network_computes_what_the_model_computes(network, framework, cli, 
         for name, realism in model.framework.image_networks.items():
             close(model.decode(code, realism=realism, seed=3), call(files[name], code=code, **noise)[0])
         if "critic" in files:
-            seen = (x, code) if framework == "bigan" else (x,)
+            seen = (x, code) if "z" in model.framework.contracts["critic"].takes else (x,)
             with torch.no_grad():
                 logits = model.framework.critic_logits(*seen)
             (found,) = call(files["critic"], code=code, **{item: x})
             assert np.abs(found - logits.numpy()).max() <= TOLERANCE * max(1, float(logits.abs().max()))
+        if "pair_critic" in files:
+            logits = model.networks["pair_critic"](x, -x).detach().flatten()
+            assert np.allclose(call(files["pair_critic"], other=-x, **{item: x})[0], logits, atol=TOLERANCE)
     content = json.loads((tmp_path / "onnx/preparation.json").read_text())
     assert content["networks"].keys() == files.keys()
     assert not content["missing"].keys() & files.keys()
