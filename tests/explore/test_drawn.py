@@ -62,6 +62,14 @@ def test_a_difference_of_classes_moves_the_code(in_classes):
     torch.testing.assert_close(moved, shown.code - 2 * step)
 
 
+def test_classes_are_those_that_training_pictures_are_of(in_classes, explored):
+    assert in_classes.classes == ("even", "odd")
+    assert explored.classes == ()
+    labels = np.zeros_like(in_classes.training.data.labels)
+    training = replace(in_classes.training, data=replace(in_classes.training.data, labels=labels))
+    assert replace(in_classes, training=training).classes == ("even",)
+
+
 def test_a_difference_of_own_pictures(explored):
     of, to = explored.test[:4], explored.test[4:9]
     mean = [explored.model.encode(pictures).mean(0) for pictures in (of, to)]

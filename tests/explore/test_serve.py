@@ -48,6 +48,7 @@ def test_a_port_that_is_taken_is_refused(cli, runs):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         cli("explore", runs["digits-avae"], "--no-open", "--port", port).refused(f"--port {port} is taken")
+    cli("explore", runs["digits-avae"], "--host", "1.2.3.4").refused("--host 1.2.3.4", "no such address")
     cli("explore", runs["digits-avae"], "--port", 70000).refused("--port 70000", "1 to 65535")
 
 

@@ -6,12 +6,15 @@ from avae.cli.flags.explore import Explore
 from avae.console import progress_bar, say
 from avae.data.dataset import Dataset
 from avae.errors import UserError
+from avae.explore.address import is_loopback
 from avae.explore.explored import open_explored
-from avae.explore.serve import is_loopback, serving
+from avae.explore.serve import serving
 from avae.load_data import load_dataset_for
 from avae.model import Model, load
 from avae.recipes.saved_run import read_run
 from avae.training.run_folder import note_other_cache
+
+REMEDY = "Test pictures, the map and nearest pictures need them: start avae explore with --data."
 
 
 def run(options: Explore) -> int:
@@ -37,12 +40,12 @@ def run(options: Explore) -> int:
 
 def _data(options: Explore, model: Model) -> tuple[Dataset | None, str]:
     """Return the data, or None with the reason why there are none, a sentence for the page."""
-    if not model.framework.has_encoder and options.data is None:
+    if not model.framework.has_encoder:
         return None, ""
     saved = read_run(options.run)
     source = options.data or (saved.config.data if saved else None)
     if source is None:
-        return None, "This is a model without its data. " + _REMEDY
+        return None, "This is a model without its data. " + REMEDY
     if saved:
         note_other_cache(saved.config, options.cache)
     try:
@@ -51,7 +54,4 @@ def _data(options: Explore, model: Model) -> tuple[Dataset | None, str]:
         if options.data is not None:
             raise
         say(f"note: {error}")
-        return None, f"The data of the run, {source}, cannot be read. " + _REMEDY
-
-
-_REMEDY = "Test pictures, the map and nearest pictures need them: start avae explore with --data."
+        return None, f"The data of the run, {source}, cannot be read. " + REMEDY

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from avae.errors import UserError
 from avae.explore.explored import CodedPictures, Explored, Pictures
 from avae.rng import rng
 
@@ -42,8 +41,10 @@ class CodeMap:
     pixels: Pictures
 
     def at(self, x: float, y: float) -> int:
-        """Return the number of the picture at shares of width and height, each in [0, 1]: the nearest one,
-        but rather one whose thumbnail is there."""
+        """Return the number of the picture at shares of width and height, each in [0, 1].
+
+        It is the one whose thumbnail is there, else the one of the nearest point.
+        """
         point = np.array([x * WIDTH, y * HEIGHT], np.float32)
         drawn = np.array(self.thumbnails)
         away = np.abs(self.positions[drawn] - point).max(1)
@@ -59,7 +60,8 @@ class CodeMap:
 
 def principal_map(explored: Explored) -> CodeMap:
     """Return the map of two principal directions of the codes, the first from left to right."""
-    training = _training(explored)
+    training = explored.training
+    assert training is not None
     axes = [direction.step for direction in explored.directions[:2]]
     while len(axes) < 2:  # a code of one dimension
         axes.append(torch.zeros_like(training.codes[0]))
@@ -75,7 +77,8 @@ def umap_map(explored: Explored) -> CodeMap:
     """Return the map that UMAP makes of the codes; it takes up to a minute."""
     import umap  # an extra of its own, and slow to import
 
-    training = _training(explored)
+    training = explored.training
+    assert training is not None
     codes = training.codes[:, explored.informative].numpy()
     plane = umap.UMAP(n_neighbors=min(15, len(codes) - 1), random_state=0, n_jobs=1).fit_transform(codes)
     return code_map(training, plane)
@@ -120,9 +123,3 @@ def _thumbnail(picture: Pictures, side: int) -> Pictures:
     image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).convert("RGBA")
     how = Image.Resampling.NEAREST if image.width <= side else Image.Resampling.LANCZOS
     return np.asarray(image.resize((side, side), how))
-
-
-def _training(explored: Explored) -> CodedPictures:
-    if explored.training is None:
-        raise UserError("there are no training pictures to make a map of")
-    return explored.training

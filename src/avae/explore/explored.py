@@ -1,6 +1,6 @@
 """What all visitors of a page share, and nobody changes: the model, and the codes of training pictures."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -67,7 +67,7 @@ class Explored:
     training: CodedPictures | None
     test: Pictures
     directions: tuple[Direction, ...]
-    missing: tuple[str, ...] = field(default=())
+    missing: tuple[str, ...] = ()
 
     @property
     def has_realism(self) -> bool:
@@ -87,8 +87,11 @@ class Explored:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes of training pictures; empty without any."""
-        return self.training.data.classes if self.training else ()
+        """Names of the classes that training pictures are of; empty without any."""
+        if self.training is None or self.training.data.labels is None:
+            return ()
+        found = set(self.training.data.labels[self.training.rows].tolist())
+        return tuple(name for number, name in enumerate(self.training.data.classes) if number in found)
 
     def nearest(self, code: Tensor, count: int) -> list[int]:
         """Return the indices of the training pictures whose codes are nearest to a code (d,)."""

@@ -1,7 +1,6 @@
 """Serve the page on this machine."""
 
 import os
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +13,6 @@ from avae.explore.upload import MAX_BYTES
 
 STYLE = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @contextmanager
@@ -32,17 +29,11 @@ def serving(
         share: also open a public address by Gradio's servers.
 
     Raises:
-        UserError: the port is taken, or Gradio is not installed.
+        UserError: Gradio is not installed, or its servers do not answer `share`.
     """
-    if port is not None and not _is_free(host, port):
-        raise UserError(
-            f"--port {port} is taken on {host}: choose another, or leave --port out for a free one"
-        )
     with tempfile.TemporaryDirectory(prefix="avae-explore-") as uploads:
         gradio = _quiet_gradio(uploads)
-        from avae.explore.page import (
-            build_page,  # after Gradio's settings, which it reads when it is imported
-        )
+        from avae.explore.page import build_page  # imports Gradio, which reads its settings then
 
         theme = gradio.themes.Default(
             primary_hue="teal", neutral_hue="gray", font=["system-ui", "sans-serif"], font_mono=["monospace"]
@@ -66,24 +57,13 @@ def serving(
             head=f"<script>{SCRIPT.read_text()}</script>",
         )
         try:
+            if share and not public:
+                raise UserError(
+                    "--share: no public address could be opened: leave it out, or try later"
+                )
             yield public or local
         finally:
             page.close(verbose=False)
-
-
-def is_loopback(host: str) -> bool:
-    """Return True if only this machine can reach an address."""
-    return host in LOOPBACK
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind((host, port))
-        except OSError:
-            return False
-    return True
 
 
 def _quiet_gradio(uploads: str) -> ModuleType:

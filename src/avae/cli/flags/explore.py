@@ -7,6 +7,7 @@ from avae.cli.options import Device, RepresentationCode, Run
 from avae.cli.parsing import parse
 from avae.data.sources.resolve import require_source
 from avae.errors import UserError
+from avae.explore.address import require_address
 from avae.recipes.saved_run import model_folder
 
 
@@ -46,6 +47,7 @@ def read(arguments: list[str]) -> Explore:
     model_folder(options.run)
     if options.data is not None:
         require_source(options.data)
+    require_address(options.host, options.port)
     if find_spec("gradio") is None:
         raise UserError("avae explore needs Gradio: pip install 'avae[explore]'")
     return options
