@@ -305,6 +305,8 @@ def test_the_page_is_as_wide_as_the_screen(visitor, width):
         page.get_by_role("tab", name=tab).click()
         page.wait_for_selector(there)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
+        across = page.eval_on_selector("#heading", "heading => heading.getBoundingClientRect().width")
+        assert across >= min(width, 1200) - 50, tab
 
 
 @pytest.mark.parametrize("width", [400, 1400])

@@ -58,9 +58,7 @@ def serving(
         )
         try:
             if share and not public:
-                raise UserError(
-                    "--share: no public address could be opened: leave it out, or try later"
-                )
+                raise UserError("--share: no public address could be opened: leave it out, or try later")
             yield public or local
         finally:
             page.close(verbose=False)
