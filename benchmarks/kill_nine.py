@@ -40,8 +40,8 @@ from avae.safetensors_io import load_tensors
 AVAE = Path(sys.executable).with_name("avae")
 START_SHARE = 0.2
 POLL_SECONDS = 0.002
-SMALLEST = ["--kills", "3", "--steps", "20", "--checkpoint-every", "4", "--seed", "1", "--", "--width", "2"]
-SMALLEST += ["--code-dim", "4", "--xi-dim", "2", "--batch-size", "256"]
+SMALLEST = ["--kills", "2", "--steps", "16", "--checkpoint-every", "4", "--seed", "1", "--", "--width", "2"]
+SMALLEST += ["--code-dim", "4", "--xi-dim", "2", "--batch-size", "256", "--prior", "standard"]
 
 
 @dataclass

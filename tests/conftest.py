@@ -19,6 +19,7 @@ from xdist.scheduler import LoadScopeScheduling
 import avae
 from avae.cli import main
 from avae.data.sources.digits import digits_data
+from avae.figures.loss_curves import curves_png
 from command_line import Said
 
 # Tiny networks: more threads only wait for each other, as do those of the processes that tests start.
@@ -116,6 +117,16 @@ def no_saving_by_the_clock() -> Iterator[None]:
 def few_recalibration_items(monkeypatch) -> None:
     """Settle batch-norm statistics on few items: most of a tiny run's time goes there."""
     monkeypatch.setattr("avae.training.trainer.RECALIBRATION_ITEMS", 128)
+
+
+@pytest.fixture(autouse=True)
+def few_loss_curves(monkeypatch) -> None:
+    """Draw two loss curves in a report: each panel of 26 takes as long as a training step of a tiny run."""
+
+    def two(stats):
+        return curves_png([dict(list(line.items())[:4]) for line in stats])
+
+    monkeypatch.setattr("avae.figures.report.curves_png", two)
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,11 @@ from avae.engine.metrics_log import read_stats
 from avae.safetensors_io import load_tensors
 from command_line import as_flags
 
-LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-STEPS = 20
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+LAUNCHER = [sys.executable, str(Path(__file__).with_name("forking_torchrun.py")), "--standalone"]
+"""In place of torchrun: each process of a job would take seconds to import PyTorch."""
+
+STEPS = 10
 SETTINGS = {
     "steps": STEPS,
     "batch_size": 16,
@@ -28,6 +31,23 @@ SETTINGS = {
     "device": "cpu",
 }
 
+SMALL = """
+import avae.data.toy as toy, avae.training.previews as previews
+toy.TRAIN_COUNT, toy.TEST_COUNT = 3000, 500
+previews.scatter_png = lambda panels: b""
+"""
+"""Points are few, and not drawn."""
+
+
+@contextmanager
+def small() -> Iterator[None]:
+    """Let runs of this process have what `SMALL` gives those of jobs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("avae.data.toy.TRAIN_COUNT", 3000)
+        patch.setattr("avae.data.toy.TEST_COUNT", 500)
+        patch.setattr("avae.training.previews.scatter_png", lambda panels: b"")
+        yield
+
 
 def torchrun(
     processes: int, out: Path, *flags: object, recipe: str = "toy", **settings: object
@@ -35,7 +55,7 @@ def torchrun(
     """Start `avae train` on several processes."""
     return subprocess.Popen(
         [
-            *(*LAUNCHER, f"--nproc-per-node={processes}", "-m", "avae", "train", recipe, f"--out={out}"),
+            *(*TORCHRUN, f"--nproc-per-node={processes}", "-m", "avae", "train", recipe, f"--out={out}"),
             *as_flags(settings),
             *map(str, flags),
         ],
@@ -78,7 +98,7 @@ def assert_same(a: Path, b: Path) -> None:
 def job(launcher: Sequence[object], script: str, *flags: object) -> Iterator[subprocess.Popen]:
     """Start a script, which is to call `avae`, on several processes; none is left in the end."""
     process = subprocess.Popen(
-        [*map(str, launcher), "--no-python", sys.executable, "-c", script, *map(str, flags)],
+        [*map(str, launcher), "--no-python", sys.executable, "-c", SMALL + script, *map(str, flags)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -94,9 +114,12 @@ def job(launcher: Sequence[object], script: str, *flags: object) -> Iterator[sub
 
 
 def process_of_rank(rank: int, launcher: int) -> int:
-    """Return the process a launcher started as `rank`, by its environment."""
+    """Return the process a launcher started as `rank`, by its environment, or its name if it was forked."""
     for child in _children(launcher):
-        if f"RANK={rank}".encode() in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
+        proc = Path(f"/proc/{child}")
+        if f"RANK={rank}".encode() in (proc / "environ").read_bytes().split(b"\0"):
+            return child
+        if (proc / "comm").read_text() == f"rank {rank}\n":
             return child
     raise AssertionError(f"no rank {rank} under {launcher}")
 

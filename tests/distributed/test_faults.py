@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from jobs import LAUNCHER, SETTINGS, assert_same, finished, job, process_of_rank
+from jobs import LAUNCHER, SETTINGS, TORCHRUN, assert_same, finished, job, process_of_rank, small
 
 import avae
 from avae.distributed import heartbeat
@@ -56,16 +56,17 @@ def test_who_loses_the_launcher_ends_and_says_so(tmp_path):
 
 def test_a_job_restarts_itself_after_a_kill_and_ends_as_one_left_alone(tmp_path):
     """One command starts the run, in a folder that is not there yet, and goes on with it."""
-    settings = SETTINGS | {"checkpoint_every": 5, "ema_half_life": 100, "target_kl": 2.0}
-    settings |= {"r1": 0.1, "path_length": 0.1}
-    avae.train("toy", out=str(tmp_path / "alone"), **settings)
+    settings = SETTINGS | {"checkpoint_every": 3, "ema_half_life": 100, "target_kl": 2.0}
+    settings |= {"r1": 0.1, "path_length": 0.1, "prior": "standard"}
+    with small():
+        avae.train("toy", out=str(tmp_path / "alone"), **settings)
     script = f"""
 import os, signal
 import avae.distributed.processes as t
 from avae.training.batches import BatchStream
 batches, first = BatchStream.micro_batches, os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
 def deadly(self, step, phase):
-    if step == 12 and t.rank() == 1 and first:
+    if step == 7 and t.rank() == 1 and first:
         os.kill(os.getpid(), signal.SIGKILL)
     if t.rank() == 0 and not first and not hasattr(t, "told"):
         t.told = print("again from step", step)
@@ -77,7 +78,7 @@ BatchStream.micro_batches = deadly
     flags = ["train", "toy", "--resume", f"--out={run}", *as_flags(settings)]
     with job([*TWO, "--max-restarts=1"], script, *flags) as started:
         said = finished(started)
-    assert "again from step 10" in said, said
+    assert "again from step 6" in said, said
     assert_same(tmp_path / "alone", run)
 
 

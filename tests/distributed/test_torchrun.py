@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from jobs import LAUNCHER, SETTINGS, STEPS, assert_same, failed, job, process_of_rank, torchrun
+from jobs import LAUNCHER, SETTINGS, STEPS, assert_same, failed, job, process_of_rank, small, torchrun
 
 import avae
 from avae.engine.metrics_log import read_stats
@@ -24,14 +24,16 @@ FRAMEWORKS = {
         "latent_weighting": "annealed",
         "latent_codes": "pictures",
         "r1": 0.1,
+        "penalty_every": 8,
         "path_length": 0.1,
     },
 }
-STYLEGAN2 = {"network": "stylegan2", "width": 1, "augment": True, "flip": True}
-"""R1 is due at steps 0 and 16 of 20, path length at every fourth."""
+STYLEGAN2 = {"network": "stylegan2", "width": 1, "augment": True, "flip": True, "penalty_every": 8}
+"""R1 is due at steps 0 and 8 of 10, path length at every fourth."""
 
-RUNS = {name: ("toy", SETTINGS | settings) for name, settings in FRAMEWORKS.items()}
-RUNS |= {"default": ("toy", SETTINGS), "stylegan2": ("digits", SETTINGS | STYLEGAN2)}
+WITHOUT_PRIOR = SETTINGS | {"prior": "standard"}
+RUNS = {name: ("toy", WITHOUT_PRIOR | settings) for name, settings in FRAMEWORKS.items()}
+RUNS |= {"default": ("toy", SETTINGS), "stylegan2": ("digits", WITHOUT_PRIOR | STYLEGAN2)}
 
 TRAIN = """
 import json, os, sys, time
@@ -85,20 +87,24 @@ def trained(tmp_path_factory, pictures):
     The run "resumed" goes on from two processes to one to four. The last state of each leg is deleted, so
     that the next starts from a checkpoint on the way.
     """
-    folder = tmp_path_factory.mktemp("trained")
-    resumed, settings = folder / "resumed", SETTINGS | {"ema_half_life": 100, "target_kl": 2.0}
+    with small():
+        yield _train_all(tmp_path_factory.mktemp("trained"), pictures)
+
+
+def _train_all(folder, pictures):
+    resumed, settings = folder / "resumed", WITHOUT_PRIOR | {"ema_half_life": 100, "target_kl": 2.0}
     for name, (recipe, own) in (RUNS | {"resumed": ("toy", settings)}).items():
         avae.train(recipe, out=str(folder / "one" / name), **own)
 
     of_pictures = {"data": pictures, "cache": folder / "cache", "steps": 2, "batch_size": 8, "width": 2}
     two = RUNS | {
-        "resumed": ("toy", settings | {"out": resumed, "checkpoint_every": 12}),
+        "resumed": ("toy", settings | {"out": resumed, "checkpoint_every": 6}),
         "pictures": ("folder", of_pictures | {"device": "cpu"}),
     }
     different = [
         "train",
         "toy",
-        "--steps=20",
+        f"--steps={STEPS}",
         f"--out={folder / 'different'}",
         "--device=cpu",
         "--seed={rank}",
@@ -107,9 +113,9 @@ def trained(tmp_path_factory, pictures):
     launcher = _one_of_two()
     with job(launcher, *script) as first, job(launcher, *script) as second:
         said_by_two = failed(first) + failed(second)
-    _forget_after(resumed, 12)
-    avae.train("toy", out=str(resumed), resume=True, checkpoint_every=16)
-    _forget_after(resumed, 16)
+    _forget_after(resumed, 6)
+    avae.train("toy", out=str(resumed), resume=True, checkpoint_every=8)
+    _forget_after(resumed, 8)
 
     four = {name: RUNS[name] for name in ("default", "stylegan2")}
     four |= {"resumed": ("toy", {"out": resumed, "resume": True})}
@@ -158,8 +164,8 @@ def test_stylegan2_with_its_regularizers_on_several_processes_equals_one(trained
     for processes in ("two", "four"):
         assert_same(trained.folder / "one" / "stylegan2", trained.folder / processes / "stylegan2")
     lines = read_stats(trained.folder / "four" / "stylegan2" / "stats.jsonl")
-    assert [line["step"] - 1 for line in lines if "r1" in line] == [0, 16]
-    assert [line["step"] - 1 for line in lines if "path_length" in line] == [0, 4, 8, 12, 16]
+    assert [line["step"] - 1 for line in lines if "r1" in line] == [0, 8]
+    assert [line["step"] - 1 for line in lines if "path_length" in line] == [0, 4, 8]
 
 
 def test_a_run_goes_on_from_two_processes_to_one_to_four(trained):
@@ -204,7 +210,7 @@ def test_one_process_packs_pictures_and_the_others_wait(trained, pictures):
 @pytest.mark.parametrize("name", [*FRAMEWORKS, "stylegan2"])
 def test_micro_batches_equal_the_whole(name, trained, tmp_path):
     recipe, settings = RUNS[name]
-    avae.train(recipe, out=str(tmp_path / "parts"), **settings, micro_batches=4)
+    avae.train(recipe, out=str(tmp_path / "parts"), **settings, micro_batches=4)  # `small`, as trained is
     assert_same(trained.folder / "one" / name, tmp_path / "parts")
 
 
