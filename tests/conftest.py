@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from avae.cli import main
 from avae.data.sources.digits import digits_data
 from avae.figures.loss_curves import curves_png
 from command_line import Said
+from forked import ForkedProcess
 
 # Tiny networks: more threads only wait for each other, as do those of the processes that tests start.
 torch.set_num_threads(1)
@@ -78,6 +80,12 @@ def cli(monkeypatch, capsys) -> Callable[..., Said]:
         return Said(ended.value.code or 0, said.out, said.err)
 
     return call
+
+
+@pytest.fixture
+def forked(monkeypatch) -> None:
+    """Fork this process for every command that is started."""
+    monkeypatch.setattr(subprocess, "Popen", ForkedProcess)
 
 
 @pytest.fixture

@@ -59,7 +59,9 @@ def test_every_benchmark_is_tested():
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # torch-fidelity's, on few cores
 @pytest.mark.filterwarnings("ignore:Attempting to set identical low and high")  # no memory grows here
 @pytest.mark.parametrize("name", RESULTS)
-def test_the_smallest_run_prints_its_result(name, runs, pictures, small_toy, tmp_path, monkeypatch, capsys):
+def test_the_smallest_run_prints_its_result(
+    name, runs, pictures, small_toy, tmp_path, monkeypatch, capsys, request
+):
     pytest.importorskip(NEEDS.get(name, "avae"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -68,6 +70,8 @@ def test_the_smallest_run_prints_its_result(name, runs, pictures, small_toy, tmp
     script = loaded(name)
     if not hasattr(script, "SMALLEST"):
         pytest.skip(f"benchmarks/{name}.py names no smallest size")
+    if name == "kill_nine":
+        request.getfixturevalue("forked")
     if name in ("evaluation_time", "explore", "priors"):
         Path("run").symlink_to(runs["digits-avae"])
     if name == "representations":

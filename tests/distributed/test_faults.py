@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from jobs import LAUNCHER, SETTINGS, TORCHRUN, assert_same, finished, job, process_of_rank, small
+from jobs import LAUNCHER, SETTINGS, assert_same, finished, job, process_of_rank, small
 
 import avae
 from avae.distributed import heartbeat

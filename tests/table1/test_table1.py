@@ -31,6 +31,7 @@ def flags(digits: Path, out: Path, *more: object) -> list[str]:
     return [str(word) for word in ("--data", f"cifar10={digits}", "--out", out, *TINY, *measuring, *more)]
 
 
+@pytest.mark.usefixtures("forked")
 def test_from_pictures_to_the_table_and_on(digits, tmp_path, cli, contents):
     """What stands in the way of BiGAN's run, half written by something else, stops neither of the others."""
     out = tmp_path / "table"

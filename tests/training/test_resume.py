@@ -140,9 +140,10 @@ def test_output_that_nobody_reads_ends_no_run(tiny, tmp_path, monkeypatch):
     assert (tmp_path / f"run/state/step-{tiny['steps']:08d}.safetensors").exists()
 
 
-def test_signals_of_a_real_process_save_and_exit(tmp_path, monkeypatch):
+def test_signals_of_a_real_process_save_and_exit(tmp_path, monkeypatch, request):
     """Ctrl-C, then SIGTERM, sent to `avae train` at whatever it does; then to the end."""
-    monkeypatch.undo()  # the process settles batch-norm statistics on all items
+    monkeypatch.undo()  # settle batch-norm statistics on all items
+    request.getfixturevalue("forked")
     run, alone = tmp_path / "run", tmp_path / "alone"
     command = [AVAE, "train", "digits", *as_flags(FEW_PASSES), "--log-every=1", "--checkpoint-every=1000"]
     avae.train(
