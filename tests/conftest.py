@@ -121,6 +121,14 @@ def no_saving_by_the_clock() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_codes() -> Iterator[None]:
+    """Fit priors to few codes: a tiny run would spend a third of its time on all those of the digits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("avae.fit_prior.MAX_CODES", 400)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def few_recalibration_items(monkeypatch) -> None:
     """Settle batch-norm statistics on few items: most of a tiny run's time goes there."""

@@ -24,15 +24,15 @@ def faces(tmp_path):
 def test_train_stop_resume_sample_reconstruct_and_figure_9(cli, tmp_path, faces):
     run = tmp_path / "run"
     train = ("train", "ffhq256", "--data", faces, *FEW, "--device=cpu", "--out", run)
-    done = cli(*train, "--steps=2")
+    done = cli(*train, "--steps=1")
     assert done.code == 0, done.err
     assert "ffhq: 6 + 2 256 px images" in done.err
-    done = cli(*train, "--steps=3", "--resume")
+    done = cli(*train, "--steps=2", "--resume")
     assert done.code == 0, done.err
     lines = read_stats(run / "stats.jsonl")
-    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert [line["step"] for line in lines] == [1, 2]
     # R1 is due at steps 0, 16, ..., path length at 0, 4, ...
-    assert ["r1" in line and "path_length" in line for line in lines] == [True, False, False]
+    assert ["r1" in line and "path_length" in line for line in lines] == [True, False]
     model = avae.load(run)
     assert (model.config.network, model.config.size) == ("stylegan2", 256)
     held_out = faces / "60000"
