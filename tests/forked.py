@@ -42,12 +42,13 @@ class ForkedProcess(subprocess.Popen):
 
 def _program(words: list[str]) -> Callable[[], object] | None:
     """Return what a command runs, once it is called; None if that is no Python."""
-    if Path(words[0]).name == "avae":
-        return partial(_module, words[1:])
-    if words[0] == sys.executable and words[1:3] == ["-m", "avae"]:
-        return partial(_module, words[3:])
-    if words[0] == sys.executable and words[1] == "-c":
-        return partial(_script, words[2], words[3:])
+    match words:
+        case [program, *arguments] if Path(program).name == "avae":
+            return partial(_module, arguments)
+        case [sys.executable, "-m", "avae", *arguments] | [sys.executable, "-P", "-m", "avae", *arguments]:
+            return partial(_module, arguments)
+        case [sys.executable, "-c", text, *arguments]:
+            return partial(_script, text, arguments)
     return None
 
 

@@ -14,7 +14,7 @@ from avae.safetensors_io import load_tensors
 from command_line import as_flags
 
 AVAE = "import avae.cli; avae.cli.main()"
-ENDLESS = as_flags({"steps": 10_000_000, "log_every": 5, "device": "cpu"})
+ENDLESS = as_flags({"steps": 10_000_000, "compile": "off", "log_every": 5, "device": "cpu"})
 TWO = [*LAUNCHER, "--nproc-per-node=2"]
 
 

@@ -98,6 +98,7 @@ def _train_all(folder, pictures):
 
     of_pictures = {"data": pictures, "cache": folder / "cache", "steps": 2, "batch_size": 8, "width": 2}
     two = RUNS | {
+        "bigan": ("toy", RUNS["bigan"][1] | {"compile": "on"}),
         "resumed": ("toy", settings | {"out": resumed, "checkpoint_every": 6}),
         "pictures": ("folder", of_pictures | {"device": "cpu"}),
     }
@@ -173,7 +174,8 @@ def test_a_run_goes_on_from_two_processes_to_one_to_four(trained):
 
 
 def test_a_dead_process_ends_the_job_with_a_clear_message(tmp_path):
-    started = torchrun(2, tmp_path / "run", steps=10_000_000, log_every=5, device="cpu", checkpoint_every=10)
+    endless = {"steps": 10_000_000, "compile": "off", "log_every": 5, "checkpoint_every": 10}
+    started = torchrun(2, tmp_path / "run", device="cpu", **endless)
     while started.poll() is None and not list((tmp_path / "run" / "state").glob("*.safetensors")):
         time.sleep(0.1)
     assert started.poll() is None, started.communicate()
