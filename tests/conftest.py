@@ -22,7 +22,6 @@ from avae.cli import main
 from avae.data.sources.digits import digits_data
 from avae.figures.loss_curves import curves_png
 from command_line import Said
-from forked import ForkedProcess
 
 # Tiny networks: more threads only wait for each other, as do those of the processes that tests start.
 torch.set_num_threads(1)
@@ -85,6 +84,8 @@ def cli(monkeypatch, capsys) -> Callable[..., Said]:
 @pytest.fixture
 def forked(monkeypatch) -> None:
     """Fork this process for every command that is started."""
+    from forked import ForkedProcess  # imports what few tests need
+
     monkeypatch.setattr(subprocess, "Popen", ForkedProcess)
 
 
