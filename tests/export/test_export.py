@@ -191,6 +191,22 @@ def test_a_wrong_file_is_noticed(cli, tmp_path, monkeypatch):
     assert {entry.name for entry in tmp_path.iterdir()} == {"generator.onnx", "model"}
 
 
+@pytest.mark.parametrize("flags", [(), ("--fp16",)])
+def test_a_file_that_computes_nan_is_refused(flags, cli, tmp_path, monkeypatch):
+    made("mlp", "vae").save(tmp_path / "model")
+    with torch.no_grad():
+        broken = made("mlp", "vae")
+        broken.decoder.layers[-1].bias[0] = torch.nan
+    networks = {network.name: network for network in exported_networks(broken)}
+    monkeypatch.setattr(
+        "avae.export.write.convert", lambda network, half: convert(networks[network.name], half)
+    )
+    cli("export", tmp_path / "model", "--out", tmp_path / "onnx", *flags).refused(
+        "decoder", "NaN or infinity"
+    )
+    assert not (tmp_path / "onnx").exists()
+
+
 def test_a_network_that_onnx_cannot_express_is_left_out(cli, pictures, tmp_path):
     code = tmp_path / "own.py"
     code.write_text(

@@ -226,12 +226,19 @@ def test_names_at_the_hub():
             parse_name(name)
 
 
-def test_a_link_out_of_the_run_is_not_uploaded(hub, cli, run, tmp_path):
-    (run / "README.md").write_text("---\nlicense: mit\n---\n")
-    (run / "card").mkdir()
-    (tmp_path / "secret.png").write_bytes(b"secret")
-    (run / "card/samples.png").symlink_to(tmp_path / "secret.png")
-    cli("push", "run", NAME).refused("card/samples.png", "leads out")
+@pytest.mark.parametrize(
+    "link", ["card/samples.png", "README.md", "images/step-99999999-reconstructions.png"]
+)
+def test_a_link_out_of_the_run_is_not_uploaded(link, hub, cli, run, tmp_path):
+    has_card = not link.startswith("images")
+    if has_card:
+        (run / "README.md").write_text("---\nlicense: mit\n---\n")
+    (run / link).parent.mkdir(exist_ok=True)
+    (run / link).unlink(missing_ok=True)
+    (tmp_path / "secret").write_bytes(b"secret")
+    (run / link).symlink_to(tmp_path / "secret")
+    flags = () if has_card else ("--licence", "mit")
+    cli("push", "run", NAME, *flags).refused(link, "leads out")
     assert NAME not in hub.branches
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 import torch
 
@@ -10,6 +10,7 @@ from avae.data.images.preprocessing import FILTER
 from avae.export.networks import ExportedNetwork, Port
 from avae.frameworks.base import Framework
 from avae.model import Model
+from avae.priors.by_class import ClassPrior
 from avae.priors.prior import Prior
 
 FORMAT = 1
@@ -180,7 +181,7 @@ def _lacking(framework: Framework) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if name not in framework.networks}
 
 
-def _prior(prior: Any) -> ExportedPrior:
+def _prior(prior: Prior | ClassPrior) -> ExportedPrior:
     if not isinstance(prior, Prior) or prior.kind not in ("standard", "gaussian"):
         return {"kind": prior.kind}
     d = len(prior.informative)

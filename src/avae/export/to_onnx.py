@@ -37,7 +37,7 @@ class Difference:
     """A comparison of a file with its network.
 
     Attributes:
-        largest: largest absolute difference of any output.
+        largest: largest absolute difference of any output; NaN or infinity if an output is.
         scale: largest absolute value of any output, at least 1.
     """
 
@@ -106,13 +106,13 @@ def compare(path: Path, network: ExportedNetwork) -> Difference:
                     raise ConversionError(
                         f"onnxruntime gives {theirs.shape} where PyTorch gives {ours.shape}"
                     )
-                largest = max(largest, float(np.abs(ours - theirs).max()))
+                largest = float(np.maximum(largest, np.abs(ours - theirs).max()))  # NaN stays, unlike in max
                 scale = max(scale, float(np.abs(ours).max()))
     except ConversionError:
         raise
     except Exception as error:  # onnxruntime has an exception of its own for each kind of fault
         raise ConversionError(f"onnxruntime cannot run it: {in_a_line(error)}") from error
-    return Difference(largest if np.isfinite(largest) else float("inf"), scale)
+    return Difference(largest, scale)
 
 
 def versions() -> dict[str, str]:

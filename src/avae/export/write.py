@@ -1,6 +1,7 @@
 """Write the networks of a model and preparation.json to a folder, once onnxruntime agrees with PyTorch."""
 
 import logging
+import math
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +33,8 @@ def export_model(model: Model, folder: Path, half: bool = False, progress: Progr
         half: compute and store in half precision.
 
     Raises:
-        UserError: no network can be exported, or in single precision onnxruntime computes something else.
+        UserError: no network can be exported, or onnxruntime computes NaN or infinity, or in single precision
+            something else than PyTorch.
     """
     networks = list(exported_networks(model))
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -49,6 +51,11 @@ def export_model(model: Model, folder: Path, half: bool = False, progress: Progr
                 failed[network.name] = str(error)
                 logger.info(f"{network.name}: cannot be exported ({error})")
                 continue
+            if not math.isfinite(difference.largest):
+                raise UserError(
+                    f"{network.name}: onnxruntime gives NaN or infinity, so nothing is written"
+                    f"{': its values exceed half precision; leave out --fp16' if half else ''}"
+                )
             if not half and not difference.is_small:
                 raise UserError(
                     f"{network.name}: onnxruntime differs from PyTorch by {difference.largest:.3g}, more "

@@ -9,7 +9,7 @@ from string import Template
 
 from avae.evaluation.metric_labels import better_values, metric_explanation, metric_label
 from avae.evaluation.protocol import ShownResult, read_results
-from avae.files import write_atomically, write_text
+from avae.files import require_inside, write_atomically, write_text
 from avae.model import Model
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.shown_text import markdown
@@ -159,6 +159,7 @@ def _pictures(model: Model, run: Path) -> dict[str, bytes]:
     """Return the last pictures that training drew, and samples of the model as it is; PNG files by name."""
     last: dict[str, Path] = {}
     for path in sorted((run / "images").glob("step-*-*.png")):
+        require_inside(path, run)
         last[path.name.split("-", 2)[2]] = path
     found = {name: path.read_bytes() for name, path in sorted(last.items())}
     return found | {"samples.png": sample_sheet(model)} if model.is_image_model else found
