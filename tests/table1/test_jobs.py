@@ -6,7 +6,7 @@ import pytest
 from made_results import write_result, write_run
 
 from avae.errors import UserError
-from avae.recipes.paper import ROWS
+from avae.recipes.paper import DEFAULT_ROWS
 from avae.table1.jobs import TableColumn, column, columns, jobs
 
 
@@ -72,7 +72,7 @@ def test_a_dry_run_tells_every_command_and_does_nothing(cli, pictures, tmp_path)
     said = table1(cli, "--data", f"cifar10={pictures}", "--seeds", 2, "--out", tmp_path / "t", "--dry-run")
     assert said.code == 0
     assert not (tmp_path / "t").exists()
-    for row in ROWS:
+    for row in DEFAULT_ROWS:
         for seed in range(2):
             assert f"--out {tmp_path}/t/cifar10/{row}/seed-{seed} " in said.out
     (line,) = [line for line in said.out.splitlines() if "vaegan/seed-1" in line and "avae train" in line]
@@ -89,7 +89,7 @@ def test_a_dry_run_tells_every_command_and_does_nothing(cli, pictures, tmp_path)
     (line,) = [line for line in said.out.splitlines() if "avae-xi-a/seed-0" in line and "avae train" in line]
     assert "--latent-loss a" in line
     assert "--xi-dim" not in line, "100, as the recipe has it"
-    assert said.out.count("avae evaluate") == len(ROWS) * 2
+    assert said.out.count("avae evaluate") == len(DEFAULT_ROWS) * 2
 
 
 def test_what_is_there_is_told(cli, tmp_path):
