@@ -27,7 +27,7 @@ def test_without_xi_the_generator_draws_what_the_decoder_draws(family):
     z = torch.randn(4, D)
     same, other = generator.eval()(z, torch.zeros(4, XI)), generator(z, torch.randn(4, XI))
     torch.testing.assert_close(same, decoder.eval()(z))
-    assert (same - other).abs().max() > 1e-6
+    assert (same - other).abs().max() > 1e-3 * same.std()
 
 
 @pytest.mark.parametrize("family", PAIRS)
@@ -39,7 +39,7 @@ def test_a_conditional_generator_draws_nearly_what_the_decoder_draws(family):
     decoded = decoder.eval()(z)
     one, other = (generator.eval()(z, torch.full((64,), label)) for label in (0, 1))
     assert (one - decoded).square().mean() < 0.2 * decoded.var(0).mean()
-    assert (one - other).abs().max() > 1e-6
+    assert (one - other).abs().max() > 1e-3 * decoded.std()
 
 
 def test_columns_of_xi_are_small_beside_those_of_z():
