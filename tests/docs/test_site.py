@@ -9,8 +9,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.xdist_group("site")  # a second worker would only wait for it
-
 
 @pytest.fixture(scope="module")
 def site(once) -> Path:
