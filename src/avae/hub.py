@@ -23,6 +23,9 @@ SIZES = {"config.json": MAX_BYTES, "model.safetensors": 16 * 2**30}
 
 _NAME = re.compile(r"hf:(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[^@]+))?", re.ASCII)
 
+_LEADS_ELSEWHERE = re.compile(r"^/|\.\.|[\\\x00-\x20\x7f]")
+"""In a revision, which names a file of the cache. Git allows no such names."""
+
 
 def is_at_hub(path: str | os.PathLike[str]) -> bool:
     """Return True if a path names a model at the hub."""
@@ -33,8 +36,8 @@ def parse_name(path: str | os.PathLike[str]) -> tuple[str, str | None]:
     """Return the repository and the revision, if any, of hf:USER/NAME[@REVISION]; raise UserError."""
     text = os.fspath(path)
     found = _NAME.fullmatch(text)
-    if found is None:
-        raise UserError(f"{text}: write hf:USER/NAME or hf:USER/NAME@REVISION")
+    if found is None or _LEADS_ELSEWHERE.search(found["revision"] or ""):
+        raise UserError(f"{text}: write hf:USER/NAME or hf:USER/NAME@REVISION, a branch, a tag or a commit")
     return found["repository"], found["revision"]
 
 
@@ -85,6 +88,11 @@ def download(path: str | os.PathLike[str]) -> Path:
         ) from None
     except HFValidationError as error:
         raise UserError(f"{os.fspath(path)}: {in_a_line(error)}") from None
+    except ValueError as error:  # a page for logging in to the network, a token that no token can be
+        raise UserError(
+            f"{os.fspath(path)}: {address()} gives no answer of a model hub ({in_a_line(error)}): check the "
+            "network, HF_ENDPOINT and HF_TOKEN, or use the copy in the cache with HF_HUB_OFFLINE=1"
+        ) from None
     folder, *others = {file.parent for file in files}
     if others:
         raise UserError(f"{os.fspath(path)} changed while it was downloaded: try again")

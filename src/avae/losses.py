@@ -119,8 +119,9 @@ def latent_loss(mu: Tensor, z: Tensor, sigma: Tensor, code_scale: Tensor) -> Ten
 def posterior_level(sigma: Tensor, code_scale: Tensor) -> Tensor:
     """Return the latent consistency, 2 L_Z / d, of a generator that samples the true posterior p(x|z).
 
-    For such a generator mu = s z + noise with s^2 = 1 - sigma^2, so E(mu - c z)^2 = s^2 - 2 c s^2 + c^2 for a
-    target c z. Divided by sigma^2 that is 2 s^2 / (1 + s) under Eq. 16 (c = s), and 1 under Eq. 12 (c = 1).
+    For such a generator z = mu + sigma noise, where mu has the variance s^2 = 1 - sigma^2, so
+    E(mu - c z)^2 = s^2 - 2 c s^2 + c^2 for a target c z. Divided by sigma^2 that is 2 s^2 / (1 + s) under
+    Eq. 16 (c = s), and 1 under Eq. 12 (c = 1).
 
     Args:
         sigma: (d,) posterior scale.

@@ -5,8 +5,6 @@ import socket
 
 import pytest
 
-from avae.cli.flags import explore as flags
-
 
 @pytest.fixture
 def at_once(monkeypatch):
@@ -57,7 +55,7 @@ def test_points_are_refused(cli, runs):
 
 
 def test_without_gradio_it_says_how_to_install_it(cli, runs, monkeypatch):
-    monkeypatch.setattr(flags, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     cli("explore", runs["digits-avae"]).refused("pip install 'avae[explore]'")
 
 

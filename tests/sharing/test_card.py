@@ -3,7 +3,9 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
@@ -88,11 +90,40 @@ def test_a_gan_cannot_encode(runs, cli, tmp_path):
     assert {path.name for path in (tmp_path / "card").iterdir()} == {"samples.png"}
 
 
-def test_points_have_a_card(runs, cli, tmp_path):
+def run_python(text: str, place: Path, folder: Path, monkeypatch) -> dict[str, Any]:
+    """Run the Python of a card in a folder, with the model at a place; return its names."""
+    monkeypatch.chdir(folder)
+    code = re.search("```python\\n(.*?)```", text, re.DOTALL)[1]
+    names: dict[str, Any] = {}
+    exec(code.replace("hf:USER/NAME", str(place)), names)
+    return names
+
+
+def test_points_have_a_card(runs, cli, tmp_path, monkeypatch):
     assert cli("card", runs["toy-avae"], "--licence", "mit", "--out", tmp_path).code == 0
     text = (tmp_path / "README.md").read_text()
     assert "pipeline_tag" not in metadata(text)
     assert {path.name for path in (tmp_path / "card").iterdir()} == {"points.png"}
+    assert "a.jpg" not in text
+    assert "avae encode hf:USER/NAME points.npy" in text
+    np.save(tmp_path / "points.npy", np.zeros((3, 2), np.float32))
+    found = run_python(text, runs["toy-avae"], tmp_path, monkeypatch)
+    assert found["z"].shape == (3, found["model"].config.code_dim)
+
+
+def test_the_code_of_a_representation_is_named(cli, tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text("import torch\ndef make():\n    return torch.nn.Flatten()\n")
+    code = f"{tmp_path / 'own.py'}:make"
+    settings = {"width": 2, "steps": 2, "xi_dim": 2, "latent_codes": "pairs", "device": "cpu"}
+    avae.train("digits", **settings, representation=code, out=tmp_path / "run", progress=False)
+    said = cli("card", tmp_path / "run", "--licence", "mit", "--representation", code)
+    assert said.code == 0, said.err
+    text = (tmp_path / "run/README.md").read_text()
+    assert str(tmp_path) not in text
+    assert "avae sample hf:USER/NAME --representation own.py:make --count" in text
+    assert "needs code that is not part of it: own.py:make" in text
+    Image.new("L", (16, 16)).save(tmp_path / "a.jpg")
+    assert run_python(text, tmp_path / "run", tmp_path, monkeypatch)["x"].shape[0] == 16
 
 
 def test_a_licence_is_asked_for(run, cli):

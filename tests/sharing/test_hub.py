@@ -194,6 +194,22 @@ def test_refusals_of_the_hub_name_the_remedy(hub, cli, runs, monkeypatch):
     cli("sample", "hf:anna/there", "--out", "new").refused("cannot be reached")
 
 
+def test_an_answer_that_is_no_hubs_is_one_line(hub, cli, runs, monkeypatch):
+    def login_page(handler: stub_hub._Handler, **path: str) -> None:
+        handler._send(b"<html>please log in</html>", 200, {"Content-Type": "text/html"})
+
+    monkeypatch.setattr(stub_hub, "_ROUTES", [(("GET", "HEAD", "POST"), ".*", login_page)])
+    cli("sample", "hf:anna/there", "--out", "new").refused("no answer of a model hub", "HF_HUB_OFFLINE=1")
+    monkeypatch.setenv("HF_TOKEN", "töken")
+    cli("sample", "hf:anna/there", "--out", "new").refused("HF_TOKEN")
+
+
+def test_a_card_is_uploaded_as_it_is_written(hub, cli, run):
+    (run / "README.md").write_bytes("café\r\nhf:USER/NAME\r\n".encode())
+    assert cli("push", "run", NAME).code == 0
+    assert hub.files(NAME)["README.md"] == "café\r\nhf:anna/digits\r\n".encode()
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
@@ -221,9 +237,21 @@ def test_mistakes_are_found_before_the_hub_is_asked(command, words, cli, runs, t
 def test_names_at_the_hub():
     assert parse_name("hf:anna/digits") == ("anna/digits", None)
     assert parse_name(Path("hf:anna/a.b-c_d@refs/pr/1")) == ("anna/a.b-c_d", "refs/pr/1")
-    for name in ("hf:", "hf:/x", "hf:a/b/c", "hf:a/b@", "hf:ä/b", "hf:../x@y@z", "hf:a/b\nc/d"):
+    for name in ("hf:", "hf:/x", "hf:a/b/c", "hf:a/b@", "hf:ä/b", "hf:../x@y@z", "hf:a/b\nc/d", "hf:a\\b"):
         with pytest.raises(UserError, match="hf:USER/NAME"):
             parse_name(name)
+
+
+@pytest.mark.parametrize("revision", ["../../../other", "/etc/other", "a/../b", "a b", "a\nb", "a@b", "a\\b"])
+def test_a_revision_leads_nowhere_else(revision, hub, cli, runs):
+    files = model_files(runs)
+    hub.put("eve/odd", files)
+    hub.branches["eve/odd"][revision] = files
+    cli("sample", f"hf:eve/odd@{revision}", "--out", "new").refused("hf:USER/NAME@REVISION")
+    push = ("push", runs["digits-avae"], NAME, "--licence", "mit", "--revision", revision)
+    cli(*push).refused("hf:USER/NAME@REVISION")
+    assert hub.downloaded == []
+    assert NAME not in hub.branches
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
 """Kinds of pretrained networks, and what can be checked about one before PyTorch is imported."""
 
-import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from avae.errors import UserError, did_you_mean
+from avae.extras import is_installed
 
 FLAG = "--representation"
 WEIGHTS_FLAG = "--representation-weights"
@@ -136,7 +136,7 @@ def check_spec(text: str, weights: Path | None = None) -> None:
 def require_packages(spec: Spec) -> None:
     """Raise UserError if the packages of a kind of networks are not installed."""
     kind = KINDS[spec.kind]
-    missing = [package for package in kind.packages if importlib.util.find_spec(package) is None]
+    missing = [package for package in kind.packages if not is_installed(package)]
     if missing:
         raise spec.error(f"{' and '.join(missing)} must be installed: pip install 'avae[{kind.extra}]'")
 

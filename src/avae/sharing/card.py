@@ -1,6 +1,7 @@
 """The model card: README.md, with metadata for the model hub, and the pictures that it shows."""
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,7 +13,7 @@ from avae.evaluation.protocol import ShownResult, read_results
 from avae.files import require_inside, write_atomically, write_text
 from avae.model import Model
 from avae.recipes.frameworks import FRAMEWORKS
-from avae.shown_text import markdown
+from avae.shown_text import markdown, printable
 from avae.training.previews import sample_sheet
 
 CARD = "README.md"
@@ -41,9 +42,9 @@ $commands
 ```
 
 ```python
-import avae
+$imports
 
-model = avae.load("hf:$name")
+model = avae.load("hf:$name"$argument)
 $python
 ```
 
@@ -71,13 +72,29 @@ $licence
 
 _USES = {
     "reconstruct": (
-        "avae reconstruct hf:$name some/pictures --out again",
-        'x = model.reconstruct(["a.jpg"])  # (N, C, H, W) in [-1, 1]',
+        "avae reconstruct hf:$name $files$code --out again",
+        "x = model.reconstruct($items)  # $shape",
     ),
-    "encode": ("avae encode hf:$name some/pictures --out codes.npz", 'z = model.encode(["a.jpg"])  # (N, d)'),
-    "sample": ("avae sample hf:$name --count 100 --out new", "x = model.sample(16, seed=0)"),
+    "encode": ("avae encode hf:$name $files$code --out codes.npz", "z = model.encode($items)  # (N, d)"),
+    "sample": ("avae sample hf:$name$code --count 100 --out new", "x = model.sample(16, seed=0)"),
 }
 """Command and line of Python for each use."""
+
+_ITEMS = {
+    True: {
+        "files": "some/pictures",
+        "imports": "import avae",
+        "items": '["a.jpg"]',
+        "shape": "(N, C, H, W) in [-1, 1]",
+    },
+    False: {
+        "files": "points.npy",
+        "imports": "import numpy as np\n\nimport avae",
+        "items": 'np.load("points.npy")',
+        "shape": "(N, F)",
+    },
+}
+"""What the uses take and return, by whether it is a model of images."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +128,11 @@ def make_card(model: Model, run: Path, licence: str, name: str = PLACEHOLDER) ->
     pictures = _pictures(model, run)
     encodes = model.framework.has_encoder
     uses = [use for what, use in _USES.items() if encodes or what == "sample"]
+    code = _code_of_representation(model)
+    named = _ITEMS[model.is_image_model] | {
+        "name": name,
+        "code": f" --representation {shlex.quote(code)}" if code else "",
+    }
     text = _CARD.substitute(
         metadata="\n".join(_metadata(model, licence)),
         title=f"{FRAMEWORKS[model.config.framework].title} on {markdown(model.data['name'])}",
@@ -120,8 +142,10 @@ def make_card(model: Model, run: Path, licence: str, name: str = PLACEHOLDER) ->
             for file in pictures
             for kind in [Path(file).stem]
         ),
-        commands="\n".join(Template(command).substitute(name=name) for command, _ in uses),
-        python="\n".join(line for _, line in uses),
+        commands="\n".join(Template(command).substitute(named) for command, _ in uses),
+        argument=f", representation={json.dumps(code)}" if code else "",
+        imports=named["imports"],
+        python="\n".join(Template(line).substitute(named) for _, line in uses),
         name=name,
         model=_bullets(_settings(model)),
         data=_bullets(_data(model)),
@@ -236,7 +260,15 @@ def _protocol(result: ShownResult) -> Iterator[str]:
     yield f"Date {markdown(result.get('date', 'unknown'))}; {', '.join(software)}"
 
 
+def _code_of_representation(model: Model) -> str | None:
+    """Return FILE.py:NAME of code of its author's that the model needs to be loaded, or None."""
+    networks = [part["network"] for part in model.representation if part["kind"] == "frozen"]
+    return next((printable(network["name"]) for network in networks if network["kind"] == "code"), None)
+
+
 def _limits(model: Model) -> Iterator[str]:
+    if code := _code_of_representation(model):
+        yield f"It needs code that is not part of it: {markdown(code)}, its representation. Ask its author."
     yield (
         f"It knows items such as those of {markdown(model.data['name'])}. Of others it draws what is "
         "nearest among these."

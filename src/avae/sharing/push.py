@@ -95,7 +95,7 @@ def _contents(run: Path, repository: str, card: Card | None) -> Iterator[tuple[s
     for name in ("model.safetensors", "config.json"):
         yield name, _own(folder / name, run)
     if card is None:
-        text = Path(_own(run / CARD, run)).read_text(errors="replace")
+        text = Path(_own(run / CARD, run)).read_bytes().decode(errors="replace")  # UTF-8 on any machine
         yield CARD, text.replace(PLACEHOLDER, repository).encode()
     else:
         yield CARD, card.text.encode()

@@ -11,8 +11,6 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
@@ -20,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from avae.errors import UserError
+from avae.extras import require_extra
 from avae.files import write_json
 from avae.json_io import Count, read_json
 from avae.recipes.config import Config, fields_with
@@ -66,7 +65,7 @@ class Tracking:
         self._restored: int | None = None
         self._tracker: Tracker | None = None
         with self._surviving():
-            self._tracker = TRACKERS[config.log].make(config, start)
+            self._tracker = TRACKERS[config.log](config, start)
 
     def line(self, line: Mapping[str, Any]) -> None:
         """Show a line of stats.jsonl."""
@@ -178,7 +177,10 @@ class WandB:
             mode=None if decided else "offline",
             dir=folder,
             config={name: value for name, value in dataclasses.asdict(config).items() if name not in private},
-            settings=wandb.Settings(console="off", silent=True, finish_timeout=UPLOAD_SECONDS),
+            # Its description of this machine has the command line, with the paths that `config` leaves out.
+            settings=wandb.Settings(
+                console="off", silent=True, finish_timeout=UPLOAD_SECONDS, x_disable_meta=True
+            ),
         )
         self._write_continued()
         files = shlex.quote(str(self._run.settings.sync_dir))
@@ -223,27 +225,11 @@ def _read_continued(path: Path) -> _Continued | None:
         raise UserError(f"{path} is damaged ({error}): delete it to begin another run there") from None
 
 
-@dataclass(frozen=True)
-class TrackerSpec:
-    """A tracker, and the package that it needs, which is also the extra of avae that installs it."""
-
-    package: str
-    make: Callable[[Config, int], Tracker]
-
-
-TRACKERS = {"tensorboard": TrackerSpec("tensorboard", TensorBoard), "wandb": TrackerSpec("wandb", WandB)}
-"""Trackers by the value of `log`."""
+TRACKERS: dict[str, Callable[[Config, int], Tracker]] = {"tensorboard": TensorBoard, "wandb": WandB}
+"""Trackers by the value of `log`, which is also the extra of avae that each needs."""
 
 
 def require_tracker(config: Config) -> None:
     """Raise UserError if the library of the tracker is not installed."""
-    if config.log == "none":
-        return
-    package = TRACKERS[config.log].package
-    try:
-        # A folder with the library's name, as Weights & Biases makes, would pass for a package.
-        distribution(package)
-    except PackageNotFoundError:
-        raise UserError(
-            f"--log {config.log}: {package} must be installed: pip install 'avae[{package}]'"
-        ) from None
+    if config.log != "none":
+        require_extra(config.log, f"--log {config.log}: it")

@@ -1,13 +1,13 @@
 """Flags of avae explore."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from avae.cli.options import Device, RepresentationCode, Run
 from avae.cli.parsing import parse
 from avae.data.sources.resolve import require_source
 from avae.errors import UserError
 from avae.explore.address import require_address
+from avae.extras import require_extra
 from avae.recipes.saved_run import model_folder
 
 
@@ -48,6 +48,5 @@ def read(arguments: list[str]) -> Explore:
     if options.data is not None:
         require_source(options.data)
     require_address(options.host, options.port)
-    if find_spec("gradio") is None:
-        raise UserError("avae explore needs Gradio: pip install 'avae[explore]'")
+    require_extra("explore", "avae explore")
     return options

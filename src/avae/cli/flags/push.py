@@ -11,7 +11,7 @@ from avae.cli.options import RepresentationCode, Run
 from avae.cli.parsing import parse
 from avae.errors import UserError
 from avae.extras import require_extra
-from avae.hub import is_at_hub
+from avae.hub import is_at_hub, parse_name
 from avae.recipes.saved_run import model_folder
 from avae.sharing.licences import check_licence
 
@@ -52,6 +52,8 @@ def read(arguments: list[str]) -> Push:
         raise UserError(f"{options.run} is at the model hub already: name a run or model folder")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", options.name, re.ASCII):
         raise UserError(f"{options.name}: name the model as USER/NAME, with letters, digits, - _ and .")
+    if options.revision is not None:
+        parse_name(f"hf:{options.name}@{options.revision}")
     model_folder(options.run)
     if not options.has_card:
         check_licence(options.licence)
