@@ -32,7 +32,7 @@ from avae.python_words import with_python_words
 from avae.recipes.build import build_framework, expected_tensors
 from avae.recipes.config import fields_with
 from avae.recipes.facts import Fact
-from avae.recipes.frameworks import FRAMEWORKS
+from avae.recipes.frameworks import FRAMEWORKS, with_article
 from avae.recipes.representations import PartDescription
 from avae.recipes.resolve import ResolvedConfig
 from avae.recipes.restore_representation import model_config, restore_parts, text_of
@@ -67,7 +67,7 @@ class Model:
 
     The networks are `encoder`, `decoder`, `generator` and `critic`, as far as the framework has them: modules
     on the model's device, whose inputs and outputs docs/networks.md lists; an encoder returns mu (N, d) and,
-    unless it is a BiGAN's, sigma (d,).
+    unless it is that of a BiGAN or of ALICE, sigma (d,).
 
     Args:
         framework: trained framework with final batch-norm statistics; it is set to evaluation mode.
@@ -225,7 +225,7 @@ class Model:
         self.require_encoder()
         sigma = self.framework.sigma()
         if sigma is None:
-            raise UserError(f"a {self._title} has no posterior scale: encode returns its codes")
+            raise UserError(f"{with_article(self._title)} has no posterior scale: encode returns its codes")
         mean = self.encode(images, value_range=value_range)
         return Posterior(mean, sigma.detach().float().cpu().expand_as(mean).clone())
 
@@ -474,7 +474,9 @@ class Model:
 
     def _network(self, name: str) -> nn.Module:
         if name not in self.networks:
-            raise AttributeError(f"a {self._title} has no {name}; it has {', '.join(self.networks)}")
+            raise AttributeError(
+                f"{with_article(self._title)} has no {name}; it has {', '.join(self.networks)}"
+            )
         return self.networks[name]
 
     def _codes(self, z: Tensor | NDArray[Any] | Sequence[Any], dim: int, raw: bool) -> Tensor:

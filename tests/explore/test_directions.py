@@ -27,6 +27,7 @@ def test_principal_directions_leave_uninformative_dimensions_alone(normals):
 
 def test_codes_that_do_not_vary_have_no_directions(normals):
     assert principal_directions(torch.ones(50, 3), ALL) == []
+    assert principal_directions(normals(1, 3), ALL) == []
     only = principal_directions(normals(50, 1), torch.ones(1, dtype=torch.bool))
     assert [direction.share for direction in only] == [1]
 

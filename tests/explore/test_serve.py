@@ -1,9 +1,14 @@
 """The verb: what it refuses, what it warns of, and how it ends."""
 
+import os
 import re
 import socket
 
 import pytest
+
+from avae.cli.flags import explore as flags
+from avae.explore.address import can_listen
+from avae.explore.serve import _quiet_gradio
 
 
 @pytest.fixture
@@ -48,6 +53,31 @@ def test_a_port_that_is_taken_is_refused(cli, runs):
         cli("explore", runs["digits-avae"], "--no-open", "--port", port).refused(f"--port {port} is taken")
     cli("explore", runs["digits-avae"], "--host", "1.2.3.4").refused("--host 1.2.3.4", "no such address")
     cli("explore", runs["digits-avae"], "--port", 70000).refused("--port 70000", "1 to 65535")
+
+
+def test_a_port_that_is_taken_meanwhile_is_refused(cli, runs, monkeypatch):
+    monkeypatch.setattr(flags, "require_address", lambda host, port: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        cli("explore", runs["digits-avae"], "--no-open", "--port", port).refused(f"--port {port} is taken")
+
+
+def test_an_address_of_ipv6_is_served(cli, runs, at_once):
+    if not can_listen("::1", 0):
+        pytest.skip("this machine has no IPv6")
+    said = cli("explore", runs["digits-avae"], "--no-open", "--host", "::1")
+    assert said.code == 0
+    assert said.out.startswith("http://[::1]:")
+
+
+def test_its_own_server_is_reached_without_a_proxy(monkeypatch, tmp_path):
+    monkeypatch.setenv("NO_PROXY", "a.example")
+    monkeypatch.setenv("no_proxy", "b.example, c.example")
+    for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY"):
+        monkeypatch.setenv(name, "")  # set back after the test
+    _quiet_gradio(str(tmp_path), "192.0.2.1")
+    direct = {"127.0.0.1", "192.0.2.1", "a.example", "b.example", "c.example", "localhost"}
+    assert set(os.environ["NO_PROXY"].split(",")) == set(os.environ["no_proxy"].split(",")) == direct
 
 
 def test_points_are_refused(cli, runs):

@@ -70,6 +70,13 @@ def test_a_large_file_is_not_read(to, tmp_path, monkeypatch):
     assert not path.exists()
 
 
+def test_a_file_that_another_visitor_has_just_handed_over_is_asked_for_again(to, tmp_path):
+    path = saved(tmp_path, "a.png", Image.new("L", (9, 9)))
+    read_picture(path, to)
+    with pytest.raises(UserError, match=r"a\.png is gone: choose it again\."):
+        read_picture(path, to)
+
+
 def test_a_set_with_a_broken_picture_is_refused_and_deleted(to, tmp_path):
     paths = [saved(tmp_path, f"{number}.png", Image.new("L", (9, 9), number)) for number in range(3)]
     (tmp_path / "1.png").write_bytes(b"x")

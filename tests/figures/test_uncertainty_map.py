@@ -8,11 +8,25 @@ from torch.testing import assert_close
 
 import avae
 from avae.errors import UserError
-from avae.figures.uncertainty_map import DRAWS, colourise, map_description, uncertainty_map
+from avae.figures.uncertainty_map import (
+    DRAWS,
+    colourise,
+    map_description,
+    map_unavailable_reason,
+    uncertainty_map,
+)
 
 
 def items(model, count=20):
     return torch.rand(count, *model.item_shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def test_a_model_without_a_decoder_has_a_map_if_it_has_xi(runs, tmp_path):
+    settings = {"steps": 1, "batch_size": 8, "width": 2, "device": "cpu", "decoder": False, "xi_dim": 2}
+    representation = f"run:{runs['digits-vae']}"
+    model = avae.train("digits", **settings, representation=representation, out=tmp_path / "run")
+    assert map_unavailable_reason(model) is None
+    assert uncertainty_map(model, items(model, 2)).shape == (2, 16, 16)
 
 
 def test_with_xi_it_is_the_standard_deviation_over_xi(runs):

@@ -153,3 +153,14 @@ def test_noise_is_used_as_given(name):
         losses_differ = any(not torch.equal(first[k], v) for k, v in framework.losses(x, other)[0].items())
         samples_differ = not torch.equal(framework.sample(noise), framework.sample(other))
         assert losses_differ or samples_differ, key
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_dimensions_are_informative_where_sigma_says_so(name):
+    framework = MADE[name]()
+    sigma = framework.sigma()
+    if sigma is None or not hasattr(framework.encoder, "log_sigma"):
+        return
+    with torch.no_grad():
+        framework.encoder.log_sigma.copy_(torch.tensor([0.0, -0.5, -2.0]))
+    assert framework.informative_dimensions().tolist() == [False, True, True]

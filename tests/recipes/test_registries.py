@@ -21,6 +21,7 @@ def test_a_framework_has_the_parts_that_its_line_says(name):
     contracts = network_contracts(with_defaults(config), vae_alone(config))
     assert ("encoder" in parts) == ("encoder" in contracts)
     gaussian = "encoder" in contracts and "sigma" in contracts["encoder"].returns
+    assert ("sigma" in parts) == gaussian
     assert ("KL" in parts) == (gaussian and name != "svae")  # which has a posterior and no KL term
     assert ("critic" in parts) == ("critic" in contracts) == issubclass(framework, Adversarial)
     assert bool(framework.caption) == ("encoder" in parts)
@@ -52,6 +53,8 @@ def test_scopes_of_a_field_are_exclusive():
         ("gan", {"target_kl": 2.0}, "--target-kl 2.0: a gan has no KL"),
         ("vae", {"r1": 0.1}, "--r1 0.1: a vae has no critic"),
         ("vae", {"augment": True}, "--augment True: a vae has no critic"),
+        ("alice", {"target_kl": 2.0}, "--target-kl 2.0: an alice has no KL"),
+        ("svae", {"target_kl": 2.0}, "--target-kl 2.0: an svae has no KL"),
     ],
 )
 def test_settings_for_missing_parts_are_rejected_only_if_on(framework, settings, message):

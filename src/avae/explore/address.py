@@ -14,15 +14,16 @@ def is_loopback(host: str) -> bool:
 
 def require_address(host: str, port: int | None) -> None:
     """Raise UserError if this machine cannot listen at an address, or if the port is taken there."""
-    if not _can_listen(host, 0):
+    if not can_listen(host, 0):
         raise UserError(f"--host {host}: this machine has no such address; choose 127.0.0.1 or 0.0.0.0")
-    if port is not None and not _can_listen(host, port):
+    if port is not None and not can_listen(host, port):
         raise UserError(
             f"--port {port} is taken on {host}: choose another, or leave --port out for a free one"
         )
 
 
-def _can_listen(host: str, port: int) -> bool:
+def can_listen(host: str, port: int) -> bool:
+    """Return True if this machine has an address, and a port is free there; any is for 0."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

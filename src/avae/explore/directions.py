@@ -31,7 +31,8 @@ def principal_directions(codes: Tensor, informative: Tensor) -> list[Direction]:
         informative: (d,) bool; directions leave the other dimensions as they are.
     """
     count = int(informative.sum())
-    covariance = codes[:, informative].double().T.cov().reshape(count, count)
+    freedom = min(1, len(codes) - 1)  # a single code does not vary
+    covariance = codes[:, informative].double().T.cov(correction=freedom).reshape(count, count)
     variances, vectors = torch.linalg.eigh(covariance)
     steps = codes.new_zeros(len(variances), codes.shape[1])
     steps[:, informative] = (vectors * variances.clamp(min=0).sqrt()).T.to(codes.dtype)

@@ -5,12 +5,16 @@ import html
 import io
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image
 
 from avae.explore.code_map import HEIGHT, WIDTH
 from avae.explore.drawn import Panel
 from avae.explore.explored import Pictures
 from avae.shown_text import printable
+
+THUMBNAIL = 192
+"""Largest side of a thumbnail in pixels, twice that on the page: a slider sends 16 of them at every move."""
 
 CRISP = 128
 """Pictures of fewer pixels than this across are enlarged by whole factors, without smoothing."""
@@ -24,8 +28,7 @@ def data_address(content: bytes, kind: str) -> str:
 def image_address(picture: Pictures) -> str:
     """Return an address that holds a picture, uint8 (H, W, 1, 3 or 4), as PNG."""
     file = io.BytesIO()
-    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
-    image.save(file, "PNG", compress_level=1)
+    _as_pillow(picture).save(file, "PNG", compress_level=1)
     return data_address(file.getvalue(), "png")
 
 
@@ -53,7 +56,7 @@ def thumbnails(pictures: Pictures, numbers: Sequence[int], what: str) -> str:
     """
     buttons = (
         f'<button type="button" data-index="{number}" title="{text(what)}">'
-        f"{image(picture, f'{what} {number + 1}')}</button>"
+        f"{image(_reduced(picture), f'{what} {number + 1}')}</button>"
         for number, picture in zip(numbers, pictures, strict=True)
     )
     return f'<div class="thumbnails">{"".join(buttons)}</div>'
@@ -62,7 +65,7 @@ def thumbnails(pictures: Pictures, numbers: Sequence[int], what: str) -> str:
 def animation(gif: bytes, strip: Pictures) -> str:
     """Return a GIF with a link to download it, and the pictures of the path."""
     address = data_address(gif, "gif")
-    steps = "".join(image(picture, f"step {number + 1}") for number, picture in enumerate(strip))
+    steps = "".join(image(_reduced(picture), f"step {number + 1}") for number, picture in enumerate(strip))
     return (
         f'<div class="path"><figure><img src="{address}" alt="The path, there and back">'
         f'<figcaption><a class="download" download="path.gif" href="{address}">Download as GIF</a>'
@@ -80,6 +83,18 @@ def code_map(pixels: Pictures, here: tuple[float, float] | None) -> str:
         f'<div class="map" style="aspect-ratio:{WIDTH}/{HEIGHT}">'
         f'<img src="{image_address(pixels)}" alt="Map of the codes of training pictures">{ring}</div>'
     )
+
+
+def _reduced(picture: Pictures) -> Pictures:
+    """Return a picture, uint8 (H, W, C), no larger than a thumbnail."""
+    if picture.shape[1] <= THUMBNAIL:
+        return picture
+    small = _as_pillow(picture).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    return np.asarray(small).reshape(THUMBNAIL, THUMBNAIL, -1)
+
+
+def _as_pillow(picture: Pictures) -> Image.Image:
+    return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
 
 
 def text(given: str) -> str:

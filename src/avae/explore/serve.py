@@ -29,33 +29,37 @@ def serving(
         share: also open a public address by Gradio's servers.
 
     Raises:
-        UserError: Gradio is not installed, or its servers do not answer `share`.
+        UserError: Gradio is not installed, the port is taken, or Gradio's servers do not answer `share`.
     """
     with tempfile.TemporaryDirectory(prefix="avae-explore-") as uploads:
-        gradio = _quiet_gradio(uploads)
+        gradio = _quiet_gradio(uploads, host)
         from avae.explore.page import build_page  # imports Gradio, which reads its settings then
 
         theme = gradio.themes.Default(
             primary_hue="teal", neutral_hue="gray", font=["system-ui", "sans-serif"], font_mono=["monospace"]
         )
         page = build_page(explored)
-        _, local, public = page.launch(
-            server_name=host,
-            server_port=port,
-            share=share,
-            inbrowser=open_browser,
-            prevent_thread_lock=True,
-            quiet=True,
-            max_file_size=MAX_BYTES,
-            footer_links=[],
-            run_history=False,
-            enable_monitoring=False,
-            pwa=False,
-            ssr_mode=False,
-            theme=theme,
-            css=STYLE.read_text(),
-            head=f"<script>{SCRIPT.read_text()}</script>",
-        )
+        try:
+            _, local, public = page.launch(
+                server_name=f"[{host}]" if ":" in host else host,
+                server_port=port,
+                share=share,
+                inbrowser=open_browser,
+                prevent_thread_lock=True,
+                quiet=True,
+                max_file_size=MAX_BYTES,
+                footer_links=[],
+                run_history=False,
+                enable_monitoring=False,
+                pwa=False,
+                ssr_mode=False,
+                theme=theme,
+                css=STYLE.read_text(),
+                head=f"<script>{SCRIPT.read_text()}</script>",
+            )
+        except OSError:  # the port was taken while the model was loaded
+            taken = "the usual ports are taken" if port is None else f"--port {port} is taken"
+            raise UserError(f"{taken} on {host}: choose another with --port") from None
         try:
             if share and not public:
                 raise UserError("--share: no public address could be opened: leave it out, or try later")
@@ -64,8 +68,8 @@ def serving(
             page.close(verbose=False)
 
 
-def _quiet_gradio(uploads: str) -> ModuleType:
-    """Import Gradio so that it reports nothing, and keeps uploaded files in a folder.
+def _quiet_gradio(uploads: str, host: str) -> ModuleType:
+    """Import Gradio so that it reports nothing, keeps uploaded files in a folder, and finds its own server.
 
     Raises:
         UserError: it is not installed.
@@ -73,8 +77,9 @@ def _quiet_gradio(uploads: str) -> ModuleType:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = uploads
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    # Gradio asks its own server whether it has started; a proxy could not find it.
-    direct = {name for name in os.environ.get("NO_PROXY", "").split(",") if name} | {"127.0.0.1", "localhost"}
+    # Gradio asks its own server at `host` whether it has started; a proxy could not find it.
+    given = ",".join(os.environ.get(name, "") for name in ("NO_PROXY", "no_proxy")).split(",")
+    direct = {name.strip() for name in given if name.strip()} | {"127.0.0.1", "localhost", host}
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(sorted(direct))
     try:
         import gradio

@@ -34,6 +34,8 @@ def read_picture(path: str, to: Preprocessing) -> Pictures:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about metadata
             return prepare(file, to).pixels
+    except FileNotFoundError:  # Gradio stores equal files of two visitors once
+        raise UserError(f"{name} is gone: choose it again.") from None
     except UnreadableError as error:
         reason = "it is damaged" if error.__cause__ else error  # a decoder's words help nobody here
         raise UserError(

@@ -12,6 +12,7 @@ from avae.frameworks.base import Framework
 from avae.model import Model
 from avae.priors.by_class import ClassPrior
 from avae.priors.prior import Prior
+from avae.recipes.frameworks import with_article
 
 FORMAT = 1
 """Number of this format; a change that old readers do not understand raises it."""
@@ -173,10 +174,10 @@ def _lacking(framework: Framework) -> dict[str, str]:
     """Return why a framework lacks an encoder, or a network that draws."""
     title = type(framework).__name__
     reasons = {
-        "encoder": f"a {title} has none: it can draw, but not encode",
+        "encoder": f"{with_article(title)} has none: it can draw, but not encode",
         "decoder": f"this {title} has none: its generator draws",
-        "generator": f"a {title} has none: its decoder draws",
-        "critic": f"a {title} has none",
+        "generator": f"{with_article(title)} has none: its decoder draws",
+        "critic": f"{with_article(title)} has none",
     }
     return {name: reason for name, reason in reasons.items() if name not in framework.networks}
 

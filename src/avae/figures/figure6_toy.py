@@ -12,6 +12,7 @@ from avae.data.dataset import Dataset
 from avae.errors import UserError
 from avae.figures.loaded_runs import LoadedRun
 from avae.figures.style import plot_style
+from avae.recipes.frameworks import with_article
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,7 +56,7 @@ def split_by_xi(runs: Sequence[LoadedRun]) -> tuple[LoadedRun, LoadedRun]:
             raise UserError(f"{run.path} is no run of the toy example: train one with avae train toy")
         if not run.has_decoder_and_generator or run.model.config.code_dim != 1:
             raise UserError(
-                f"{run.path} is a {run.title} with a code of {run.model.config.code_dim}: "
+                f"{run.path} is {with_article(run.title)} with a code of {run.model.config.code_dim}: "
                 "train one with avae train toy"
             )
         if not run.model.framework.informative_dimensions().all():

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from avae.errors import UserError
 from avae.figures.image_grid import grid_figure
 from avae.figures.loaded_runs import LoadedRun
+from avae.recipes.frameworks import with_article
 from avae.training.previews import reconstruction_rows
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ CAPTION = (
 def require_decoder_and_generator(run: LoadedRun) -> None:
     """Raise UserError if a run has no images, or not both a decoder and a generator."""
     if not run.has_decoder_and_generator or not run.model.is_image_model:
-        kind = "of points" if not run.model.is_image_model else f"a {run.title}"
+        kind = "of points" if not run.model.is_image_model else with_article(run.title)
         raise UserError(
             f"{run.path} is {kind}: this needs pictures, a decoder and a generator, "
             "so name a run of --framework avae"

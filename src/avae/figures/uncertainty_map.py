@@ -14,7 +14,7 @@ from avae.errors import UserError
 from avae.figures.image_grid import Scale, grid_figure
 from avae.frameworks.base import LABELS
 from avae.model import Model, Rows
-from avae.recipes.frameworks import FRAMEWORKS
+from avae.recipes.frameworks import FRAMEWORKS, with_article
 from avae.rng import row_chunks
 from avae.training.previews import reconstruction_rows
 
@@ -33,9 +33,9 @@ def map_unavailable_reason(model: Model) -> str | None:
     """Return the reason why a model has no map; None if it has one."""
     if not model.is_image_model:
         return "it needs pictures, and this model is of points"
-    if len(model.framework.image_networks) < 2:
+    if not _has_xi(model) and len(model.framework.image_networks) < 2:
         title = FRAMEWORKS[model.config.framework].title
-        return f"it needs xi, or two networks that draw from one code, and a {title} has neither"
+        return f"it needs xi, or two networks that draw from one code, and {with_article(title)} has neither"
     return None
 
 
@@ -140,7 +140,7 @@ def _std_over_xi(model: Model, mu: Tensor, rows: Rows, seed: int) -> Tensor:
     for numbers in row_chunks(DRAWS, max(1, _BATCH // len(mu))):  # of few codes, several draws at once
         repeated = {name: t.repeat(len(numbers), 1) for name, t in noise.items() if name != LABELS}
         xi = torch.cat([model.noise(rows, seed + number)["xi"] for number in numbers])
-        drawn = model.framework.decode(mu.repeat(len(numbers), 1), repeated | {"xi": xi}, 1.0)
+        drawn = model.framework.decode(mu.repeat(len(numbers), 1), repeated | {"xi": xi})
         draws.append(drawn.reshape(len(numbers), len(mu), *drawn.shape[1:]))
     return torch.cat(draws).float().std(0).mean(1)
 

@@ -9,7 +9,7 @@ from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes
 from avae.frameworks.bigan import BiGAN
 from avae.frameworks.contracts import GAUSSIAN_ENCODER, GENERATOR, JOINT_CRITIC, NetworkContract
-from avae.losses import critic_loss, gaussian_nll, gaussian_nll_of_codes
+from avae.losses import MIN_NATS, critic_loss, gaussian_nll, gaussian_nll_of_codes
 
 
 class SymmetricVAE(BiGAN):
@@ -83,6 +83,9 @@ class SymmetricVAE(BiGAN):
     def reconstruct(self, x: Tensor, code: CodeMode, noise: Noise, realism: float | None = None) -> Tensor:
         z = self.encode(x) if code == "mean" else self.posterior_sample(x, noise)
         return self.decode(z, noise, realism)
+
+    def informative_dimensions(self) -> Tensor:
+        return -self.sigma().log() >= MIN_NATS
 
     def sigma(self) -> Tensor:
         sigma: Tensor = self.encoder.log_sigma.exp()  # type: ignore[operator]

@@ -25,7 +25,14 @@ from avae.recipes.facts import (
     TableFlag,
     at_least,
 )
-from avae.recipes.frameworks import FRAMEWORKS, FrameworkName, listed, titles_with, titles_without
+from avae.recipes.frameworks import (
+    FRAMEWORKS,
+    FrameworkName,
+    listed,
+    titles_with,
+    titles_without,
+    with_article,
+)
 from avae.recipes.networks import NETWORK_FAMILIES, NetworkName, families_for
 from avae.recipes.representations import EXAMPLES, is_standard_normal, learns, parse_representation
 
@@ -270,14 +277,14 @@ class Config:
     sigma_lr_multiplier: Annotated[
         float | None,
         POSITIVE,
-        Needs("KL"),
+        Needs("sigma"),
         TableFlag(
             "Learning rate of sigma over that of the weights; by default 1 for 50,000 steps, more for fewer."
         ),
         arg(
             help="Learning rate of sigma over that of the weights; by default enough for log sigma to move "
             "as far as in the paper's 50,000 steps (1 there, 20 for 2,500 steps at the same rate). "
-            f"{KL_ONLY}"
+            f"{titles_with('sigma')} only."
         ),
     ] = None
     adam_beta1: Annotated[float | None, DECAY] = None
@@ -448,7 +455,7 @@ def validate(config: Config) -> None:
             if isinstance(fact, Check):
                 _require(value is None or fact.holds(value), config, name, fact.remedy)
             if isinstance(fact, Needs) and fact.refused and value:
-                remedy = f"a {config.framework} has no {fact.part}; leave it out"
+                remedy = f"{with_article(config.framework)} has no {fact.part}; leave it out"
                 _require(applies(name, config.framework), config, name, remedy)
     if config.target_kl is not None:
         _require(config.beta > 0, config, "beta", "must be positive for --target-kl to start from")
@@ -460,7 +467,7 @@ def validate(config: Config) -> None:
     _require(not config.spread or paired, config, "spread", "it compares pairs: --latent-codes pairs")
     _check_representation(config, paired)
     if config.condition == "classes":
-        remedy = f"a {config.framework} has no conditional generator; choose --framework avae"
+        remedy = f"{with_article(config.framework)} has no conditional generator; choose --framework avae"
         _require(applies("condition", config.framework), config, "condition", remedy)
     _check_items(config)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from avae.frameworks.base import Framework
 
-Part = Literal["encoder", "KL", "critic", "manifold loss", "latent loss", "cycle"]
+Part = Literal["encoder", "sigma", "KL", "critic", "manifold loss", "latent loss", "cycle"]
 
 
 @dataclass(frozen=True)
@@ -32,21 +32,25 @@ class FrameworkSpec:
 
 
 FRAMEWORKS = {
-    "vae": FrameworkSpec("VAE", "avae.frameworks.vae:VAE", {"encoder", "KL"}),
+    "vae": FrameworkSpec("VAE", "avae.frameworks.vae:VAE", {"encoder", "sigma", "KL"}),
     "gan": FrameworkSpec("GAN", "avae.frameworks.gan:GAN", {"critic", "manifold loss"}),
-    "vaegan": FrameworkSpec("VAE/GAN", "avae.frameworks.vaegan:VAEGAN", {"encoder", "KL", "critic"}),
+    "vaegan": FrameworkSpec("VAE/GAN", "avae.frameworks.vaegan:VAEGAN", {"encoder", "sigma", "KL", "critic"}),
     "bigan": FrameworkSpec("BiGAN", "avae.frameworks.bigan:BiGAN", {"encoder", "critic"}),
     "alice": FrameworkSpec("ALICE", "avae.frameworks.alice:ALICE", {"encoder", "critic", "cycle"}),
     "implicitalice": FrameworkSpec(
         "ALICE (implicit)", "avae.frameworks.alice:ImplicitALICE", {"encoder", "critic", "cycle"}
     ),
-    "svae": FrameworkSpec("sVAE-r", "avae.frameworks.svae:SymmetricVAE", {"encoder", "critic", "cycle"}),
-    "introvae": FrameworkSpec("IntroVAE", "avae.frameworks.introvae:IntroVAE", {"encoder", "KL"}),
+    "svae": FrameworkSpec(
+        "sVAE-r", "avae.frameworks.svae:SymmetricVAE", {"encoder", "sigma", "critic", "cycle"}
+    ),
+    "introvae": FrameworkSpec("IntroVAE", "avae.frameworks.introvae:IntroVAE", {"encoder", "sigma", "KL"}),
     "softintrovae": FrameworkSpec(
-        "Soft-IntroVAE", "avae.frameworks.introvae:SoftIntroVAE", {"encoder", "KL"}
+        "Soft-IntroVAE", "avae.frameworks.introvae:SoftIntroVAE", {"encoder", "sigma", "KL"}
     ),
     "avae": FrameworkSpec(
-        "AVAE", "avae.frameworks.avae:AVAE", {"encoder", "KL", "critic", "manifold loss", "latent loss"}
+        "AVAE",
+        "avae.frameworks.avae:AVAE",
+        {"encoder", "sigma", "KL", "critic", "manifold loss", "latent loss"},
     ),
 }
 """The registry: a framework is a class in its own file and a line here."""
@@ -65,6 +69,11 @@ def titles_with(part: Part) -> str:
 def titles_without(part: Part) -> str:
     """Return the titles of the frameworks without a part."""
     return listed((spec.title for spec in FRAMEWORKS.values() if part not in spec.parts), "and")
+
+
+def with_article(name: str) -> str:
+    """Return the name or title of a framework with its article: "a VAE", "an AVAE", "an sVAE-r"."""
+    return f"{'an' if name.lower().startswith(('a', 'i', 'sv')) else 'a'} {name}"
 
 
 def listed(words: Iterable[str], conjunction: str) -> str:
