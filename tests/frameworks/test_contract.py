@@ -155,11 +155,10 @@ def test_noise_is_used_as_given(name):
         assert losses_differ or samples_differ, key
 
 
-@pytest.mark.parametrize("name", MADE)
+@every
 def test_dimensions_are_informative_where_sigma_says_so(name):
-    framework = MADE[name]()
-    sigma = framework.sigma()
-    if sigma is None or not hasattr(framework.encoder, "log_sigma"):
+    framework = make(name)
+    if framework.sigma() is None or not hasattr(framework.encoder, "log_sigma"):
         return
     with torch.no_grad():
         framework.encoder.log_sigma.copy_(torch.tensor([0.0, -0.5, -2.0]))
