@@ -32,7 +32,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of
 ONE_WORKER = (
     "tests/distributed/",  # one job at a time
     "tests/data/test_pack.py",
+    "tests/docs/test_site.py",
     "tests/evaluation/test_features.py",
+    "tests/explore/test_browser.py",
     "tests/training/test_compile.py",
 )
 """Folders and files each of which stays with one worker; those of a file share what is costly to make."""
@@ -79,6 +81,12 @@ def cli(monkeypatch, capsys) -> Callable[..., Said]:
         return Said(ended.value.code or 0, said.out, said.err)
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Make the random numbers of a test those of the test alone, whatever its worker has done before."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture
