@@ -33,6 +33,7 @@ ADDED_FIELDS = (
     "tolerated_shift",
     "condition",
     "log",
+    "cycle_weight",
 )
 """Fields that older runs lack; they have the defaults."""
 
