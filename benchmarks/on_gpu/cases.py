@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from avae.engine.step import training_step
+from avae.engine.step import UpdateFn, training_step, update_networks
 from avae.errors import UserError
 from avae.frameworks.representations import WhitenedEncoder
 from avae.recipes.config import Config, applies, validate
@@ -122,13 +122,14 @@ def features() -> nn.Module:
     return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.BatchNorm2d(3), nn.Flatten())
 
 
-def take_steps(trainer: Trainer) -> Callable[[int], Any]:
-    """Return a function that takes a training step as `avae train` does, without compiling."""
+def take_steps(trainer: Trainer, update: UpdateFn = update_networks) -> Callable[[int], Any]:
+    """Return a function that takes a training step as `avae train` does, by default without compiling."""
     return lambda step: training_step(
         step,
         trainer.phases,
         trainer.optimizers,
         trainer.batches.micro_batches,
+        update=update,
         averages=trainer.averages,
         coefficients=trainer.framework.coefficients.values(),
     )

@@ -1,7 +1,6 @@
 """Operations that the host launches in a step: one by one, and with the step's optimizers in a CUDA graph."""
 
 from collections import Counter
-from functools import partial
 from typing import Any
 
 import torch
@@ -11,9 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from avae.data.cache import cache_folder, compiled_folder
 from avae.engine import cuda_graph
 from avae.engine.graphed_updates import make_update
-from avae.engine.step import Batches, NamesAndTerms, Optimizers, Phase, training_step, update_networks
+from avae.engine.step import Batches, NamesAndTerms, Optimizers, Phase, update_networks
 from avae.training.trainer import Trainer
-from on_gpu.cases import small_trainer
+from on_gpu.cases import small_trainer, take_steps
 
 LAUNCHES = ("LaunchKernel", "GraphLaunch", "Memcpy", "Memset")
 RUNS: dict[str, dict[str, Any]] = {
@@ -54,12 +53,11 @@ def operations(trainer: Trainer) -> dict[str, int]:
                 torch.empty_like(tensor).copy_(tensor)
         return names, dict(zip(terms, torch.stack(list(terms.values())).unbind(), strict=True))
 
-    step = partial(one_step, trainer)
-    step(0, update)
+    take_steps(trainer, update)(0)
     with Operations() as eager:
-        step(1, update)
+        take_steps(trainer, update)(1)
     with Operations() as graphed:
-        step(2, replay)
+        take_steps(trainer, replay)(2)
     groups = sum(len(optimizer.param_groups) for optimizer in trainer.optimizers.values())
     rates = 0 if trainer.device.type == "cuda" else groups  # a GPU has learning rates in memory
     return {"eager": eager.count, "graph": 1 + graphed.count + rates}
@@ -81,23 +79,12 @@ class Operations(TorchDispatchMode):
 def driver_calls(trainer: Trainer, mode: Any) -> dict[str, int]:
     """Return the number of calls that launch something in a step, by name."""
     update = make_update(mode, 1, False, compiled_folder(cache_folder(None)))
+    take = take_steps(trainer, update)
     for step in range(cuda_graph.WARM_UP + 2):
-        one_step(trainer, step, update)
+        take(step)
     torch.cuda.synchronize()
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as measured:
-        one_step(trainer, cuda_graph.WARM_UP + 2, update)
+        take(cuda_graph.WARM_UP + 2)
         torch.cuda.synchronize()
     calls = Counter(e.name for e in measured.events() if any(kind in e.name for kind in LAUNCHES))
     return {name: count for name, count in calls.items() if name.startswith("cu")}
-
-
-def one_step(trainer: Trainer, step: int, update: Any) -> None:
-    training_step(
-        step,
-        trainer.phases,
-        trainer.optimizers,
-        trainer.batches.micro_batches,
-        update=update,
-        averages=trainer.averages,
-        coefficients=trainer.framework.coefficients.values(),
-    )

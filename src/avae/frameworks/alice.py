@@ -7,12 +7,12 @@ from torch import Tensor, nn
 from avae.frameworks.adversarial import adversarial_terms
 from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.base import Losses, Noise
-from avae.frameworks.bigan import BiGAN
+from avae.frameworks.bigan import CyclicBiGAN
 from avae.frameworks.contracts import ENCODER, GENERATOR, JOINT_CRITIC, PAIR_CRITIC, NetworkContract
 from avae.losses import critic_loss, joint_loss
 
 
-class ALICE(BiGAN):
+class ALICE(CyclicBiGAN):
     """A BiGAN whose encoder and generator also minimise the conditional entropy, by explicit cycles.
 
     They are trained on L_B + lambda (|x - G(E(x))| + |z - E(G(z))|), with norms L1 as means over values, so
@@ -28,18 +28,6 @@ class ALICE(BiGAN):
         "The generator draws from their codes. A loss asks for likeness, and a critic for realism: more of "
         "one is less of the other."
     )
-
-    def __init__(
-        self,
-        encoder: nn.Module,
-        generator: nn.Module,
-        critic: nn.Module,
-        code_dim: int,
-        augmentation: Augmentation | None = None,
-        cycle_weight: float = 1.0,
-    ) -> None:
-        super().__init__(encoder, generator, critic, code_dim, augmentation)
-        self.cycle_weight = cycle_weight
 
     def losses(self, x: Tensor, noise: Noise) -> Losses:
         z = noise["z"]

@@ -70,3 +70,24 @@ class BiGAN(GAN):
     def encode(self, x: Tensor) -> Tensor:
         code: Tensor = self.encoder(x)
         return code
+
+
+class CyclicBiGAN(BiGAN):
+    """A BiGAN whose encoder and generator are also asked to reconstruct; the losses are those of a subclass.
+
+    Args:
+        encoder, generator, critic, code_dim, augmentation: as for `BiGAN`.
+        cycle_weight: weight of the reconstruction losses.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        generator: nn.Module,
+        critic: nn.Module,
+        code_dim: int,
+        augmentation: Augmentation | None = None,
+        cycle_weight: float = 1.0,
+    ) -> None:
+        super().__init__(encoder, generator, critic, code_dim, augmentation)
+        self.cycle_weight = cycle_weight

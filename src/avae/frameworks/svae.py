@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from avae.frameworks.adversarial import adversarial_terms
-from avae.frameworks.augmentation import Augmentation
 from avae.frameworks.base import CodeMode, Losses, Noise, NoiseShapes
-from avae.frameworks.bigan import BiGAN
+from avae.frameworks.bigan import CyclicBiGAN
 from avae.frameworks.contracts import GAUSSIAN_ENCODER, GENERATOR, JOINT_CRITIC, NetworkContract
 from avae.losses import MIN_NATS, critic_loss, gaussian_nll, gaussian_nll_of_codes
 
 
-class SymmetricVAE(BiGAN):
+class SymmetricVAE(CyclicBiGAN):
     """Encoder and generator minimise the symmetric KL divergence of q(x, z) and p(x, z), given by a critic.
 
     An optimal critic of pairs has the logit l = log p(x, z) / q(x, z), so E_q[-l] + E_p[l] is the symmetric
@@ -34,18 +33,6 @@ class SymmetricVAE(BiGAN):
         "The generator draws from their codes. A loss asks for likeness, and a critic that pictures and "
         "codes go together."
     )
-
-    def __init__(
-        self,
-        encoder: nn.Module,
-        generator: nn.Module,
-        critic: nn.Module,
-        code_dim: int,
-        augmentation: Augmentation | None = None,
-        cycle_weight: float = 1.0,
-    ) -> None:
-        super().__init__(encoder, generator, critic, code_dim, augmentation)
-        self.cycle_weight = cycle_weight
 
     def noise_shapes(self, n: int) -> NoiseShapes:
         return super().noise_shapes(n) | {"eps": (n, self.code_dim)}
