@@ -3,7 +3,7 @@
     python benchmarks/toy.py --out runs/toy-study [--seeds 3] [--steps 10000]
 
 Trains and evaluates through the public command, AVAE in four variants; a finished run is not trained again.
-Prints a table of medians and writes results.json with hardware and versions.
+Prints a table of medians, writes results.json with hardware and versions, and draws figure 6 of one seed.
 """
 
 import argparse
@@ -18,11 +18,10 @@ from pathlib import Path
 
 import torch
 
+from avae.recipes.frameworks import FRAMEWORKS
+
 VARIANTS = {
-    "vae": ["--framework", "vae"],
-    "gan": ["--framework", "gan"],
-    "vaegan": ["--framework", "vaegan"],
-    "bigan": ["--framework", "bigan"],
+    **{name: ["--framework", name] for name in FRAMEWORKS if name != "avae"},
     # One dimension cannot hold pairs (x, E(x)) of a plane: only with two has BiGAN an equilibrium to find.
     "bigan-2d": ["--framework", "bigan", "--code-dim", "2"],
     "avae-a": ["--latent-loss", "a", "--xi-dim", "0"],
@@ -52,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     (args.out / "results.json").write_text(f"{json.dumps(result, indent=2)}\n")
     print_table(medians)
+    first = [str(args.out / f"{name}-0") for name in args.variants]
+    avae("figure", "6", *first, "--out", str(args.out), "--overwrite")
 
 
 def measured(name: str, seed: int, args: argparse.Namespace) -> dict[str, float | None]:

@@ -11,10 +11,13 @@ from torch.testing import assert_close
 
 import avae
 from avae.data.dataset import as_images, as_tensor, evenly_spaced
+from avae.data.toy import toy_data
+from avae.figures.figure6_frameworks import frameworks_figure, missing_network, panels
 from avae.figures.figure6_toy import REACH, manifolds
 from avae.figures.image_grid import CELL, GAP
 from avae.figures.loaded_runs import open_runs, short_names
 from avae.load_data import load_dataset_for
+from avae.recipes.frameworks import FRAMEWORKS
 from avae.visualize.grid import mosaic
 
 ENCODERS = ["vae", "vaegan", "bigan", "avae"]
@@ -97,6 +100,61 @@ def test_figure_6_refuses_a_code_that_says_nothing(cli, runs, without_xi, small_
     model.save(run / "model")
     said = cli("figure", 6, runs["toy-avae"], run, "--out", tmp_path / "out")
     said.refused("silent", "says nothing", "train it for longer")
+
+
+def test_figure_6_of_every_framework(cli, runs, small_toy, tmp_path):
+    named = [runs[f"toy-{framework}"] for framework in FRAMEWORKS]
+    said = cli("figure", 6, *named, "--seed", 3, "--out", tmp_path)
+    assert said.code == 0, said
+    caption = written(tmp_path, "figure-6", *named)
+    for spec in FRAMEWORKS.values():
+        assert f"| {spec.title}" in caption
+
+
+@pytest.mark.parametrize("framework", ["gan", "vae", "avae"])
+def test_the_panels_of_figure_6_are_what_the_model_makes_of_the_points(framework, runs, small_toy):
+    model = avae.load(runs[f"toy-{framework}"], device="cpu")
+    test = toy_data().test[:50]
+    drawn = dict(panels(model, test, seed=3))
+    points, drawn_from = drawn["samples"]
+    assert_close(torch.from_numpy(points), model.sample(50, seed=3))
+    assert_close(torch.from_numpy(drawn_from)[:, None], model.prior.codes(model.noise(range(50), 3)))
+    networks = {"gan": [], "vae": ["decoder"], "avae": ["decoder", "generator"]}[framework]
+    assert [*drawn] == (["codes", *networks, "samples"] if networks else ["samples"])
+    for name in networks:
+        realism = {"decoder": 0.0, "generator": 1.0}[name] if len(networks) > 1 else None
+        reconstructed, codes = drawn[name]
+        assert_close(torch.from_numpy(reconstructed), model.reconstruct(test, realism=realism, seed=3))
+        calibrated = model.encode(test) / model.framework.code_scale()
+        assert_close(torch.from_numpy(codes)[:, None], calibrated)
+    missing = {
+        "gan": {"codes": "no encoder", "decoder": "no decoder", "generator": "no encoder"},
+        "vae": {"generator": "no generator"},
+        "avae": {},
+    }[framework]
+    assert missing == {name: missing_network(model.framework, name) for name in missing}
+
+
+def test_figure_6_counts_what_lies_beyond_the_frame(runs, small_toy):
+    run = open_runs([runs["toy-gan"]], "cpu")[0]
+
+    def texts():
+        figure = frameworks_figure([run], toy_data(), seed=0)
+        return [text.get_text() for axis in figure.axes for text in axis.texts]
+
+    assert texts() == ["no encoder", "no encoder"]
+    with torch.no_grad():
+        [*run.model.generator.parameters()][-1].add_(100)
+    assert texts() == ["no encoder", "no encoder", "100% outside"]
+
+
+def test_a_code_that_says_nothing_has_one_colour_in_figure_6(runs, small_toy):
+    model = avae.load(runs["toy-vae"], device="cpu")
+    with torch.no_grad():
+        model.framework.encoder.log_sigma.zero_()
+    drawn = dict(panels(model, toy_data().test[:50], seed=0))
+    assert not drawn["codes"][1].any()
+    assert np.isfinite(drawn["decoder"][0]).all()
 
 
 def test_figure_7_shows_each_runs_own_reconstructions(cli, runs, tmp_path):
@@ -237,12 +295,9 @@ def test_runs_of_other_data_or_another_size_do_not_stand_side_by_side(
         said.refused(str(tmp_path / other), words)
 
 
-def test_figure_6_refuses_what_is_no_toy_run(cli, runs, without_xi, small_toy, tmp_path):
-    with_xi, without = runs["toy-avae"], without_xi("toy")
-    cli("figure", 6, with_xi, runs["digits-avae"], "--out", tmp_path).refused("avae train toy")
-    cli("figure", 6, with_xi, runs["toy-vae"], "--out", tmp_path).refused("toy-vae", "avae train toy")
-    cli("figure", 6, with_xi, "--out", tmp_path).refused("0 runs without xi", "--xi-dim 0")
-    cli("figure", 6, without, "--out", tmp_path).refused("1 runs without xi and 0 with it")
+def test_figure_6_refuses_what_is_no_toy_run(cli, runs, small_toy, tmp_path):
+    run = runs["toy-avae"]
+    cli("figure", 6, run, runs["digits-avae"], "--out", tmp_path).refused("digits-avae", "avae train toy")
 
 
 def test_data_that_changed_are_refused(cli, runs, pictures, tmp_path):

@@ -32,8 +32,10 @@ from avae.evaluation.reference_statistics import reference_summary
 from avae.figures.export import caption, write_figure
 from avae.figures.figure1_edge import CAPTION as EDGE
 from avae.figures.figure1_edge import SHOWN, edge_figure
+from avae.figures.figure6_frameworks import CAPTION as TOY_OF_FRAMEWORKS
+from avae.figures.figure6_frameworks import frameworks_figure
 from avae.figures.figure6_toy import CAPTION as TOY
-from avae.figures.figure6_toy import split_by_xi, toy_figure
+from avae.figures.figure6_toy import require_toy, toy_figure, without_and_with_xi
 from avae.figures.figure7_8_comparison import (
     RECONSTRUCTIONS,
     SAMPLES,
@@ -61,10 +63,17 @@ def figure1(options: Edge) -> Path:
 def figure6(options: Toy) -> Path:
     """Draw Fig. 6."""
     runs = open_runs(options.runs, options.device, options.representation)
-    without, with_xi = split_by_xi(runs)
-    figure = toy_figure(runs, _data(options, runs), options.seed)
-    labels = {f"above, {without.title}": without, f"below, {with_xi.title}": with_xi}
-    text = caption("Figure 6: the toy example", TOY, labels, options.seed)
+    require_toy(runs)
+    data = _data(options, runs)
+    of_the_paper = without_and_with_xi(runs)
+    if of_the_paper:
+        without, with_xi = of_the_paper
+        figure = toy_figure(without, with_xi, data, options.seed)
+        shown, labels = TOY, {f"above, {without.title}": without, f"below, {with_xi.title}": with_xi}
+    else:
+        figure = frameworks_figure(runs, data, options.seed)
+        shown, labels = TOY_OF_FRAMEWORKS, _by_label(runs)
+    text = caption("Figure 6: the toy example", shown, labels, options.seed)
     return write_figure(figure, text, options.out, "figure-6")
 
 

@@ -12,7 +12,6 @@ from avae.data.dataset import Dataset
 from avae.errors import UserError
 from avae.figures.loaded_runs import LoadedRun
 from avae.figures.style import plot_style
-from avae.recipes.frameworks import with_article
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,50 +48,52 @@ class Manifolds:
     generated: NDArray[np.float32]
 
 
-def split_by_xi(runs: Sequence[LoadedRun]) -> tuple[LoadedRun, LoadedRun]:
-    """Return the run without xi and the run with xi, or raise UserError if there is not one of each."""
+def require_toy(runs: Sequence[LoadedRun]) -> None:
+    """Raise UserError unless all runs are of the toy example, and of the same points."""
     for run in runs:
         if run.model.is_image_model or run.model.data["name"] != "toy":
             raise UserError(f"{run.path} is no run of the toy example: train one with avae train toy")
-        if not run.has_decoder_and_generator or run.model.config.code_dim != 1:
+        if run.checksum != runs[0].checksum:
             raise UserError(
-                f"{run.path} is {with_article(run.title)} with a code of {run.model.config.code_dim}: "
-                "train one with avae train toy"
+                f"{runs[0].path} and {run.path} were trained on different points: train them again"
             )
-        if not run.model.framework.informative_dimensions().all():
-            raise UserError(f"{run.path} has a code that says nothing about the points: train it for longer")
+
+
+def without_and_with_xi(runs: Sequence[LoadedRun]) -> tuple[LoadedRun, LoadedRun] | None:
+    """Return the two runs of the paper's figure: AVAEs with a code of one dimension, without xi and with it.
+
+    None if the runs are others.
+
+    Raises:
+        UserError: they are these, but one has a code that says nothing.
+    """
+    if any(run.model.config.framework != "avae" or run.model.config.code_dim != 1 for run in runs):
+        return None
     without, with_xi = ([run for run in runs if bool(run.model.config.xi_dim) is xi] for xi in (False, True))
     if len(without) != 1 or len(with_xi) != 1:
-        raise UserError(
-            f"{len(without)} runs without xi and {len(with_xi)} with it: name one of each "
-            "(avae train toy --xi-dim 0 --out runs/toy-without, avae train toy --out runs/toy)"
-        )
-    if without[0].checksum != with_xi[0].checksum:
-        raise UserError(
-            f"{without[0].path} and {with_xi[0].path} were trained on different points: train them again"
-        )
+        return None
+    for run in runs:
+        if not run.model.framework.informative_dimensions().all():
+            raise UserError(f"{run.path} has a code that says nothing about the points: train it for longer")
     return without[0], with_xi[0]
 
 
-def toy_figure(runs: Sequence[LoadedRun], data: Dataset, seed: int) -> "Figure":
+def toy_figure(without: LoadedRun, with_xi: LoadedRun, data: Dataset, seed: int) -> "Figure":
     """Draw the data and the manifolds of decoder and generator, without xi and with it.
 
     Args:
+        without, with_xi: runs of AVAE, without xi and with it.
         data: data set of the runs.
         seed: seed of xi.
-
-    Raises:
-        UserError: the runs are not one without xi and one with it.
     """
     from matplotlib.figure import Figure
 
     with plot_style():
         figure = Figure(figsize=(7.0, 3.4), layout="constrained")
         grid = figure.subplots(2, 3, sharex=True, sharey=True)
-        for axes, run in zip(grid, split_by_xi(runs), strict=True):
-            with_xi = run.model.config.xi_dim > 0
-            _draw_row(axes, manifolds(run, data.test, seed), line=not with_xi)
-            axes[0].set_ylabel("with ξ" if with_xi else "without ξ", fontsize=9)
+        for axes, run, name in zip(grid, (without, with_xi), ("without ξ", "with ξ"), strict=True):
+            _draw_row(axes, manifolds(run, data.test, seed), line=run is without)
+            axes[0].set_ylabel(name, fontsize=9)
         for axis, title in zip(grid[0], ("data", "decoder (VAE)", "generator (AVAE)"), strict=True):
             axis.set_title(title)
         shades = grid[0][0].collections[0]
@@ -117,7 +118,7 @@ def manifolds(run: LoadedRun, test: NDArray[np.float32], seed: int) -> Manifolds
 
 
 def _draw_row(axes: Any, shown: Manifolds, line: bool) -> None:
-    _draw_points(axes[0], shown.points, shown.point_codes)
+    draw_points(axes[0], shown.points, shown.point_codes)
     for axis in axes[1:]:
         axis.scatter(*shown.points.T, s=1, color="#DDDDDD", linewidths=0, rasterized=True)
     _draw_line(axes[1], shown.decoded, shown.codes)
@@ -125,10 +126,11 @@ def _draw_row(axes: Any, shown: Manifolds, line: bool) -> None:
     if line:
         _draw_line(axes[2], shown.generated, shown.codes)
     else:
-        _draw_points(axes[2], shown.generated, shown.codes)
+        draw_points(axes[2], shown.generated, shown.codes)
 
 
-def _draw_points(axis: Any, points: NDArray[np.float32], codes: NDArray[np.float32]) -> None:
+def draw_points(axis: Any, points: NDArray[np.float32], codes: NDArray[np.float32]) -> None:
+    """Draw points (N, 2), coloured by their codes (N,)."""
     axis.scatter(
         *points.T, s=2, c=codes, cmap="viridis", vmin=-REACH, vmax=REACH, linewidths=0, rasterized=True
     )

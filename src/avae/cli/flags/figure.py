@@ -20,7 +20,7 @@ HELP = """\
 usage: avae figure 1|6|7|8|9|tradeoff [RUN ...] [flags]
 
   1         why a decoder trained by mean squared error blurs edges; takes no run
-  6         the toy example: data, and manifolds of decoder and generator; a run without xi and one with xi
+  6         the toy example: runs of avae train toy; of an AVAE without xi and one with xi, the paper's layout
   7         reconstructions, side by side: any runs except GANs
   8         samples, side by side: any runs
   9         original, decoder, generator: a run of AVAE
@@ -72,9 +72,13 @@ class RunFigureOptions(FigureOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class Toy(RunFigureOptions):
-    """Draw Fig. 6: the toy example's data, and the manifolds of decoder and generator.
+    """Draw Fig. 6: the toy example's data, and what each run makes of them.
+
+    A row per run shows codes, reconstructions and samples. An AVAE without xi and one with xi are drawn as in
+    the paper: data, and the manifolds of decoder and generator.
 
     Example: avae figure 6 runs/toy-without runs/toy   (avae train toy --xi-dim 0 --out runs/toy-without)
+    Example: avae figure 6 runs/toy-vae runs/toy-gan   (avae train toy --framework vae --out runs/toy-vae)
     """
 
 
