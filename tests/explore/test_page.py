@@ -9,7 +9,7 @@ from avae.recipes.frameworks import FRAMEWORKS
 
 WITH_ENCODER = {"source", "tests", "near", "sets"}
 ALL = WITH_ENCODER | {"realism", "invented", "guess"}
-SHOWN = {"gan": set(), "avae": ALL}
+SHOWN = {"gan": set(), "idgan": ALL, "avae": ALL}
 """Parts that the pages of some frameworks show; the others are those `WITH_ENCODER`."""
 
 

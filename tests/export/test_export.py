@@ -40,7 +40,7 @@ def made(network: str, framework: str, **settings: object) -> Model:
     points = network == "mlp"
     shape = {"channels": 2} if points else {"size": 16, "channels": 1}
     config = Config(recipe="digits", data="d", out="o", steps=1, framework=framework, network=network)
-    settings = {"width": 4, "code_dim": 4, "xi_dim": 3 * (framework == "avae")} | shape | settings
+    settings = {"width": 4, "code_dim": 4, "xi_dim": 3 * (framework in ("avae", "idgan"))} | shape | settings
     resolved = with_defaults(Config(**vars(config) | settings))
     built = build_framework(resolved)
     generator = torch.Generator().manual_seed(0)

@@ -8,6 +8,7 @@ from avae.frameworks import (
     ALICE,
     AVAE,
     GAN,
+    IDGAN,
     VAE,
     VAEGAN,
     BiGAN,
@@ -133,6 +134,17 @@ def avae_of_images(latent: str, xi: int, weighting: str, codes: str) -> Framewor
     )
 
 
+def idgan(items: str) -> Framework:
+    """An ID-GAN, whose weight is large enough for its gradient to count."""
+    points = items == "points"
+    down, up = (MLP(2, D, 8), MLP(D, 2, 8)) if points else (Down(16, 1, 2, D), Up(16, 1, 2, D))
+    generator, critic = (
+        (MLP(D + XI, 2, 8), MLP(2, 1, 8)) if points else (Up(16, 1, 2, D + XI), Down(16, 1, 2, 1))
+    )
+    representation = VAERepresentation(GaussianEncoder(down, D), up, D, beta=2.0)
+    return IDGAN(representation, generator, critic, XI, information_weight=0.1)
+
+
 def avae_of_pairs(items: str) -> Framework:
     """An AVAE with everything that the paper does not have."""
     points = items == "points"
@@ -234,6 +246,7 @@ def _made() -> dict[str, Callable[[], Framework]]:
             made[f"{kind.__name__}-{items}"] = lambda kind=kind, items=items, settings=settings: (
                 introspective(kind, items, **settings)
             )
+        made[f"IDGAN-{items}"] = lambda items=items: idgan(items)
     made["ImplicitALICE-images-augmented"] = lambda: augmented(of_pairs(ImplicitALICE, "images"))
     for items in ("points", "images"):
         for head, own in (("own_head", True), ("classifier", False)):

@@ -197,6 +197,21 @@ def _svae(f, name, x, noise):
     return _grads(l_e, "encoder", E) | _grads(l_g, "generator", G) | _grads(l_c, "critic", C)
 
 
+def _idgan(f, name, x, noise):
+    """-log q(c | G(s, c)) is Eq. 12 of codes sampled from posteriors, up to a constant."""
+    E, D, G, C = f.encoder, f.decoder, f.generator, f.critic
+    mu, sigma = E(x)
+    code = mu + noise["eps"] * sigma
+    l_vae = 0.5 * ((D(code) - x) ** 2).sum() / len(x) + 2.0 * _kl(mu, sigma)
+    code, sigma = code.detach(), sigma.detach()
+    fake = G(code, noise["xi"])
+    information = 0.5 * (((E(fake)[0] - code) / sigma) ** 2).sum(1).mean()
+    l_g = softplus(C(fake)).mean() + 0.1 * information
+    l_c = (softplus(C(x)) + softplus(-C(fake.detach()))).mean()
+    vae = _grads(l_vae, "encoder", E) | _grads(l_vae, "decoder", D)
+    return vae | _grads(l_g, "generator", G) | _grads(l_c, "critic", C)
+
+
 def _kl_each(mu, sigma):
     return 0.5 * (sigma**2 + mu**2 - 1 - (sigma**2).log()).sum(1)
 
@@ -239,6 +254,7 @@ BY_HAND = {
     "SymmetricVAE": _svae,
     "IntroVAE": _introvae,
     "SoftIntroVAE": _softintrovae,
+    "IDGAN": _idgan,
     "vae": _vae,
     "gan": _gan,
     "vaegan": _vaegan,

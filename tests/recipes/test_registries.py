@@ -64,3 +64,19 @@ def test_settings_for_missing_parts_are_rejected_only_if_on(framework, settings,
     validate(Config(**run, **{name: False if name == "augment" else None}))
     with pytest.raises(UserError, match=message):
         validate(Config(**run, **settings))
+
+
+def test_settings_of_the_authors_of_a_framework_are_its_defaults():
+    run = {"recipe": "", "data": "", "out": "", "steps": 10, "channels": 3, "size": 32}
+    for framework, share, loss in (("idgan", 0.5, "non-saturating"), ("avae", 0.0, "paper")):
+        config = with_defaults(Config(**run, framework=framework))
+        assert (config.warm_start, config.adversarial_loss) == (share, loss)
+    given = Config(**run, framework="idgan", representation="run:there")
+    assert with_defaults(given).warm_start == 0  # its encoder and decoder learn no more
+
+
+def test_id_gan_needs_a_finished_representation():
+    run = {"recipe": "", "data": "", "out": "", "steps": 10, "framework": "idgan", "warm_start": 0.0}
+    with pytest.raises(UserError, match="--warm-start 0.0: its generator is trained on a finished repres"):
+        validate(Config(**run))
+    validate(Config(**run, representation="run:there"))

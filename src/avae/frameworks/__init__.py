@@ -12,6 +12,7 @@ from avae.frameworks.avae import AVAE
 from avae.frameworks.base import Framework, Noise, NoiseShapes
 from avae.frameworks.bigan import BiGAN
 from avae.frameworks.gan import GAN
+from avae.frameworks.idgan import IDGAN
 from avae.frameworks.introvae import IntroVAE, SoftIntroVAE
 from avae.frameworks.svae import SymmetricVAE
 from avae.frameworks.vae import VAE
@@ -25,6 +26,7 @@ __all__ = [
     "VAEGAN",
     "BiGAN",
     "Framework",
+    "IDGAN",
     "ImplicitALICE",
     "IntroVAE",
     "Noise",

@@ -139,14 +139,14 @@ class AVAE(AutoEncoder, Adversarial):
 
     def _game_losses(self, x: Tensor, mu: Tensor, sigma: Tensor, noise: Noise) -> Losses:
         """Return the losses of generator and critic, given the posterior of x as constants."""
-        codes = self.calibrated(mu, noise)
+        codes = self.item_codes(mu, sigma, noise)
         z, weight, noise_of_z = self._select(codes, noise)
         fake = self.generate(z, noise_of_z)
         to_critic, to_encoder = self.weighting.route_gradients(fake)
         mu_fake, _ = self.representation.encode(to_encoder)
         l_fake = self.critic_logits(self.augment_fake(to_critic, noise), *self._seen(z, noise_of_z))
         l_real = self.critic_logits(self.augment_real(x, noise), *self._seen(codes, noise))
-        scale = self.representation.code_scale(sigma)
+        scale = self.target_scale(sigma)
         l_z = (weight * latent_loss(mu_fake, z, sigma, scale)).mean()
         l_m = self.adversarial_loss.generator(l_real, l_fake).mean()
         l_c = self.adversarial_loss.critic(l_real, l_fake).mean()
@@ -229,13 +229,22 @@ class AVAE(AutoEncoder, Adversarial):
         return noise if labels is None else noise | {LABELS: labels}
 
     def drawing_codes(self, x: Tensor, noise: Noise) -> Tensor:
-        return self.calibrated(self.encode(x), noise)
+        mu, sigma = self.representation.encode(x)
+        return self.item_codes(mu, sigma, noise)
+
+    def item_codes(self, mu: Tensor, sigma: Tensor, noise: Noise) -> Tensor:
+        """Return the codes (N, d) that the generator is given for items with this posterior."""
+        return self.calibrated(mu, noise)
 
     def sample(self, noise: Noise) -> Tensor:
         return self.generate(noise["z"], noise)
 
     def code_scale(self) -> Tensor:
-        return self.representation.code_scale(self.sigma())
+        return self.target_scale(self.sigma())
+
+    def target_scale(self, sigma: Tensor) -> Tensor:
+        """Return s (d,), the factor of z in the target of L_Z, given the posterior scale (d,)."""
+        return self.representation.code_scale(sigma)
 
     def _generate_as_in_training(self, x: Tensor, noise: Noise) -> Tensor:
         z, _, noise_of_z = self._select(self.drawing_codes(x, noise), noise)

@@ -40,6 +40,19 @@ class PriorCodes:
         return labels
 
 
+class ItemCodes:
+    """Codes of the real items, each once."""
+
+    def noise_shapes(self, n: int) -> NoiseShapes:
+        return {}
+
+    def select(self, data_codes: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        return data_codes, torch.ones_like(data_codes[:, 0])
+
+    def select_labels(self, labels: Tensor) -> Tensor:
+        return labels
+
+
 class PairedCodes:
     """Codes of the first, third, fifth ... real item, each twice in a row: two draws of xi for one code.
 

@@ -37,6 +37,7 @@ from avae.recipes.networks import NETWORK_FAMILIES, NetworkName, families_for
 from avae.recipes.representations import EXAMPLES, is_standard_normal, learns, parse_representation
 
 KL_ONLY, LATENT_LOSS_ONLY = f"{titles_with('KL')} only.", f"{titles_with('latent loss')} only."
+REPRESENTATION_ONLY = f"{titles_with('representation')} only."
 Precision = Literal["fp32", "bf16", "fp64"]
 
 NOT_WITHOUT_CRITIC = f"Not for {titles_without('critic')}."
@@ -128,24 +129,25 @@ class Config:
     many as hold 95 % of the variance of its features, at most 512."""
     representation: Annotated[
         str,
+        Needs("representation"),
         Fact.PATH,
-        arg(help=f"What gives pictures codes: {EXAMPLES}. See docs/representations.md. {LATENT_LOSS_ONLY}"),
+        arg(help=f"What gives pictures codes: {EXAMPLES}. See docs/representations.md. {REPRESENTATION_ONLY}"),
     ] = "vae"
     representation_weights: Annotated[str | None, Fact.PATH] = None
     """File of weights (.pth or .safetensors) for the network that --representation names, instead of the
     published ones."""
     decoder: Annotated[
         bool,
-        Needs("latent loss"),
+        Needs("representation"),
         arg(
             help="Train a decoder on the codes, which draws the average of all pictures with a code (realism "
-            f"0), and from which the generator starts. A VAE always has one. {LATENT_LOSS_ONLY}"
+            f"0), and from which the generator starts. A VAE always has one. {REPRESENTATION_ONLY}"
         ),
     ] = True
     classifier_beta: Annotated[
         float,
         at_least(0),
-        Needs("latent loss"),
+        Needs("representation"),
         arg(
             help="Weight of the KL term in the loss of --representation classifier, beside its cross-entropy."
         ),
@@ -153,7 +155,7 @@ class Config:
     tolerated_shift: Annotated[
         int,
         at_least(0),
-        Needs("latent loss"),
+        Needs("representation"),
         arg(
             help="Pixels by which a picture may be shifted without a change that matters: sigma of a frozen "
             "network's codes is how far they move with it, and with the noise of 8 bits."
@@ -162,12 +164,12 @@ class Config:
     xi_dim: Annotated[
         int,
         at_least(0),
-        Needs("latent loss"),
+        Needs("representation"),
         Fact.PER_ROW,
         Fact.ARCHITECTURE,
         arg(
             help="Dimensions of xi, the generator's noise for what the code leaves out; 0 for none. "
-            f"{LATENT_LOSS_ONLY}"
+            f"{REPRESENTATION_ONLY}"
         ),
     ] = 100
     latent_loss: Annotated[
@@ -302,15 +304,16 @@ class Config:
         ),
     ] = None
     warm_start: Annotated[
-        float,
+        float | None,
         Check(lambda share: 0 <= share < 1, "must be a share from 0 to below 1"),
-        Needs("latent loss"),
+        Needs("representation"),
         arg(
             help="Share of the steps in which encoder and decoder are trained alone. The generator then "
             "starts from the decoder's weights, and is trained against the critic while encoder and decoder "
-            f"stay as they are. 0 trains all networks at once, as in the paper. {LATENT_LOSS_ONLY}"
+            "stay as they are. 0 trains all networks at once, as in the paper, and is the default of avae. That of "
+            f"idgan is 0.5; its generator starts from random weights. {REPRESENTATION_ONLY}"
         ),
-    ] = 0.0
+    ] = None
     adversarial_loss: Annotated[
         Literal["paper", "non-saturating", "relativistic"] | None,
         Needs("manifold loss"),
@@ -409,12 +412,6 @@ class Config:
         kinds = [part.kind for part in parse_representation(self.representation)]
         return learns(self.representation) or (self.decoder and kinds != ["run"])
 
-    @property
-    def warm_start_steps(self) -> int:
-        """Number of steps of the warm start, in which encoder and decoder are trained alone."""
-        assert self.steps is not None
-        return round(self.warm_start * self.steps)
-
 
 @cache
 def facts() -> dict[str, tuple[Any, ...]]:
@@ -481,9 +478,9 @@ def _check_representation(config: Config, paired: bool) -> None:
     parts = parse_representation(config.representation)
     name = "representation"
     if [part.kind for part in parts] != ["vae"]:
-        remedy = "only AVAE has one to choose: --framework avae"
-        _require(applies("decoder", config.framework), config, name, remedy)
-    if not is_standard_normal(config.representation):
+        remedy = f"only {titles_with('representation')} have one to choose: --framework avae"
+        _require(applies(name, config.framework), config, name, remedy)
+    if applies("latent_codes", config.framework) and not is_standard_normal(config.representation):
         remedy = "its codes are not N(0, I), and others than pairs draw from it: --latent-codes pairs"
         _require(paired, config, name, remedy)
     kinds = {part.kind for part in parts}
@@ -491,6 +488,10 @@ def _check_representation(config: Config, paired: bool) -> None:
         _require(
             "vae" not in kinds, config, name, "a VAE learns with its decoder, which must not be left out"
         )
+    if not applies("latent_loss", config.framework) and applies("warm_start", config.framework):
+        joint = config.warm_start == 0 and config.learns_alone
+        remedy = "its generator is trained on a finished representation: choose a share above 0"
+        _require(not joint, config, "warm_start", remedy)
     defaults = {field.name: field.default for field in dataclasses.fields(Config)}
     for field, kind in NEEDED_KINDS.items():
         remedy = f"--representation {config.representation} has no use for it; leave it out"

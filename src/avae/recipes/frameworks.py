@@ -1,14 +1,14 @@
 """The registry of frameworks, for help texts and checks that must not import PyTorch."""
 
 import pkgutil
-from collections.abc import Iterable, Set
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from avae.frameworks.base import Framework
 
-Part = Literal["encoder", "sigma", "KL", "critic", "manifold loss", "latent loss", "cycle"]
+Part = Literal["encoder", "sigma", "KL", "critic", "manifold loss", "representation", "latent loss", "cycle"]
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,13 @@ class FrameworkSpec:
         title: name, as papers write it.
         path: its class, as MODULE:NAME.
         parts: the parts it has.
+        defaults: settings of its authors, instead of those of the network's.
     """
 
     title: str
     path: str
     parts: Set[Part]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self) -> "type[Framework]":
         """Import the class."""
@@ -47,10 +49,16 @@ FRAMEWORKS = {
     "softintrovae": FrameworkSpec(
         "Soft-IntroVAE", "avae.frameworks.introvae:SoftIntroVAE", {"encoder", "sigma", "KL"}
     ),
+    "idgan": FrameworkSpec(
+        "ID-GAN",
+        "avae.frameworks.idgan:IDGAN",
+        {"encoder", "sigma", "KL", "critic", "manifold loss", "representation"},
+        {"adversarial_loss": "non-saturating", "warm_start": 0.5},
+    ),
     "avae": FrameworkSpec(
         "AVAE",
         "avae.frameworks.avae:AVAE",
-        {"encoder", "sigma", "KL", "critic", "manifold loss", "latent loss"},
+        {"encoder", "sigma", "KL", "critic", "manifold loss", "representation", "latent loss"},
     ),
 }
 """The registry: a framework is a class in its own file and a line here."""

@@ -18,6 +18,7 @@ Row = Literal[
     "svae",
     "introvae",
     "softintrovae",
+    "idgan",
     "avae-xi-a",
     "avae-a",
     "avae-b",

@@ -59,6 +59,7 @@ class ResolvedConfig(Config):
     adam_beta1: float
     adam_beta2: float
     ema_half_life: int
+    warm_start: float
     adversarial_loss: Literal["paper", "non-saturating", "relativistic"]
     r1: float
     r2: float
@@ -69,6 +70,11 @@ class ResolvedConfig(Config):
     def item_shape(self) -> tuple[int, ...]:
         """Shape of one item: (C, H, W) or (F,)."""
         return (self.channels,) if self.size is None else (self.channels, self.size, self.size)
+
+    @property
+    def warm_start_steps(self) -> int:
+        """Number of steps of the warm start, in which encoder and decoder are trained alone."""
+        return round(self.warm_start * self.steps)
 
 
 def learning_rate_factor(config: ResolvedConfig, step: int) -> float:
@@ -128,9 +134,10 @@ def with_defaults(config: Config) -> ResolvedConfig:
     Raises:
         ValueError: the shape of the items is not known.
     """
-    if "latent loss" not in FRAMEWORKS[config.framework].parts:
-        config = dataclasses.replace(config, warm_start=0.0, spread=0.0)
-    elif not config.learns_alone:
+    parts = FRAMEWORKS[config.framework].parts
+    if "latent loss" not in parts:
+        config = dataclasses.replace(config, spread=0.0)
+    if "representation" not in parts or not config.learns_alone:
         config = dataclasses.replace(config, warm_start=0.0)
     images = NETWORK_FAMILIES[config.network].items == "images"
     if config.channels is None or (images and config.size is None):
@@ -141,7 +148,8 @@ def with_defaults(config: Config) -> ResolvedConfig:
     values["code_dim"] = config.code_dim or CODE_DIM
     values["latent_weighting"] = config.latent_weighting or _weighting(config.representation)
     filled = _defaults(config) | {name: value for name, value in values.items() if value is not None}
-    multiplier = _sigma_lr_multiplier(filled["learning_rate"], config.warm_start_steps or config.steps)
+    trained_encoder = round(filled["warm_start"] * config.steps) or config.steps
+    multiplier = _sigma_lr_multiplier(filled["learning_rate"], trained_encoder)
     return ResolvedConfig(**values | {"sigma_lr_multiplier": multiplier} | filled)
 
 
@@ -176,12 +184,14 @@ def _as_dict(config: Config) -> dict[str, Any]:
 
 
 def _defaults(config: Config) -> dict[str, Any]:
-    """Return the hyper-parameters of a network's authors; those of parts that the framework lacks are off."""
+    """Return the hyper-parameters of the authors of network and framework; those of missing parts are off."""
     family = NETWORK_FAMILIES[config.network].load()
     defaults: dict[str, Any] = (
         OFF
         | {"penalty_every": PENALTY_EVERY, "adversarial_loss": "paper", "width": WIDTH, "precision": "fp32"}
+        | {"warm_start": 0.0}
         | dict(family.defaults)
+        | dict(FRAMEWORKS[config.framework].defaults)
     )
     if config.size is not None:
         defaults |= family.regularizers(config.size, config.batch_size)

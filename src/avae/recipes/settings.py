@@ -20,7 +20,7 @@ class Settings(TypedDict, total=False):
     batch_size: int
     micro_batches: int
     framework: Literal[
-        "vae", "gan", "vaegan", "bigan", "alice", "implicitalice", "svae", "introvae", "softintrovae", "avae"
+        "vae", "gan", "vaegan", "bigan", "alice", "implicitalice", "svae", "introvae", "softintrovae", "idgan", "avae"
     ]
     network: Literal["dcgan", "resize", "mlp", "stylegan2"]
     size: int | None
@@ -57,7 +57,7 @@ class Settings(TypedDict, total=False):
     adam_beta1: float | None
     adam_beta2: float | None
     ema_half_life: int | None
-    warm_start: float
+    warm_start: float | None
     adversarial_loss: Literal["paper", "non-saturating", "relativistic"] | None
     r1: float | None
     r2: float | None

@@ -13,6 +13,7 @@ from avae.evaluation.protocol import Result
 from avae.priors.registry import STANDARD
 from avae.recipes.config import applies, fields_with, flag, shared_settings
 from avae.recipes.facts import Fact
+from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.paper import PAPER_DATASETS, ROWS, Row, table1_config
 from avae.recipes.saved_run import SavedRun, read_run
 from avae.table1.status import Failure, checkpoint_step, failure_of, read_result
@@ -149,7 +150,14 @@ def check_comparable(runs: Iterable[TableRun]) -> None:
 
 
 def _setting(name: str) -> GetValues:
-    return lambda run: [getattr(run.saved.config, name)] if run.saved else []
+    """Skip runs of a framework with a default of its own."""
+
+    def values(run: TableRun) -> list[Any]:
+        if run.saved is None or name in FRAMEWORKS[run.saved.config.framework].defaults:
+            return []
+        return [getattr(run.saved.config, name)]
+
+    return values
 
 
 def _result_field(key: str) -> GetValues:
