@@ -2,10 +2,10 @@
 
     python benchmarks/systems.py --data PICTURES --out DIR [--frameworks ...] [--seeds 0 1] [--steps 2000]
 
-Each run takes the recipe `cifar10`, so all have the paper's networks, one thread, and as many steps as take the
-FLOPs of the given steps of AVAE. (Time would depend on what else the machine does.) A name may carry settings:
-`alice:cycle_weight=0.1`. The last row is the recipe `folder`, for scale. A finished run is not trained again.
-Prints a row a run, the means over seeds, and writes results.json.
+Each run takes the recipe `cifar10`, so all have the paper's networks, one thread, and as many steps as take
+the FLOPs of the given steps of AVAE. (Time would depend on what else the machine does.) A name may carry
+settings: `alice:cycle_weight=0.1`. The last row is the recipe `folder`, for scale. A finished run is not
+trained again. Prints a row a run, and writes results.json and, of the first seed, figures 7 and 8.
 """
 
 import argparse
@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--frameworks", nargs="+", metavar="NAME[:SETTING=VALUE]", default=[*FRAMEWORKS, FOLDER])
+    names = [*FRAMEWORKS, FOLDER]
+    parser.add_argument("--frameworks", nargs="+", metavar="NAME[:SETTING=VALUE]", default=names)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--steps", type=int, default=2000, help="steps of AVAE with the recipe cifar10")
     parser.add_argument("--samples", type=int, default=2000)
@@ -58,6 +59,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     (args.out / "results.json").write_text(f"{json.dumps(result, indent=2)}\n")
     print_table(rows)
+    runs = {name: run_folder(args.out, name, args.seeds[0]) for name in args.frameworks}
+    with_encoder = [str(run) for name, run in runs.items() if name != "gan"]
+    avae("figure", "7", *with_encoder, "--out", str(args.out), "--overwrite")
+    avae("figure", "8", *map(str, runs.values()), "--out", str(args.out), "--overwrite")
 
 
 def recipe_and_settings(name: str) -> tuple[str, dict[str, Any]]:
@@ -70,11 +75,12 @@ def recipe_and_settings(name: str) -> tuple[str, dict[str, Any]]:
 
 def measured(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """Train and evaluate a run unless its row exists; return the row."""
-    run = args.out / f"{name.replace(':', '-')}-{seed}"
-    row = run.with_suffix(".json")
+    run = run_folder(args.out, name, seed)
+    row = run.parent / f"{run.name}.json"
     if not row.exists():
         recipe, settings = recipe_and_settings(name)
-        steps = max(1, round(args.steps * flops("cifar10", "avae") / flops(recipe, settings.get("framework", "avae"))))
+        share = flops("cifar10", "avae") / flops(recipe, settings.get("framework", "avae"))
+        steps = max(1, round(args.steps * share))
         settings = COMMON | settings | {"data": args.data, "seed": seed, "steps": steps, "out": run}
         flags = [f"--{field.replace('_', '-')}={value}" for field, value in settings.items()]
         before = cpu_seconds()
@@ -88,6 +94,10 @@ def measured(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     return json.loads(row.read_text())
 
 
+def run_folder(out: Path, name: str, seed: int) -> Path:
+    return out / f"{name.replace(':', '-')}-{seed}"
+
+
 def flops(recipe: str, framework: str) -> float:
     """Return the FLOPs of a step, averaged over a run."""
     settings = COMMON | {"framework": framework, "channels": 3, "steps": 10_000}
@@ -96,9 +106,7 @@ def flops(recipe: str, framework: str) -> float:
 
 
 def avae(*arguments: str) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "avae", *arguments], check=True, stdout=subprocess.DEVNULL
-    )
+    subprocess.run([sys.executable, "-m", "avae", *arguments], check=True, stdout=subprocess.DEVNULL)
 
 
 def cpu_seconds() -> float:

@@ -77,6 +77,6 @@ def test_settings_of_the_authors_of_a_framework_are_its_defaults():
 
 def test_id_gan_needs_a_finished_representation():
     run = {"recipe": "", "data": "", "out": "", "steps": 10, "framework": "idgan", "warm_start": 0.0}
-    with pytest.raises(UserError, match="--warm-start 0.0: its generator is trained on a finished repres"):
+    with pytest.raises(UserError, match=r"--warm-start 0\.0: its generator is trained on a finished repres"):
         validate(Config(**run))
     validate(Config(**run, representation="run:there"))

@@ -131,7 +131,9 @@ class Config:
         str,
         Needs("representation"),
         Fact.PATH,
-        arg(help=f"What gives pictures codes: {EXAMPLES}. See docs/representations.md. {REPRESENTATION_ONLY}"),
+        arg(
+            help=f"What gives pictures codes: {EXAMPLES}. See docs/representations.md. {REPRESENTATION_ONLY}"
+        ),
     ] = "vae"
     representation_weights: Annotated[str | None, Fact.PATH] = None
     """File of weights (.pth or .safetensors) for the network that --representation names, instead of the
@@ -310,8 +312,9 @@ class Config:
         arg(
             help="Share of the steps in which encoder and decoder are trained alone. The generator then "
             "starts from the decoder's weights, and is trained against the critic while encoder and decoder "
-            "stay as they are. 0 trains all networks at once, as in the paper, and is the default of avae. That of "
-            f"idgan is 0.5; its generator starts from random weights. {REPRESENTATION_ONLY}"
+            "stay as they are. 0, the default of AVAE, trains all networks at once, as in the paper. The "
+            "default of ID-GAN is 0.5, and its generator starts from random weights. "
+            f"{REPRESENTATION_ONLY}"
         ),
     ] = None
     adversarial_loss: Annotated[

@@ -20,7 +20,17 @@ class Settings(TypedDict, total=False):
     batch_size: int
     micro_batches: int
     framework: Literal[
-        "vae", "gan", "vaegan", "bigan", "alice", "implicitalice", "svae", "introvae", "softintrovae", "idgan", "avae"
+        "vae",
+        "gan",
+        "vaegan",
+        "bigan",
+        "alice",
+        "implicitalice",
+        "svae",
+        "introvae",
+        "softintrovae",
+        "idgan",
+        "avae",
     ]
     network: Literal["dcgan", "resize", "mlp", "stylegan2"]
     size: int | None
