@@ -3,8 +3,8 @@
     python benchmarks/evaluation_time.py RUN [--features cifar10-resnet] [--count 10000] [--out result.json]
 
 Images are samples of the run and the test images of its data. Both programs compute FID, KID,
-precision and recall from the two sets of images, as bytes, without a cache; the ratio compares this work. The
-other stages have no counterpart in torch-fidelity. On a shared machine, processor seconds are more reliable
+precision and recall from the two sets of images, as bytes, without a cache; the ratio compares this work, and
+ours has density and coverage besides. The other stages have no counterpart in torch-fidelity. On a shared machine, processor seconds are more reliable
 than wall-clock seconds.
 """
 
@@ -28,9 +28,10 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from avae.cli.evaluate import load_dataset_for
 from avae.data.dataset import as_images, as_tensor, evenly_spaced
 from avae.evaluate_model import evaluated_model
-from avae.evaluation.distances import feature_moments, frechet_distance, kernel_distance, precision_recall
+from avae.evaluation.distances import feature_moments, frechet_distance, kernel_distance
 from avae.evaluation.features import FeatureExtractor, extract_features, open_features
 from avae.evaluation.latent_metrics import code_metrics
+from avae.evaluation.neighbourhoods import neighbourhoods
 from avae.evaluation.reconstruction_metrics import image_metrics
 from avae.model import load
 from avae.recipes.saved_run import read_run
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     both = [features["samples"], features["real images"]]
     fid = timed("FID", lambda: frechet_distance(*map(feature_moments, both)))
     kid, _ = timed("KID", lambda: kernel_distance(*both))
-    precision, recall = timed("precision and recall", lambda: precision_recall(*both))
+    balls = timed("precision, recall, density, coverage", lambda: neighbourhoods(*both))
     same_work = list(seconds)[1:]
     subject = evaluated_model(model, 0)
     timed("reconstructions, MSE, PSNR, SSIM", lambda: list(image_metrics(subject, real)))
@@ -98,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "seconds": seconds,
         "processor_seconds": busy,
         "ratio_to_torch_fidelity": ratios,
-        "ours": {"fid": fid, "kid": kid, "precision": precision, "recall": recall},
+        "ours": {"fid": fid, "kid": kid, "precision": balls.precision, "recall": balls.recall},
         "torch_fidelity": theirs,
     }
     if args.out:

@@ -14,7 +14,6 @@ from avae.evaluation.distances import (
     feature_moments,
     frechet_distance,
     kernel_distance,
-    precision_recall,
 )
 from avae.evaluation.features import extract_features
 
@@ -116,21 +115,3 @@ def test_kid_of_a_known_shift():
     found, deviation = kernel_distance(gaussian(600, 1), gaussian(600, 1, seed=1) + a)
     assert abs(found - expected) < deviation
     assert found == pytest.approx(expected, rel=0.2)
-
-
-def test_precision_is_of_samples_near_data_and_recall_of_data_near_samples():
-    x, y = gaussian(400, 2), gaussian(400, 2, seed=1)
-    precision, recall = precision_recall(y, x)
-    assert precision > 0.9
-    assert recall > 0.9
-    beyond = np.concatenate([y[:200], y[200:] + 100])
-    assert precision_recall(beyond, x) == pytest.approx((precision / 2, recall), abs=0.05)
-    one_mode = precision_recall(0.05 * y, x)
-    assert one_mode[0] > 0.9
-    assert one_mode[1] < 0.1
-
-
-def test_features_that_are_not_finite_have_no_precision_and_no_recall():
-    x, broken = gaussian(20), np.full((20, 6), np.nan)
-    for pair in ((x, broken), (broken, x)):
-        assert all(math.isnan(value) for value in precision_recall(*pair))

@@ -9,10 +9,6 @@ from numpy.typing import NDArray
 Features = NDArray[np.float64]
 
 KID_SUBSETS, KID_SUBSET_SIZE, KID_SEED = 100, 1000, 2020
-NEIGHBOURHOOD = 3
-
-_DISTANCE_ROWS = 500
-"""Rows of the distance matrix in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -137,28 +133,3 @@ def kernel_distance(generated: Features, real: Features) -> tuple[float, float]:
 def kid_subset_size(generated: Features, real: Features) -> int:
     """Return the number of rows in each subset."""
     return min(KID_SUBSET_SIZE, len(generated) // 2, len(real) // 2)
-
-
-def precision_recall(generated: Features, real: Features) -> tuple[float, float]:
-    """Return improved precision and recall (Kynkäänniemi et al., 2019), with balls to the 3rd neighbour.
-
-    Args:
-        generated, real: (N, F), (M, F); 4 rows or more.
-
-    Returns:
-        The share of generated rows inside the ball of a real row, and the share of real rows inside the
-        ball of a generated row; NaN if a feature is not finite.
-    """
-    from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
-
-    if not (np.isfinite(generated).all() and np.isfinite(real).all()):
-        return float("nan"), float("nan")  # otherwise such a row, in no ball, would count as 0
-    result = prc_features_to_metric(
-        torch.from_numpy(generated),
-        torch.from_numpy(real),
-        prc_neighborhood=NEIGHBOURHOOD,
-        prc_batch_size=_DISTANCE_ROWS,
-        save_cpu_ram=True,
-        verbose=False,
-    )
-    return float(result[KEY_METRIC_PRECISION]), float(result[KEY_METRIC_RECALL])

@@ -12,7 +12,7 @@ from avae.evaluation.distances import FeatureMoments, Features, RunningMoments
 from avae.evaluation.features import FeatureExtractor, feature_blocks
 
 KEPT = 10_000
-"""Maximum number of feature rows kept, for KID, precision and recall."""
+"""Maximum number of feature rows kept, for KID and for what is measured among neighbours."""
 
 
 @dataclass(frozen=True)

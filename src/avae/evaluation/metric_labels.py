@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-IN_FEATURES = ("fid", "kid", "precision", "recall", "rfid", "cfid")
+IN_FEATURES = ("fid", "kid", "precision", "recall", "density", "coverage", "rfid", "cfid")
 """First words of the names of metrics that are measured in features."""
 
 FID_FEATURES = "inception-2015-12-05"
@@ -17,6 +17,8 @@ EXPLANATIONS = {
     "kid_std": "standard deviation of kid over subsets",
     "precision": "share of samples that are near a training image",
     "recall": "share of training images that are near a sample",
+    "density": "how many training images a sample is near; 1 is expected of real images",
+    "coverage": "share of training images with a sample near them; one image far off does not widen it",
     "mse": "mean squared error of reconstructions; lower is better",
     "mse_mean_of_draws": "mean squared error of the mean of 8 draws of xi at one code",
     "mse_mean_of_draws_ideal": "what that would be if the generator drew from the true p(x given z): 9/8 of "
@@ -50,7 +52,7 @@ EXPLANATIONS = {
 
 
 _LOWER = ("mse", "lpips", "rfid", "cfid", "fid", "kid", "energy_distance", "manifold_distance")
-_HIGHER = ("psnr", "ssim", "precision", "recall")
+_HIGHER = ("psnr", "ssim", "precision", "recall", "density", "coverage")
 
 
 def better_values(metric: str) -> str:

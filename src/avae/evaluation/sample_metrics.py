@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterator
 from torch import Tensor
 
 from avae.console import SILENT, Progress
-from avae.evaluation.distances import NEIGHBOURHOOD, frechet_distance, kernel_distance, precision_recall
+from avae.evaluation.distances import frechet_distance, kernel_distance
 from avae.evaluation.evaluated_model import EvaluatedModel, Metric
 from avae.evaluation.feature_statistics import FeatureSummary, summarise
 from avae.evaluation.features import FeatureExtractor
+from avae.evaluation.neighbourhoods import DENSITY_NEIGHBOUR, neighbourhoods
 from avae.evaluation.unavailable import Unavailable
 from avae.rng import row_chunks
 
-NAMES = ("fid", "kid", "kid_std", "precision", "recall")
+NAMES = ("fid", "kid", "kid_std", "precision", "recall", "density", "coverage")
 
 
 def sample_metrics(
@@ -22,7 +23,7 @@ def sample_metrics(
     count: int,
     progress: Progress = SILENT,
 ) -> Iterator[Metric]:
-    """Yield FID, KID and its standard deviation, precision and recall of `count` samples.
+    """Yield FID, KID and its standard deviation, precision, recall, density and coverage of `count` samples.
 
     Args:
         extractor: feature extractor.
@@ -37,13 +38,12 @@ def sample_metrics(
     samples = summarise_drawn(model, model.learned_prior or model.prior, extractor, count, progress)
     yield "fid", frechet_distance(samples.moments, real.moments)
     smaller = min(len(samples.features), len(real.features))
-    if smaller <= NEIGHBOURHOOD:
-        too_few = Unavailable(f"{smaller} images are too few: 4 or more are needed")
+    if smaller <= DENSITY_NEIGHBOUR:
+        too_few = Unavailable(f"{smaller} images are too few: {DENSITY_NEIGHBOUR + 1} or more are needed")
         yield from ((name, too_few) for name in NAMES[1:])
         return
-    kid, kid_std = kernel_distance(samples.features, real.features)
-    precision, recall = precision_recall(samples.features, real.features)
-    yield from zip(NAMES[1:], (kid, kid_std, precision, recall), strict=True)
+    yield from zip(NAMES[1:3], kernel_distance(samples.features, real.features), strict=True)
+    yield from neighbourhoods(samples.features, real.features)._asdict().items()
 
 
 def summarise_drawn(

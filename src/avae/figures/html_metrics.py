@@ -16,7 +16,7 @@ Result = Mapping[str, Any]
 
 _OF_RECONSTRUCTIONS = re.compile(r"(\w+?)_((?:generator|decoder)\w*)")
 _OF_SAMPLES = re.compile(
-    r"(fid|kid|precision|recall|energy_distance)(?:_(standard_prior|training_codes|std))?"
+    r"(fid|kid|precision|recall|density|coverage|energy_distance)(?:_(standard_prior|training_codes|std))?"
 )
 _ROWS = {
     "generator_calibrated": "generator",

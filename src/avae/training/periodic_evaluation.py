@@ -33,7 +33,7 @@ LOWER_IS_BETTER = (
     "manifold_distance",
     "energy_distance",
 )
-HIGHER_IS_BETTER = ("psnr", "ssim", "precision", "recall")
+HIGHER_IS_BETTER = ("psnr", "ssim", "precision", "recall", "density", "coverage")
 
 
 class PeriodicEvaluator:
