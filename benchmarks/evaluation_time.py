@@ -3,9 +3,9 @@
     python benchmarks/evaluation_time.py RUN [--features cifar10-resnet] [--count 10000] [--out result.json]
 
 Images are samples of the run and the test images of its data. Both programs compute FID, KID,
-precision and recall from the two sets of images, as bytes, without a cache; the ratio compares this work, and
-ours has density and coverage besides. The other stages have no counterpart in torch-fidelity. On a shared machine, processor seconds are more reliable
-than wall-clock seconds.
+precision and recall from the two sets of images, as bytes, without a cache; the ratio compares this work.
+Density and coverage come with ours. The other stages have no counterpart in torch-fidelity. On a shared
+machine, processor seconds are more reliable than wall-clock seconds.
 """
 
 import argparse
