@@ -10,8 +10,10 @@ from test_figures import written
 import avae
 from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor, evenly_spaced
+from avae.evaluation.realism_bounds import RealismBounds
 from avae.figures.loaded_runs import open_runs
 from avae.figures.tradeoff import REALISM, Curve, Point, measure_curve, tradeoff_figure
+from avae.figures.tradeoff_bounds import MeasuredBounds, add_bounds, bounds_caption, pair_sums
 from avae.load_data import load_dataset_for
 
 
@@ -117,3 +119,50 @@ def test_nothing_is_written_if_features_are_unavailable(cli, runs, tmp_path):
     said = cli("figure", "tradeoff", runs["digits-avae"], "--inception-weights", missing, "--out", out)
     said.refused("--inception-weights")
     assert not out.exists()
+
+
+def test_bounds_are_of_sampled_codes_and_stand_beside_the_generator(cli, runs, features, tmp_path):
+    run = runs["digits-avae"]
+    flags = ("--samples", 60, "--seed", 2, "--features", features)
+    said = cli("figure", "tradeoff", run, *flags, "--bounds", "--out", tmp_path)
+    assert said.code == 0, said
+    caption = written(tmp_path, "tradeoff", run)
+    assert "best in MSE for its code" in caption
+    assert "Gelbrich" in caption
+    (found,) = json.loads((tmp_path / "tradeoff.json").read_text())["runs"].values()
+    bounds, out = found["bounds"], tmp_path / "evaluated.json"
+    assert bounds["mse"] == pytest.approx(found["mse_decoder_sampled"], rel=1e-5)
+    assert bounds["ceiling"] == pytest.approx(found["twice_mse_decoder_sampled"], rel=1e-5)
+    assert bounds["mse"] <= bounds["floor"]
+    assert bounds["floor_error"] > 0
+    assert cli("evaluate", run, *flags, "--out", out).code == 0
+    expected = json.loads(out.read_text())["metrics"]
+    assert found["generator_sampled"]["mse"] == pytest.approx(expected["mse_generator_sampled"], rel=1e-5)
+    assert found["generator_sampled"]["rfid"] == pytest.approx(expected["rfid_generator_sampled"], rel=1e-4)
+
+
+def test_too_few_pictures_have_no_bounds(cli, runs, features, tmp_path):
+    flags = ("--samples", 19, "--features", features, "--bounds", "--out", tmp_path / "out")
+    cli("figure", "tradeoff", runs["digits-avae"], *flags).refused("19 test pictures", "20 or more")
+
+
+def test_groups_of_images_do_not_depend_on_batches():
+    images = np.random.default_rng(0).integers(0, 256, (47, 4, 4, 1), dtype=np.uint8)
+    drawn = torch.randn(47, 1, 4, 4, dtype=torch.float64)
+    whole, parts = (pair_sums(images, drawn.split(size)) for size in (47, 7))
+    assert len(whole) == len(parts) == 10
+    for a, b in zip(whole, parts, strict=True):
+        assert a.error == pytest.approx(b.error)
+        assert np.allclose(a.images.total, b.images.total)
+
+
+def test_bounds_are_drawn_where_they_are():
+    curves = {"a": Curve(tuple(Point(t, 0.1 + t, 100 - 50 * t) for t in REALISM), 0.12)}
+    figure = tradeoff_figure(curves, "some")
+    bounds = RealismBounds(0.12, 0.24, 0.2, 0.01, 0.21)
+    add_bounds(figure, [MeasuredBounds(bounds, Point(1.0, 0.3, 400.0))])
+    (axis,) = figure.axes
+    assert sorted(round(patch.get_x(), 6) for patch in axis.patches) == [0.18, 0.2]
+    assert sorted(round(patch.get_x() + patch.get_width(), 6) for patch in axis.patches) == [0.22, 0.24]
+    assert axis.get_ylim()[1] > 400
+    assert "0.21 became 0.2 (a)" in bounds_caption({"a": MeasuredBounds(bounds, Point(1.0, 0.3, 400.0))})

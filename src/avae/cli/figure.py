@@ -48,6 +48,7 @@ from avae.figures.figure9_decoder_generator import decoder_generator_figure, req
 from avae.figures.loaded_runs import LoadedRun, open_runs, require_comparable, require_training_data
 from avae.figures.tradeoff import CAPTION as TRADEOFF
 from avae.figures.tradeoff import check_runs, measure_curve, tradeoff_figure, tradeoff_metadata
+from avae.figures.tradeoff_bounds import add_bounds, bounds_caption, measure_bounds
 from avae.files import write_json
 from avae.load_data import load_dataset_for
 from avae.shown_text import markdown
@@ -130,16 +131,25 @@ def tradeoff(options: Tradeoff) -> Path:
             )
         return distance
 
-    curves = {}
+    curves, bounds = {}, {}
     for trained in runs:
+        if options.bounds:
+            with progress_bar(f"bounds of {trained.name}") as progress:
+                bounds[trained.label] = measure_bounds(trained, images, options.seed, rfid, progress)
         with progress_bar(f"measuring {trained.name}") as progress:
             curves[trained.label] = measure_curve(trained, images, options.seed, rfid, progress)
+    figure = tradeoff_figure(curves, extractor.name)
     shown = TRADEOFF.format(count=len(images), features=extractor.name)
-    text = caption("rFID against MSE", shown, _by_label(runs), options.seed)
     points = {trained.name: trained.caption_fields() | curves[trained.label].as_json() for trained in runs}
+    if bounds:
+        add_bounds(figure, list(bounds.values()))
+        shown = f"{shown}\n\n{bounds_caption(bounds)}"
+        for trained in runs:
+            points[trained.name] |= bounds[trained.label].as_json()
+    text = caption("rFID against MSE", shown, _by_label(runs), options.seed)
     about = tradeoff_metadata(data, extractor.name, extractor.checksum, len(images), options.seed)
     write_json(options.out / "tradeoff.json", about | {"runs": points})
-    return write_figure(tradeoff_figure(curves, extractor.name), text, options.out, "tradeoff")
+    return write_figure(figure, text, options.out, "tradeoff")
 
 
 DRAW: dict[type[FigureOptions], Callable[..., Path]] = {

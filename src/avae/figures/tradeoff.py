@@ -89,10 +89,10 @@ def measure_curve(
     points = []
     for t in REALISM:
         drawn = Reconstructions(run, images, "mean", t, seed)
-        distance = rfid(_counted(drawn, progress))
+        distance = rfid(counted(drawn, progress))
         points.append(Point(t, drawn.mse, distance))
     sampled = Reconstructions(run, images, "sample", 0.0, seed)
-    for _ in _counted(sampled, progress):
+    for _ in counted(sampled, progress):
         pass
     return Curve(tuple(points), sampled.mse)
 
@@ -184,7 +184,8 @@ def tradeoff_metadata(
     }
 
 
-def _counted(drawn: Iterable[Tensor], progress: Progress) -> Iterator[Tensor]:
+def counted(drawn: Iterable[Tensor], progress: Progress) -> Iterator[Tensor]:
+    """Yield batches, and count their images."""
     for batch in drawn:
         yield batch
         progress.advance(len(batch))

@@ -121,6 +121,7 @@ class Tradeoff(RunFigureOptions):
     """Draw rFID against MSE as realism goes from 0 to 1, and write the points as JSON.
 
     Example: avae figure tradeoff runs/avae-a runs/avae-b --samples 10000
+    Example: avae figure tradeoff runs/avae --bounds
     """
 
     samples: int = 10_000
@@ -130,6 +131,9 @@ class Tradeoff(RunFigureOptions):
     these that is available), or custom ones as FILE.py:attr or package.module:attr."""
     inception_weights: Path | None = None
     """File of the Inception weights; by default downloaded to the cache."""
+    bounds: bool = False
+    """Draw bounds of the MSE of realistic reconstructions, too: at most twice the decoder's error, and at
+    least that error plus a distance of its pictures from real ones. See docs/figures.md."""
 
 
 FIGURES: dict[str, type[FigureOptions]] = {
