@@ -160,9 +160,11 @@ def test_bounds_are_drawn_where_they_are():
     curves = {"a": Curve(tuple(Point(t, 0.1 + t, 100 - 50 * t) for t in REALISM), 0.12)}
     figure = tradeoff_figure(curves, "some")
     bounds = RealismBounds(0.12, 0.24, 0.2, 0.01, 0.21)
-    add_bounds(figure, [MeasuredBounds(bounds, Point(1.0, 0.3, 400.0))])
+    add_bounds(figure, [MeasuredBounds(bounds, Point(1.0, 1.3, 400.0))])
     (axis,) = figure.axes
     assert sorted(round(patch.get_x(), 6) for patch in axis.patches) == [0.18, 0.2]
     assert sorted(round(patch.get_x() + patch.get_width(), 6) for patch in axis.patches) == [0.22, 0.24]
     assert axis.get_ylim()[1] > 400
-    assert "0.21 became 0.2 (a)" in bounds_caption({"a": MeasuredBounds(bounds, Point(1.0, 0.3, 400.0))})
+    assert axis.get_xlim()[1] > 1.3
+    labelled = {"a\nb": MeasuredBounds(bounds, Point(1.0, 0.3, 400.0))}
+    assert "0.21 became 0.2 (a, b)" in bounds_caption(labelled)

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 MIN_IMAGES = 2 * GROUPS
 
 CAPTION = (
-    "Shaded: where reconstructions from sampled codes are that look real, from the floor (dashed, with two "
-    "standard errors) to the ceiling, twice the error D of the decoder. Open markers: the generator from "
-    "sampled codes. These bounds hold in the population if the decoder is the best in MSE for its code; "
-    "training aims at that for sampled codes, but not for the mean codes of the curves. A draw from "
-    "p(x given z) is at the ceiling. The floor is D plus a lower bound of the squared Wasserstein-2 distance "
-    "of the decoder's reconstructions from the pictures, which knows means and covariances only (Gelbrich, "
-    "1990): what looks real may cost more. A jackknife over {groups} groups of pictures corrects its bias: "
-    "{corrections}."
+    "Shaded: where the least error lies of reconstructions from sampled codes that are distributed as real"
+    " pictures, between the floor (dashed, with two standard errors) and the ceiling, twice the error D of"
+    " the decoder, which a draw from p(x given z) has. Open markers: the generator from sampled codes. The"
+    " bounds hold in the population if the decoder is the best in MSE for its code; training aims at that "
+    "for sampled codes, but not for the mean codes of the curves. The floor is D plus a lower bound of the"
+    " squared Wasserstein-2 distance of the decoder's reconstructions from the pictures, which knows means"
+    " and covariances only (Gelbrich, 1990): realism may cost more. A jackknife over {groups} groups of "
+    "pictures corrects its bias: {corrections}."
 )
 
 
@@ -114,6 +114,7 @@ def add_bounds(figure: "Figure", measured: Sequence[MeasuredBounds]) -> None:
             linestyle="",
             label="generator, sampled codes",
         )
+        axis.set_xlim(0, max(axis.get_xlim()[1], *(1.05 * run.generator.mse for run in measured)))
         axis.set_ylim(0, max(axis.get_ylim()[1], *(1.12 * run.generator.rfid for run in measured)))
         axis.legend(loc="best")
 
@@ -121,7 +122,7 @@ def add_bounds(figure: "Figure", measured: Sequence[MeasuredBounds]) -> None:
 def bounds_caption(measured: Mapping[str, MeasuredBounds]) -> str:
     """Return the caption of the bounds of runs, by label."""
     corrections = "; ".join(
-        f"{run.bounds.floor_uncorrected:.4g} became {run.bounds.floor:.4g} ({label})"
+        f"{run.bounds.floor_uncorrected:.4g} became {run.bounds.floor:.4g} ({label})".replace("\n", ", ")
         for label, run in measured.items()
     )
     return CAPTION.format(groups=GROUPS, corrections=corrections)
