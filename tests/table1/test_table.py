@@ -366,3 +366,15 @@ def test_stored_names_are_text_in_every_table(tmp_path):
     assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
     for row in csv.reader((tmp_path / "table.csv").open()):
         assert not any(cell.startswith(("=", "@")) for cell in row)
+
+
+def test_a_row_may_have_the_settings_of_its_authors(tmp_path):
+    for row in ("idgan", "vae"):
+        write_cell(tmp_path, "cifar10", row, figures(0.1, 0.2, 50.0), steps=50_000, width=2)
+    made = written(tmp_path)
+    shared = {"adversarial_loss": "paper", "warm_start": 0.0, "sigma_lr_multiplier": 1.0}
+    own = {"adversarial_loss": "non-saturating", "warm_start": 0.5, "sigma_lr_multiplier": 2.0}
+    assert {name: made["settings"][name] for name in shared} == shared
+    assert made["own_settings"] == {"idgan": own}
+    line = "- ID-GAN: `adversarial_loss` non-saturating, `warm_start` 0.5, `sigma_lr_multiplier` 2.0\n"
+    assert line in (tmp_path / "table.md").read_text()

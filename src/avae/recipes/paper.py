@@ -128,6 +128,8 @@ def _row_overrides(column: str, row: Row, code_dim: int) -> dict[str, Any]:
     framework, *details = row.split("-")
     if framework == "vaegan":
         return {"framework": framework, "beta": VAEGAN_BETA.get(column, 1.0)}
+    if framework == "idgan":
+        return {"framework": framework, "xi_dim": code_dim}
     if framework != "avae":
         return {"framework": framework}
     return {

@@ -158,6 +158,12 @@ def unresolved(config: ResolvedConfig) -> Config:
     return Config(**_as_dict(config))
 
 
+def own_settings(framework: str) -> tuple[str, ...]:
+    """Return the settings that have another default for a framework than for others."""
+    own = tuple(FRAMEWORKS[framework].defaults)
+    return (*own, "sigma_lr_multiplier") if "warm_start" in own else own
+
+
 def from_dict(values: dict[str, Any]) -> ResolvedConfig:
     """Rebuild a config from config.json.
 

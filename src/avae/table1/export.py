@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def as_markdown(table: Table) -> str:
 
 def _head(table: Table) -> str:
     # Settings that are off (None, False, 0) are only in table.json.
-    settings = ", ".join(f"`{name}` {markdown(value)}" for name, value in table.settings.items() if value)
+    settings = _as_settings(table.settings)
     theirs = published()
     kinds, priors = (
         ", ".join(f"{label(row)} `{markdown(kind)}`" for row, kind in by_row.items())
@@ -75,12 +75,17 @@ def _head(table: Table) -> str:
         f"- FID features: {_as_text(table.features)}",
         *([f"- LPIPS: {_as_text(table.lpips)}"] if table.lpips else []),
         f"- all runs: {settings}",
+        *(f"- {label(row)}: {_as_settings(own)}" for row, own in table.own_settings.items()),
         *(f"- {_column_line(column)}" for column in table.columns),
         f"- published: {theirs.source}; 5 runs of {theirs.steps:,} steps at w = {theirs.width}",
         *(f"- measured by: {_as_text(versions)}" for versions in table.versions),
         f"- made: {table.made}",
     ]
     return "\n".join(lines)
+
+
+def _as_settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{name}` {markdown(value)}" for name, value in settings.items() if value)
 
 
 def _as_text(value: Any) -> str:

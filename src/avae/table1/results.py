@@ -13,8 +13,8 @@ from avae.evaluation.protocol import Result
 from avae.priors.registry import STANDARD
 from avae.recipes.config import applies, fields_with, flag, shared_settings
 from avae.recipes.facts import Fact
-from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.paper import PAPER_DATASETS, ROWS, Row, table1_config
+from avae.recipes.resolve import own_settings
 from avae.recipes.saved_run import SavedRun, read_run
 from avae.table1.status import Failure, checkpoint_step, failure_of, read_result
 
@@ -153,7 +153,7 @@ def _setting(name: str) -> GetValues:
     """Skip runs of a framework with a default of its own."""
 
     def values(run: TableRun) -> list[Any]:
-        if run.saved is None or name in FRAMEWORKS[run.saved.config.framework].defaults:
+        if run.saved is None or name in own_settings(run.saved.config.framework):
             return []
         return [getattr(run.saved.config, name)]
 

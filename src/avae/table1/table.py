@@ -8,6 +8,7 @@ from typing import Any
 from avae.evaluation.metric_labels import metric_label
 from avae.recipes.config import shared_settings
 from avae.recipes.paper import PAPER_DATASETS, ROWS, Row, has_encoder
+from avae.recipes.resolve import own_settings
 from avae.table1.published import published
 from avae.table1.results import TableRun
 from avae.table1.statistics import (
@@ -86,6 +87,7 @@ class Table:
         reconstructions: kind of reconstruction that MSE and LPIPS are of, by row.
         priors: prior that samples were drawn from, by row.
         settings: settings that all runs share.
+        own_settings: for rows whose framework has defaults of its own, these settings.
         rows: rows that have a run.
         columns: one column for each data set.
         failed: reason by run, for runs that failed.
@@ -101,6 +103,7 @@ class Table:
     reconstructions: dict[Row, str]
     priors: dict[Row, str]
     settings: dict[str, Any]
+    own_settings: dict[Row, dict[str, Any]]
     rows: list[Row]
     columns: list[Column]
     failed: dict[str, str]
@@ -121,7 +124,7 @@ class Table:
 def build_table(runs: Sequence[TableRun], protocol: str) -> Table:
     """Build the table of comparable runs, as returned by `read_runs`."""
     rows = [row for row in ROWS if any(run.row == row for run in runs)]
-    saved = next((run.saved.config for run in runs if run.saved), None)
+    saved = [run.saved.config for run in runs if run.saved]
     return Table(
         protocol=protocol,
         measured={key: value for key in MEASURED if (value := _first(runs, key)) is not None},
@@ -132,7 +135,17 @@ def build_table(runs: Sequence[TableRun], protocol: str) -> Table:
             run.row: run.result["reconstruction"] for run in runs if run.result and has_encoder(run.row)
         },
         priors={run.row: run.prior for run in runs if run.prior},
-        settings={name: getattr(saved, name) for name in shared_settings()} if saved else {},
+        settings={
+            name: getattr(config, name)
+            for config in saved
+            for name in shared_settings()
+            if name not in own_settings(config.framework)
+        },
+        own_settings={
+            run.row: {name: getattr(run.saved.config, name) for name in own}
+            for run in runs
+            if run.saved and (own := own_settings(run.saved.config.framework))
+        },
         rows=rows,
         columns=[
             _column(name, [run for run in runs if run.column == name], rows)
