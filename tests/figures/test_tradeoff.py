@@ -168,3 +168,33 @@ def test_bounds_are_drawn_where_they_are():
     assert axis.get_xlim()[1] > 1.3
     labelled = {"a\nb": MeasuredBounds(bounds, Point(1.0, 0.3, 400.0))}
     assert "0.21 became 0.2 (a, b)" in bounds_caption(labelled)
+
+
+def test_models_with_one_network_are_points_beside_the_curve(cli, runs, features, tmp_path):
+    named = [runs["digits-avae"], runs["digits-bigan"], runs["digits-vae"]]
+    flags = ("--samples", 60, "--seed", 2, "--features", features)
+    said = cli("figure", "tradeoff", *named, *flags, "--out", tmp_path)
+    assert said.code == 0, said
+    assert "one network that draws is one point" in written(tmp_path, "tradeoff", *named)
+    of_avae, *others = json.loads((tmp_path / "tradeoff.json").read_text())["runs"].values()
+    assert len(of_avae["points"]) == len(REALISM)
+    for run, found, kind in zip(named[1:], others, ("generator", "decoder"), strict=True):
+        assert cli("evaluate", run, *flags, "--out", tmp_path / f"{kind}.json").code == 0
+        expected = json.loads((tmp_path / f"{kind}.json").read_text())["metrics"]
+        assert found["mse"] == pytest.approx(expected[f"mse_{kind}"], rel=1e-5)
+        assert found["rfid"] == pytest.approx(expected[f"rfid_{kind}"], rel=1e-4)
+        assert "cycle_weight" not in found
+    cli("figure", "tradeoff", *named[1:], *flags, "--out", tmp_path / "no").refused(
+        "name a run of --framework"
+    )
+    cli("figure", "tradeoff", named[0], runs["digits-gan"], "--out", tmp_path / "no").refused("is a GAN")
+
+
+def test_points_are_joined_in_the_order_of_the_weight_of_cycles():
+    curves = {"a": Curve(tuple(Point(t, 0.1 + t, 100 - 50 * t) for t in REALISM), 0.12)}
+    found = [Point(None, 0.3, 40.0, weight) for weight in (10.0, 0.1)]
+    found.append(Point(None, 0.2, 90.0, 100.0))
+    (axis,) = tradeoff_figure(curves, "some", {"ALICE": found}).axes
+    lines = {line.get_label(): line.get_xydata() for line in axis.lines}
+    assert np.allclose(lines["ALICE"], [(0.3, 40), (0.3, 40), (0.2, 90)])
+    assert {"λ 10", "λ 0.1", "λ 100", "decoder", "0.5"} <= {text.get_text() for text in axis.texts}

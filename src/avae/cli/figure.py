@@ -47,7 +47,15 @@ from avae.figures.figure9_decoder_generator import CAPTION as ROWS
 from avae.figures.figure9_decoder_generator import decoder_generator_figure, require_decoder_and_generator
 from avae.figures.loaded_runs import LoadedRun, open_runs, require_comparable, require_training_data
 from avae.figures.tradeoff import CAPTION as TRADEOFF
-from avae.figures.tradeoff import check_runs, measure_curve, tradeoff_figure, tradeoff_metadata
+from avae.figures.tradeoff import (
+    CAPTION_OF_POINTS,
+    Point,
+    check_runs,
+    measure_curve,
+    measure_point,
+    tradeoff_figure,
+    tradeoff_metadata,
+)
 from avae.figures.tradeoff_bounds import add_bounds, bounds_caption, measure_bounds
 from avae.files import write_json
 from avae.load_data import load_dataset_for
@@ -131,21 +139,32 @@ def tradeoff(options: Tradeoff) -> Path:
             )
         return distance
 
-    curves, bounds = {}, {}
+    curves, bounds, beside = {}, {}, {}
     for trained in runs:
+        if not trained.has_decoder_and_generator:
+            with progress_bar(f"measuring {trained.name}") as progress:
+                beside[trained.name] = measure_point(trained, images, options.seed, rfid, progress)
+            continue
         if options.bounds:
             with progress_bar(f"bounds of {trained.name}") as progress:
                 bounds[trained.label] = measure_bounds(trained, images, options.seed, rfid, progress)
         with progress_bar(f"measuring {trained.name}") as progress:
             curves[trained.label] = measure_curve(trained, images, options.seed, rfid, progress)
-    figure = tradeoff_figure(curves, extractor.name)
+    by_framework: dict[str, list[Point]] = {}
+    for trained in runs:
+        if trained.name in beside:
+            by_framework.setdefault(trained.title, []).append(beside[trained.name])
+    figure = tradeoff_figure(curves, extractor.name, by_framework)
     shown = TRADEOFF.format(count=len(images), features=extractor.name)
-    points = {trained.name: trained.caption_fields() | curves[trained.label].as_json() for trained in runs}
+    shown = f"{shown}\n\n{CAPTION_OF_POINTS}" if beside else shown
+    measured = {run.name: curves[run.label] for run in runs if run.label in curves} | beside
+    points = {run.name: run.caption_fields() | measured[run.name].as_json() for run in runs}
     if bounds:
         add_bounds(figure, list(bounds.values()))
         shown = f"{shown}\n\n{bounds_caption(bounds)}"
         for trained in runs:
-            points[trained.name] |= bounds[trained.label].as_json()
+            if trained.label in bounds:
+                points[trained.name] |= bounds[trained.label].as_json()
     text = caption("rFID against MSE", shown, _by_label(runs), options.seed)
     about = tradeoff_metadata(data, extractor.name, extractor.checksum, len(images), options.seed)
     write_json(options.out / "tradeoff.json", about | {"runs": points})

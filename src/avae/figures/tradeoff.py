@@ -1,8 +1,12 @@
-"""The trade-off of likeness and realism: rFID against MSE as `realism` goes from decoder to generator."""
+"""The trade-off of likeness and realism: rFID against MSE as `realism` goes from decoder to generator.
+
+A run with one network that draws is a point beside these curves.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +17,12 @@ from torch import Tensor
 from avae.console import Progress
 from avae.data.dataset import Dataset, as_tensor
 from avae.evaluation.protocol import PROTOCOLS, versions
+from avae.figures.figure7_8_comparison import require_encoders
 from avae.figures.figure9_decoder_generator import require_decoder_and_generator
 from avae.figures.loaded_runs import LoadedRun, require_comparable
 from avae.figures.style import COLOURS, MARKERS, plot_style
 from avae.frameworks.base import CodeMode
+from avae.recipes.config import applies
 from avae.rng import row_chunks
 
 if TYPE_CHECKING:
@@ -39,13 +45,37 @@ CAPTION = (
 )
 
 
+CAPTION_OF_POINTS = (
+    "A model with one network that draws is one point, its reconstructions of mean codes. Runs of one "
+    "framework are joined in the order of their weight λ of cycles (--cycle-weight), each trained anew for "
+    "its λ, where AVAE's curve is one model."
+)
+
+
 @dataclass(frozen=True)
 class Point:
-    """MSE on [-1, 1] and rFID at one value of `realism`."""
+    """MSE on [-1, 1] and rFID of reconstructions.
 
-    realism: float
+    Attributes:
+        realism: where they are between decoder and generator; None for a model with one network that draws.
+        cycle_weight: weight of cycles that the model was trained with; None if it has no cycle.
+    """
+
+    realism: float | None
     mse: float
     rfid: float
+    cycle_weight: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Name to write beside the point; empty if it needs none."""
+        if self.realism is None:
+            return "" if self.cycle_weight is None else f"λ {self.cycle_weight:g}"
+        return {0.0: "decoder", 1.0: "generator"}.get(self.realism, f"{self.realism:g}")
+
+    def as_json(self) -> dict[str, float]:
+        """Return the point as plain data for a JSON file."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -58,16 +88,16 @@ class Curve:
     def as_json(self) -> dict[str, Any]:
         """Return the curve as plain data for a JSON file."""
         return {
-            "points": [vars(point) for point in self.points],
+            "points": [point.as_json() for point in self.points],
             "mse_decoder_sampled": self.mse_decoder_sampled,
             "twice_mse_decoder_sampled": 2 * self.mse_decoder_sampled,
         }
 
 
 def check_runs(runs: Sequence[LoadedRun]) -> None:
-    """Raise UserError unless all runs have decoder and generator, and equal image size and training data."""
-    for run in runs:
-        require_decoder_and_generator(run)
+    """Raise UserError unless the first run has decoder and generator, and all can stand beside it."""
+    require_decoder_and_generator(runs[0])
+    require_encoders(runs)
     require_comparable(runs)
 
 
@@ -97,11 +127,23 @@ def measure_curve(
     return Curve(tuple(points), sampled.mse)
 
 
+def measure_point(
+    run: LoadedRun, images: NDArray[np.uint8], seed: int, rfid: Rfid, progress: Progress
+) -> Point:
+    """Measure the reconstructions of a run with one network that draws; arguments as for `measure_curve`."""
+    progress.update(0, len(images))
+    drawn = Reconstructions(run, images, "mean", None, seed)
+    distance = rfid(counted(drawn, progress))
+    has_cycle = run.saved is not None and applies("cycle_weight", run.saved.config.framework)
+    weight = run.saved.config.cycle_weight if run.saved and has_cycle else None
+    return Point(None, drawn.mse, distance, weight)
+
+
 class Reconstructions:
     """Batches of reconstructions (N, C, H, W). Iterate once: their squared error is summed on the way."""
 
     def __init__(
-        self, run: LoadedRun, images: NDArray[np.uint8], code: CodeMode, realism: float, seed: int
+        self, run: LoadedRun, images: NDArray[np.uint8], code: CodeMode, realism: float | None, seed: int
     ) -> None:
         self._run, self._images, self._code, self._realism, self._seed = run, images, code, realism, seed
         self._error = 0.0
@@ -122,9 +164,17 @@ class Reconstructions:
         return self._error / len(self._images)
 
 
-def tradeoff_figure(curves: Mapping[str, Curve], features: str) -> "Figure":
-    """Draw the curve of each run, by label, with lines at its `mse_decoder_sampled` and at twice that."""
+def tradeoff_figure(
+    curves: Mapping[str, Curve], features: str, points: Mapping[str, Sequence[Point]] | None = None
+) -> "Figure":
+    """Draw the curve of each run, by label, with lines at its `mse_decoder_sampled` and at twice that.
+
+    Args:
+        points: of models with one network that draws, by framework; joined in the order of cycle_weight.
+    """
     from matplotlib.figure import Figure
+
+    points = points or {}
 
     with plot_style():
         figure = Figure(figsize=(4.8, 3.4), layout="constrained")
@@ -135,13 +185,19 @@ def tradeoff_figure(curves: Mapping[str, Curve], features: str) -> "Figure":
             axis.plot(mse, rfid, color=colour, marker=marker, markersize=4, label=label.replace("\n", ", "))
             for line, style in ((1, "dotted"), (2, "dashdot")):
                 axis.axvline(line * curve.mse_decoder_sampled, color=colour, linestyle=style, linewidth=0.8)
-        for point in next(iter(curves.values())).points:
+        for index, (label, found) in enumerate(points.items(), len(curves)):
+            colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+            found = sorted(found, key=lambda point: point.cycle_weight or 0)
+            mse, rfid = zip(*((point.mse, point.rfid) for point in found), strict=True)
+            axis.plot(mse, rfid, color=colour, marker=marker, markersize=4, linestyle="dashed", label=label)
+        for point in (*next(iter(curves.values())).points, *chain(*points.values())):
             _annotate(axis, point)
         axis.plot([], [], color="black", linestyle="dotted", linewidth=0.8, label="decoder, sampled codes")
         axis.plot([], [], color="black", linestyle="dashdot", linewidth=0.8, label="twice that")
         axis.set_xlabel("MSE on [−1, 1]")
         axis.set_ylabel(f"rFID [{features}]")
-        highest = max(point.rfid for curve in curves.values() for point in curve.points)
+        drawn = [*(curve.points for curve in curves.values()), *points.values()]
+        highest = max(point.rfid for found in drawn for point in found)
         axis.set_ylim(0, 1.12 * highest)
         axis.set_xlim(0)
         axis.legend(loc="best")
@@ -149,11 +205,11 @@ def tradeoff_figure(curves: Mapping[str, Curve], features: str) -> "Figure":
 
 
 def _annotate(axis: "Axes", point: Point) -> None:
-    """Write the realism of a point above it, readable over lines."""
+    """Write the name of a point above it, readable over lines."""
     from matplotlib.patheffects import withStroke
 
     axis.annotate(
-        {0.0: "decoder", 1.0: "generator"}.get(point.realism, f"{point.realism:g}"),
+        point.name,
         (point.mse, point.rfid),
         (0, 5),
         textcoords="offset points",

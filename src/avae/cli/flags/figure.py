@@ -24,7 +24,7 @@ usage: avae figure 1|6|7|8|9|tradeoff [RUN ...] [flags]
   7         reconstructions, side by side: any runs except GANs
   8         samples, side by side: any runs
   9         original, decoder, generator: a run of AVAE
-  tradeoff  rFID against MSE as realism goes from 0 to 1: runs of AVAE
+  tradeoff  rFID against MSE as realism goes from 0 to 1: a run of AVAE, and others with an encoder beside it
 
 Each figure is written to figures/ as PDF and PNG, with a caption that names the runs.
 
@@ -122,6 +122,7 @@ class Tradeoff(RunFigureOptions):
 
     Example: avae figure tradeoff runs/avae-a runs/avae-b --samples 10000
     Example: avae figure tradeoff runs/avae --bounds
+    Example: avae figure tradeoff runs/avae runs/vae runs/alice-0.1 runs/alice-1 runs/alice-10
     """
 
     samples: int = 10_000
