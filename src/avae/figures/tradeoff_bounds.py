@@ -42,7 +42,7 @@ class MeasuredBounds:
 
     def as_json(self) -> dict[str, Any]:
         """Return the bounds as plain data for a JSON file."""
-        return {"bounds": vars(self.bounds), "generator_sampled": vars(self.generator)}
+        return {"bounds": vars(self.bounds), "generator_sampled": self.generator.as_json()}
 
 
 def measure_bounds(
