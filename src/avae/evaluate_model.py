@@ -27,6 +27,7 @@ from avae.evaluation.feature_statistics import KEPT, FeatureSummary
 from avae.evaluation.features import FeatureExtractor, open_features
 from avae.evaluation.latent_metrics import code_metrics
 from avae.evaluation.lpips import SMALLEST, Lpips, open_lpips
+from avae.evaluation.nearest_training import ITEMS as AUTHENTICITY_ITEMS
 from avae.evaluation.point_metrics import REFERENCE, drawn_energy_distance, point_metrics
 from avae.evaluation.point_metrics import SAMPLES as SAMPLES_OF_POINTS
 from avae.evaluation.posterior_metrics import DRAWS as XI_DRAWS
@@ -36,7 +37,7 @@ from avae.evaluation.pretrained_weights import MissingWeightsError
 from avae.evaluation.prior_metrics import Codes, prior_metrics
 from avae.evaluation.protocol import PROTOCOLS, Protocol, ProtocolName, build_result
 from avae.evaluation.reconstruction_metrics import image_metrics
-from avae.evaluation.reference_statistics import Split, reference_summary
+from avae.evaluation.reference_statistics import ReferenceSummary, Split, reference_summary
 from avae.evaluation.sample_count import SAMPLES
 from avae.evaluation.sample_metrics import sample_metrics, summarise_drawn
 from avae.evaluation.unavailable import Unavailable
@@ -57,6 +58,7 @@ NO_POSTERIOR_SCALE = Unavailable("the model has no posterior scale")
 NO_FEATURES = Unavailable("no features were given to measure it in: see avae evaluate --features")
 NO_LPIPS = Unavailable("no weights were given to measure it with: see avae evaluate --lpips-weights")
 NO_IMAGES = Unavailable("points are no images")
+NO_HELD_OUT = Unavailable("there are no test items")
 
 
 @torch_defaults()
@@ -177,11 +179,15 @@ def measure(
     settings = PROTOCOLS[protocol]
     evaluated = evaluated_model(model, seed, settings)
     items = _items(data, split, samples, seed, settings)
-    real = None
+    real: ReferenceSummary | None = None
+    held_out: ReferenceSummary | Unavailable = NO_HELD_OUT
     if not data.is_image_data:
         extractor = lpips = NO_IMAGES
     elif isinstance(extractor, FeatureExtractor):
-        real = reference_summary(data, "train", extractor, cache or cache_folder(None), progress)
+        cache = cache or cache_folder(None)
+        real = reference_summary(data, "train", extractor, cache, progress)
+        if len(data.test):
+            held_out = reference_summary(data, "test", extractor, cache, progress)
     redrawn = 0 if isinstance(evaluated.redraw, Unavailable) else min(len(items), REDRAWN_ITEMS)
     codes = min(samples, MAX_ITEMS) if isinstance(evaluated.sigma, Tensor) else 0
     about = {
@@ -195,7 +201,7 @@ def measure(
             "reconstructed": len(items) * model.framework.has_encoder,
             "redrawn": redrawn,
             "codes": codes,
-            **(_counts(samples, real) if data.is_image_data else {}),
+            **(_counts(samples, real, held_out) if data.is_image_data else {}),
             **({} if data.is_image_data else {"reference": REFERENCE, "energy_distance": SAMPLES_OF_POINTS}),
         },
         "prior": _prior(model, settings).kind,
@@ -208,7 +214,7 @@ def measure(
     further = (evaluated.learned_prior is not None) + model.framework.has_encoder
     drawn = samples * (1 + settings.learned_prior * further) * (real is not None)
     progress.update(0, kinds * len(items) + originals + redrawn * XI_DRAWS + codes + drawn)
-    metrics = _metrics(evaluated, settings, data, items, samples, extractor, lpips, real, progress)
+    metrics = _metrics(evaluated, settings, data, items, samples, extractor, lpips, real, held_out, progress)
     return build_result(settings, metrics, about)
 
 
@@ -306,7 +312,9 @@ def _items(data: Dataset, split: Split, samples: int, seed: int, protocol: Proto
     return shuffled
 
 
-def _counts(samples: int, real: FeatureSummary | None) -> dict[str, int]:
+def _counts(
+    samples: int, real: ReferenceSummary | None, held_out: ReferenceSummary | Unavailable
+) -> dict[str, int]:
     """Return the numbers of images from which distances of distributions are computed."""
     if real is None:
         return {"drawn": 0, "real": 0}
@@ -316,6 +324,11 @@ def _counts(samples: int, real: FeatureSummary | None) -> dict[str, int]:
         "real": real.moments.count,
         "drawn_neighbours": len(kept),
         "real_neighbours": len(real.features),
+        "drawn_searched": min(samples, AUTHENTICITY_ITEMS),
+        "held_out_searched": 0
+        if isinstance(held_out, Unavailable)
+        else min(len(held_out.features), AUTHENTICITY_ITEMS),
+        "real_searched": len(real.searched),
         "kid_subset": min(KID_SUBSET_SIZE, kid_subset_size(kept, real.features)),
     }
 
@@ -334,11 +347,12 @@ def _metrics(
     samples: int,
     extractor: FeatureExtractor | Unavailable,
     lpips: Lpips | Unavailable,
-    real: FeatureSummary | None,
+    real: ReferenceSummary | None,
+    held_out: ReferenceSummary | Unavailable,
     progress: Progress,
 ) -> Iterator[Metric]:
     if data.is_image_data:
-        of_samples = dict(sample_metrics(evaluated, extractor, real, samples, progress))
+        of_samples = dict(sample_metrics(evaluated, extractor, real, held_out, samples, progress))
         yield from of_samples.items()
         if protocol.learned_prior:
             distance = _fid_from(evaluated, extractor, real, samples, progress)

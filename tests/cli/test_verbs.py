@@ -384,7 +384,10 @@ KINDS = {
 
 IMAGE_METRICS = ("mse", "psnr", "ssim", "lpips", "rfid", "cfid", "sharpness")
 POINT_METRICS = ("mse", "manifold_distance")
-SAMPLE_METRICS = {"fid", "kid", "kid_std", "precision", "recall", "density", "coverage"}
+SAMPLE_METRICS = {"fid", "kid", "kid_std", "precision", "recall", "density", "coverage"} | {
+    "authenticity",
+    "authenticity_held_out",
+}
 XI_METRICS = {"xi_use"} | {
     f"{name}{ideal}" for name in ("posterior_gain", "mse_mean_of_draws") for ideal in ("", "_ideal")
 }

@@ -162,6 +162,9 @@ def test_counts_are_those_asked_for_and_the_result_is_plain_data(runs):
         "real": len(DATA.train),
         "drawn_neighbours": 30,
         "real_neighbours": len(DATA.train),
+        "drawn_searched": 30,
+        "held_out_searched": len(DATA.test),
+        "real_searched": len(DATA.train),
         "kid_subset": 15,
     }
     assert found["features"].keys() == {"name", "checksum"}

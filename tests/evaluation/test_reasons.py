@@ -56,7 +56,7 @@ def test_images_with_unavailable_networks():
     assert found["lpips_exact"] == this
     assert found["rfid_exact"] == found["cfid_exact"] == that
     assert found["ssim_exact"] == pytest.approx(1)
-    samples = dict(sample_metrics(model, that, None, 10))
+    samples = dict(sample_metrics(model, that, None, that, 10))
     assert samples == dict.fromkeys(SAMPLE_METRICS, that)
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from avae.console import SILENT, Progress
@@ -33,15 +34,30 @@ def summarise(
         count: number of images in all batches.
         progress: counts the images; the caller sets its total.
     """
+    return FeatureSummary(*keep_features(extractor, images, kept_rows(count), np.float64, progress))
+
+
+def keep_features(
+    extractor: FeatureExtractor,
+    images: Iterable[Tensor],
+    rows: NDArray[np.int64],
+    dtype: DTypeLike,
+    progress: Progress = SILENT,
+) -> tuple[FeatureMoments, NDArray[Any]]:
+    """Return the moments of the features of all images, and the features (K, F) of some rows, as a dtype.
+
+    Args:
+        images, progress: as for `summarise`.
+        rows: the K row numbers, in ascending order.
+    """
     moments, kept = RunningMoments(), []
-    kept_at = kept_rows(count)
     for block in feature_blocks(extractor, images, progress):
-        in_block = kept_at[(kept_at >= moments.count) & (kept_at < moments.count + len(block))]
-        kept.append(block[in_block - moments.count])
+        in_block = rows[(rows >= moments.count) & (rows < moments.count + len(block))]
+        kept.append(block[in_block - moments.count].astype(dtype))
         moments.add(block)
-    return FeatureSummary(moments.result(), np.concatenate(kept))
+    return moments.result(), np.concatenate(kept)
 
 
-def kept_rows(count: int) -> NDArray[np.int64]:
-    """Return the row numbers, of `count` images, whose features are kept."""
-    return np.linspace(0, count - 1, min(KEPT, count)).round().astype(np.int64)
+def kept_rows(count: int, most: int | None = None) -> NDArray[np.int64]:
+    """Return the row numbers, of `count` images, whose features are kept: by default up to `KEPT` of them."""
+    return np.linspace(0, count - 1, min(most or KEPT, count)).round().astype(np.int64)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-IN_FEATURES = ("fid", "kid", "precision", "recall", "density", "coverage", "rfid", "cfid")
+IN_FEATURES = ("fid", "kid", "precision", "recall", "density", "coverage", "authenticity", "rfid", "cfid")
 """First words of the names of metrics that are measured in features."""
 
 FID_FEATURES = "inception-2015-12-05"
@@ -19,6 +19,9 @@ EXPLANATIONS = {
     "recall": "share of training images that are near a sample",
     "density": "how many training images a sample is near; 1 is expected of real images",
     "coverage": "share of training images with a sample near them; one image far off does not widen it",
+    "authenticity": "share of samples that are no copies: farther from their nearest training image than that "
+    "is from the next; much less than for held-out images means that training images are memorised",
+    "authenticity_held_out": "the same for test images, which are no copies",
     "mse": "mean squared error of reconstructions; lower is better",
     "mse_mean_of_draws": "mean squared error of the mean of 8 draws of xi at one code",
     "mse_mean_of_draws_ideal": "what that would be if the generator drew from the true p(x given z): 9/8 of "

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from avae.data.cache import folder_lock
 from avae.data.dataset import Dataset, as_tensor, evenly_spaced
 from avae.errors import UserError
 from avae.evaluation.distances import FeatureMoments
-from avae.evaluation.feature_statistics import FeatureSummary, kept_rows, summarise
+from avae.evaluation.feature_statistics import FeatureSummary, keep_features, kept_rows
 from avae.evaluation.features import FeatureExtractor, extract_features
 from avae.files import write_atomically
 from avae.numpy_io import read_npz
@@ -23,8 +24,22 @@ from avae.rng import row_chunks
 
 Split = Literal["train", "test"]
 
+SEARCHED = 50_000
+"""Number of images, evenly spaced, among which near ones are searched."""
+
 _PROBES = 4
 """Number of images whose cached features are checked: code can change while the weights stay the same."""
+
+
+@dataclass(frozen=True)
+class ReferenceSummary(FeatureSummary):
+    """The summary of real images, and more of their features, among which near ones are searched.
+
+    Attributes:
+        searched: (S, F) float32 features of the images in `searched_rows`.
+    """
+
+    searched: NDArray[np.float32]
 
 
 def reference_summary(
@@ -33,7 +48,7 @@ def reference_summary(
     extractor: FeatureExtractor,
     cache: Path,
     progress: Progress = SILENT,
-) -> FeatureSummary:
+) -> ReferenceSummary:
     """Return the feature summary of a split of real images.
 
     It is cached in CACHE/statistics, keyed by the checksums of the data and of the extractor's weights and by
@@ -49,10 +64,19 @@ def reference_summary(
         progress.update(0, len(images))
         chunks = row_chunks(len(images), batch_size(math.prod(images.shape[1:3])))
         batches = (as_tensor(images[r.start : r.stop]) for r in chunks)
-        summary = summarise(extractor, batches, len(images), progress)
-        _write(path, summary)
-        # The file holds float32: read it, so that the first use gets the same features as later ones.
-        return _read(path) or summary
+        found = keep_features(extractor, batches, searched_rows(len(images)), np.float32, progress)
+        _write(path, *found)
+        return _summary(*found)
+
+
+def searched_rows(count: int) -> NDArray[np.int64]:
+    """Return the row numbers, of `count` images, among which near ones are searched."""
+    return np.union1d(kept_rows(count), kept_rows(count, SEARCHED))
+
+
+def _summary(moments: FeatureMoments, searched: NDArray[np.float32]) -> ReferenceSummary:
+    kept = np.searchsorted(searched_rows(moments.count), kept_rows(moments.count))
+    return ReferenceSummary(moments, searched[kept].astype(np.float64), searched)
 
 
 def cache_path(data: Dataset, split: Split, extractor: FeatureExtractor, cache: Path) -> Path:
@@ -62,11 +86,11 @@ def cache_path(data: Dataset, split: Split, extractor: FeatureExtractor, cache: 
 
 
 def _matches_extractor(
-    cached: FeatureSummary, images: NDArray[np.uint8], extractor: FeatureExtractor
+    cached: ReferenceSummary, images: NDArray[np.uint8], extractor: FeatureExtractor
 ) -> bool:
     """Return True if cached features equal, up to rounding, those that the extractor gives now."""
     rows = kept_rows(len(images))
-    if cached.moments.count != len(images) or len(cached.features) != len(rows):
+    if cached.moments.count != len(images):
         return False
     features = extract_features(extractor, [as_tensor(images[evenly_spaced(rows, _PROBES)])])
     expected = evenly_spaced(cached.features, _PROBES)
@@ -74,13 +98,13 @@ def _matches_extractor(
     return features.shape == expected.shape and bool(np.allclose(features, expected, rtol=0, atol=tolerance))
 
 
-def _write(path: Path, summary: FeatureSummary) -> None:
+def _write(path: Path, moments: FeatureMoments, searched: NDArray[np.float32]) -> None:
     file = io.BytesIO()
     arrays: dict[str, Any] = {
-        "mean": summary.moments.mean,
-        "covariance": summary.moments.covariance,
-        "count": np.array(summary.moments.count),
-        "features": summary.features.astype(np.float32),
+        "mean": moments.mean,
+        "covariance": moments.covariance,
+        "count": np.array(moments.count),
+        "features": searched,
     }
     np.savez(file, **arrays)
     try:
@@ -91,8 +115,8 @@ def _write(path: Path, summary: FeatureSummary) -> None:
         ) from error
 
 
-def _read(path: Path) -> FeatureSummary | None:
-    """Read the file that `_write` wrote. Return None if it is missing or damaged."""
+def _read(path: Path) -> ReferenceSummary | None:
+    """Read the file that `_write` wrote. Return None if it is missing, damaged, or of an earlier version."""
     try:
         mean, covariance, count, features = read_npz(path, ("mean", "covariance", "count", "features"))
     except (OSError, ValueError, UserError):
@@ -103,4 +127,6 @@ def _read(path: Path) -> FeatureSummary | None:
         return None
     if covariance.shape != (size, size):
         return None
-    return FeatureSummary(FeatureMoments(mean, covariance, int(count)), features.astype(np.float64))
+    if int(count) < 1 or len(features) != len(searched_rows(int(count))):
+        return None
+    return _summary(FeatureMoments(mean, covariance, int(count)), features.astype(np.float32, copy=False))

@@ -16,7 +16,8 @@ Result = Mapping[str, Any]
 
 _OF_RECONSTRUCTIONS = re.compile(r"(\w+?)_((?:generator|decoder)\w*)")
 _OF_SAMPLES = re.compile(
-    r"(fid|kid|precision|recall|density|coverage|energy_distance)(?:_(standard_prior|training_codes|std))?"
+    r"(fid|kid|precision|recall|density|coverage|authenticity|energy_distance)"
+    r"(?:_(standard_prior|training_codes|held_out|std))?"
 )
 _ROWS = {
     "generator_calibrated": "generator",
@@ -24,6 +25,7 @@ _ROWS = {
     "decoder_sampled": "decoder, sampled codes",
     "standard_prior": "N(0, I)",
     "training_codes": "codes of training pictures",
+    "held_out": "test pictures",
 }
 _MEASUREMENT = {
     "batch_norm": "batch norm",
