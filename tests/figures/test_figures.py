@@ -237,7 +237,7 @@ def test_out_must_be_a_folder(cli, tmp_path):
 def test_help_lists_every_figure(cli):
     said = cli("figure")
     assert said.code == 0
-    for name in ("1", "6", "7", "8", "9", "tradeoff"):
+    for name in ("1", "6", "7", "8", "9", "tradeoff", "neighbours"):
         assert f"\n  {name} " in said.out
         own = cli("figure", name, "--help")
         assert own.code == 0
@@ -250,7 +250,7 @@ def test_an_unknown_figure(name, words, cli):
     cli("figure", name).refused(words)
 
 
-@pytest.mark.parametrize("figure", ["6", "7", "8", "9", "tradeoff"])
+@pytest.mark.parametrize("figure", ["6", "7", "8", "9", "tradeoff", "neighbours"])
 def test_runs_must_be_named_and_be_there(figure, cli, tmp_path):
     assert cli("figure", figure, "--out", tmp_path / "out").code == 2
     cli("figure", figure, tmp_path / "none", "--out", tmp_path / "out").refused("no run or model folder")

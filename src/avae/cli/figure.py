@@ -1,4 +1,4 @@
-"""avae figure 1|6|7|8|9|tradeoff [RUN ...] [flags]"""
+"""avae figure 1|6|7|8|9|tradeoff|neighbours [RUN ...] [flags]"""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +13,7 @@ from avae.cli.flags.figure import (
     MAX_IMAGES,
     Edge,
     FigureOptions,
+    Neighbours,
     Reconstructions,
     Rows,
     RunFigureOptions,
@@ -24,7 +25,7 @@ from avae.cli.flags.figure import (
 from avae.cli.io import read_items
 from avae.console import progress_bar, say
 from avae.data.cache import cache_folder
-from avae.data.dataset import Dataset, as_images, evenly_spaced
+from avae.data.dataset import Dataset, as_images, as_tensor, evenly_spaced
 from avae.errors import UserError
 from avae.evaluation.distances import feature_moments, frechet_distance
 from avae.evaluation.features import extract_features, open_features
@@ -46,6 +47,8 @@ from avae.figures.figure7_8_comparison import (
 from avae.figures.figure9_decoder_generator import CAPTION as ROWS
 from avae.figures.figure9_decoder_generator import decoder_generator_figure, require_decoder_and_generator
 from avae.figures.loaded_runs import LoadedRun, open_runs, require_comparable, require_training_data
+from avae.figures.nearest_training import CAPTION as NEIGHBOURS
+from avae.figures.nearest_training import HELD_OUT, draw_samples, nearest_first, neighbours_figure
 from avae.figures.tradeoff import CAPTION as TRADEOFF
 from avae.figures.tradeoff import (
     CAPTION_OF_POINTS,
@@ -59,6 +62,7 @@ from avae.figures.tradeoff import (
 from avae.figures.tradeoff_bounds import add_bounds, bounds_caption, measure_bounds
 from avae.files import write_json
 from avae.load_data import load_dataset_for
+from avae.rng import row_chunks
 from avae.shown_text import markdown
 from avae.training.run_folder import note_other_cache
 
@@ -171,6 +175,38 @@ def tradeoff(options: Tradeoff) -> Path:
     return write_figure(figure, text, options.out, "tradeoff")
 
 
+def neighbours(options: Neighbours) -> Path:
+    """Draw samples beside their nearest training pictures."""
+    runs = open_runs(options.runs, options.device, options.representation)
+    if len(runs) > 1:
+        raise UserError(f"{len(runs)} runs are named: this figure shows one")
+    require_comparable(runs)
+    model, cache = runs[0].model, cache_folder(options.cache)
+    extractor = open_features(options.features, options.inception_weights, model.device, cache)
+    data = _data(options, runs)
+    test = evenly_spaced(data.test, options.samples)
+    with progress_bar(f"features of {data.name}") as progress:
+        real = reference_summary(data, "train", extractor, cache, progress)
+        progress.update(0, len(test))
+        parts = (as_tensor(test[r.start : r.stop]) for r in row_chunks(len(test), model.batch_size))
+        held_out = extract_features(extractor, parts, progress) if len(test) else None
+    with progress_bar(f"samples of {runs[0].name}") as progress:
+        samples = draw_samples(model, options.samples, options.seed, extractor, progress)
+    figure = neighbours_figure(
+        nearest_first(*samples, real, options.images),
+        None if held_out is None else nearest_first(test, held_out, real, options.images),
+        data.train,
+    )
+    shown = NEIGHBOURS.format(
+        samples=options.samples,
+        training=len(real.searched),
+        held_out=HELD_OUT.format(count=len(test)) if len(test) else "",
+        features=extractor.name,
+    )
+    text = caption("Nearest training pictures", shown, _by_label(runs), options.seed)
+    return write_figure(figure, text, options.out, "neighbours")
+
+
 DRAW: dict[type[FigureOptions], Callable[..., Path]] = {
     Edge: figure1,
     Toy: figure6,
@@ -178,6 +214,7 @@ DRAW: dict[type[FigureOptions], Callable[..., Path]] = {
     Samples: figure8,
     Rows: figure9,
     Tradeoff: tradeoff,
+    Neighbours: neighbours,
 }
 
 

@@ -19,8 +19,8 @@ EXPLANATIONS = {
     "recall": "share of training images that are near a sample",
     "density": "how many training images a sample is near; 1 is expected of real images",
     "coverage": "share of training images with a sample near them; one image far off does not widen it",
-    "authenticity": "share of samples that are no copies: farther from their nearest training image than that "
-    "is from the next; much less than for held-out images means that training images are memorised",
+    "authenticity": "share of samples that are no copies: farther from the nearest training image than that "
+    "one is from the next; much less than for test images means that training images are memorised",
     "authenticity_held_out": "the same for test images, which are no copies",
     "mse": "mean squared error of reconstructions; lower is better",
     "mse_mean_of_draws": "mean squared error of the mean of 8 draws of xi at one code",

@@ -17,7 +17,7 @@ from avae.files import require_exists
 from avae.recipes.saved_run import model_folder
 
 HELP = """\
-usage: avae figure 1|6|7|8|9|tradeoff [RUN ...] [flags]
+usage: avae figure 1|6|7|8|9|tradeoff|neighbours [RUN ...] [flags]
 
   1         why a decoder trained by mean squared error blurs edges; takes no run
   6         the toy example: runs of avae train toy; of an AVAE without xi and one with xi, the paper's layout
@@ -25,6 +25,7 @@ usage: avae figure 1|6|7|8|9|tradeoff [RUN ...] [flags]
   8         samples, side by side: any runs
   9         original, decoder, generator: a run of AVAE
   tradeoff  rFID against MSE as realism goes from 0 to 1: a run of AVAE, and others with an encoder beside it
+  neighbours  samples beside their nearest training pictures: has a run memorised any?
 
 Each figure is written to figures/ as PDF and PNG, with a caption that names the runs.
 
@@ -117,7 +118,18 @@ class Rows(Reconstructions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tradeoff(RunFigureOptions):
+class FeatureFigureOptions(RunFigureOptions):
+    """Options of every figure that measures in features."""
+
+    features: str = "auto"
+    """Features for distances: inception, cifar10-resnet (the bundled ones), auto (the first of these that is
+    available), or custom ones as FILE.py:attr or package.module:attr."""
+    inception_weights: Path | None = None
+    """File of the Inception weights; by default downloaded to the cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tradeoff(FeatureFigureOptions):
     """Draw rFID against MSE as realism goes from 0 to 1, and write the points as JSON.
 
     Example: avae figure tradeoff runs/avae-a runs/avae-b --samples 10000
@@ -127,14 +139,24 @@ class Tradeoff(RunFigureOptions):
 
     samples: int = 10_000
     """Limit of test pictures, evenly spread over the split."""
-    features: str = "auto"
-    """Features for the Fréchet distance: inception, cifar10-resnet (the bundled ones), auto (the first of
-    these that is available), or custom ones as FILE.py:attr or package.module:attr."""
-    inception_weights: Path | None = None
-    """File of the Inception weights; by default downloaded to the cache."""
     bounds: bool = False
     """Draw bounds of the MSE of realistic reconstructions, too: at most twice the decoder's error, and at
     least that error plus a distance of its pictures from real ones. See docs/figures.md."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbours(FeatureFigureOptions):
+    """Draw the samples of a run that are nearest to training pictures, beside these pictures.
+
+    Test pictures and their nearest training pictures show how near pictures are that nobody has copied.
+
+    Example: avae figure neighbours runs/photos --samples 10000
+    """
+
+    samples: int = 2_000
+    """Number of samples, and limit of test pictures, among which the nearest are found."""
+    images: int = 10
+    """Number of samples to show."""
 
 
 FIGURES: dict[str, type[FigureOptions]] = {
@@ -144,6 +166,7 @@ FIGURES: dict[str, type[FigureOptions]] = {
     "8": Samples,
     "9": Rows,
     "tradeoff": Tradeoff,
+    "neighbours": Neighbours,
 }
 
 
@@ -157,10 +180,12 @@ def read(arguments: list[str]) -> FigureOptions:
         raise UserError(f"no figure '{name}'{did_you_mean(name, FIGURES)}; there are {', '.join(FIGURES)}")
     options = parse(FIGURES[name], f"avae figure {name}", flags)
     require_figure_unused(options.out, f"figure-{name}" if name.isdigit() else name, options.overwrite)
-    if isinstance(options, Reconstructions | Samples):
+    if isinstance(options, Reconstructions | Samples | Neighbours):
         check_count("--images", options.images, most=MAX_IMAGES)
     if isinstance(options, Tradeoff):
         check_count("--samples", options.samples, least=2)  # for a covariance
+    if isinstance(options, Neighbours):
+        check_count("--samples", options.samples, least=options.images)
     if isinstance(options, RunFigureOptions):
         _check_paths(options)
     return options
