@@ -352,13 +352,16 @@ def _metrics(
     progress: Progress,
 ) -> Iterator[Metric]:
     if data.is_image_data:
+        known = None
+        if isinstance(held_out, ReferenceSummary) and np.array_equal(items, data.test):
+            known = held_out.features  # of the very items, in their order
         of_samples = dict(sample_metrics(evaluated, extractor, real, held_out, samples, progress))
         yield from of_samples.items()
         if protocol.learned_prior:
             distance = _fid_from(evaluated, extractor, real, samples, progress)
             yield from prior_metrics(evaluated, data.train, samples, "fid", of_samples["fid"], distance)
         yield from image_metrics(
-            evaluated, items, lpips=lpips, extractor=extractor, real=real, progress=progress
+            evaluated, items, lpips=lpips, extractor=extractor, real=real, known=known, progress=progress
         )
     else:
         of_points = dict(point_metrics(evaluated, data.train, items, data.test))

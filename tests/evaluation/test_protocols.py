@@ -15,6 +15,8 @@ from avae.data.sources.digits import digits_data
 from avae.errors import UserError
 from avae.evaluate_model import evaluated_model, measure
 from avae.evaluation.protocol import PROTOCOLS
+from avae.evaluation.reconstruction_metrics import image_metrics
+from avae.evaluation.reference_statistics import reference_summary
 from avae.recipes.custom_networks import open_networks
 from avae.rng import row_chunks
 
@@ -171,6 +173,22 @@ def test_counts_are_those_asked_for_and_the_result_is_plain_data(runs):
     assert found["lpips"] is None
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert {"torchmetrics", "torch-fidelity", "torch", "avae"} <= found["versions"].keys()
+
+
+def test_kept_features_of_test_items_serve_cfid_to_the_bit(runs, tmp_path):
+    model, extractor = load(runs, "vae"), projection()
+    real = reference_summary(DATA, "train", extractor, tmp_path)
+    reference_summary(DATA, "test", extractor, tmp_path)
+    looked_at = {}
+    for samples in (299, 300):  # all test items are 300
+        extractor.module.seen.clear()
+        found = measure(model, DATA, samples=samples, extractor=extractor, cache=tmp_path)["metrics"]
+        looked_at[samples] = sum(extractor.module.seen)
+    assert looked_at[300] < looked_at[299] - 200
+    with torch.inference_mode():
+        expected = dict(image_metrics(evaluated_model(model, 0), DATA.test, extractor=extractor, real=real))
+    for kind in ("decoder", "decoder_sampled"):
+        assert found[f"cfid_{kind}"] == expected[f"cfid_{kind}"]
 
 
 @pytest.mark.parametrize("protocol", ["standard", "paper"])

@@ -40,6 +40,7 @@ def summarise_originals(
     images: NDArray[np.uint8],
     extractor: FeatureExtractor | Unavailable,
     progress: Progress = SILENT,
+    known: Features | None = None,
 ) -> Originals | Unavailable:
     """Compute the features of images and their mean codes, or return the reason why they have no CFID.
 
@@ -49,6 +50,7 @@ def summarise_originals(
     Args:
         images: uint8 (N, H, W, C).
         progress: counts the images; the caller sets its total.
+        known: (N, F) their features, if they have been computed before.
     """
     if isinstance(model.encode, Unavailable):
         return model.encode
@@ -65,5 +67,8 @@ def summarise_originals(
             f"{len(codes)} items are too few for codes of {codes.shape[1]} active dimensions: "
             f"{needed} or more are needed"
         )
+    if known is not None:
+        progress.advance(len(known))
+        return Originals(known, codes)
     batches = (as_tensor(images[r.start : r.stop]) for r in chunks)
     return Originals(extract_features(extractor, batches, progress), codes)

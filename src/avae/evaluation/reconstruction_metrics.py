@@ -11,7 +11,7 @@ from torch import Tensor
 from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor
 from avae.evaluation.conditional_distance import summarise_originals
-from avae.evaluation.distances import frechet_distance
+from avae.evaluation.distances import Features, frechet_distance
 from avae.evaluation.evaluated_model import EvaluatedModel, Metric, Reconstruct
 from avae.evaluation.feature_statistics import FeatureSummary, kept_rows, summarise
 from avae.evaluation.features import FeatureExtractor
@@ -35,6 +35,7 @@ def image_metrics(
     lpips: Lpips | Unavailable = NOT_REQUESTED,
     extractor: FeatureExtractor | Unavailable = NOT_REQUESTED,
     real: FeatureSummary | None = None,
+    known: Features | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[Metric]:
     """Yield MSE on [-1, 1], PSNR (dB), SSIM, LPIPS, rFID, CFID, sharpness for every kind of reconstruction.
@@ -46,10 +47,11 @@ def image_metrics(
         lpips: network of LPIPS.
         extractor: feature extractor for rFID and CFID.
         real: features of the real images that rFID compares with; None without an extractor.
+        known: (N, F) features of the images, if they have been computed before.
         progress: counts every image once for each kind of reconstruction, and once more for CFID; the caller
             sets its total.
     """
-    originals = summarise_originals(model, images[kept_rows(len(images))], extractor, progress)
+    originals = summarise_originals(model, images[kept_rows(len(images))], extractor, progress, known)
     for name, reconstruct in model.reconstruct.items():
         if isinstance(reconstruct, Unavailable):
             yield from ((f"{metric}_{name}", reconstruct) for metric in NAMES)
