@@ -88,7 +88,7 @@ def test_the_public_command_measures_with_weights_from_a_file(inception, cli, ru
     found = json.loads(out.read_text())
     assert found["features"]["name"] == "inception of random.pth"
     assert found["metrics"]["fid"] > 0
-    assert [file.suffix for file in (cache / "statistics").iterdir()] == [".npz"]
+    assert {file.suffix for file in (cache / "statistics").iterdir()} == {".npz"}
 
 
 def test_a_file_that_holds_other_weights_is_refused(tmp_path):
