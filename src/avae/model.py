@@ -24,6 +24,8 @@ from avae.distributed.device import pick_device
 from avae.errors import UserError, did_you_mean
 from avae.files import write_json
 from avae.frameworks.base import LABELS, CodeMode, Framework, Noise
+from avae.guarantees.centre_and_spread import centre_and_spread, has_spread
+from avae.guarantees.intervals import Calibration, intervals
 from avae.json_io import decode_json, read_json
 from avae.losses import MIN_CODE_SCALE
 from avae.priors.by_class import ClassPrior, restore_class_prior
@@ -76,6 +78,7 @@ class Model:
         device: device to compute on.
         prior: prior that samples are drawn from; None for N(0, I).
         representation: description of AVAE's representation, saved with the model; empty for a VAE.
+        calibration: what `intervals` scales its intervals by; None for none.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Model:
         device: torch.device | str = "cpu",
         prior: Prior | ClassPrior | None = None,
         representation: Sequence[PartDescription] = (),
+        calibration: Calibration | None = None,
     ) -> None:
         self.framework = framework.eval().to(device)
         self.config = config
@@ -93,6 +97,7 @@ class Model:
         self.representation = list(representation)
         self.device = torch.device(device)
         self.set_prior(prior or standard_prior(config.code_dim))
+        self.calibration = calibration
 
     def __repr__(self) -> str:
         config = self.config
@@ -296,6 +301,45 @@ class Model:
             keys,
         )
 
+    @torch_defaults()
+    def intervals(
+        self,
+        images: Images,
+        *,
+        seed: int = 0,
+        keys: Sequence[str] | None = None,
+        value_range: ValueRange | None = None,
+    ) -> "Intervals":
+        """Return calibrated intervals of the values of images, given their codes alone (docs/guarantees.md).
+
+        Args:
+            seed, keys: as in `decode`.
+            value_range: as in `encode`.
+
+        Raises:
+            UserError: the model has no calibration.
+        """
+        calibration = self.calibration
+        if calibration is None:
+            raise UserError("this model has no calibration: make one with avae calibrate RUN")
+
+        def ends(x: Tensor, rows: Rows) -> Tensor:
+            drawn = self.centre_and_spread(self.framework.encode(x), rows, seed, calibration.draws)
+            return torch.stack(intervals(*drawn, calibration.scale, calibration.floor), 1)
+
+        return Intervals(*self._for_each_batch(images, ends, value_range, keys).unbind(1))
+
+    def centre_and_spread(self, codes: Tensor, rows: Rows, seed: int, draws: int) -> tuple[Tensor, Tensor]:
+        """Return what mean codes (N, d) determine, (N, C, H, W), and how far draws vary, (N, H, W).
+
+        Args:
+            codes: on the model's device, of a model for which `avae.figures.uncertainty_map` has a map.
+            rows: numbers or names of the codes, by which xi is drawn.
+            seed: seed of the first draw of xi; the others use the seeds that follow.
+            draws: number of draws.
+        """
+        return centre_and_spread(self.framework, codes, lambda number: self.noise(rows, seed + number), draws)
+
     def drawing_codes(self, items: Tensor, rows: range, seed: int = 0) -> Tensor:
         """Return codes (N, d) of a batch of items, as the default network was trained to draw from.
 
@@ -411,6 +455,8 @@ class Model:
             # Beside its tensors, not in config.json, so that one atomic write replaces a prior.
             metadata["prior"] = json.dumps(self.prior.description)
             weights |= {f"{_PRIOR}{name}": tensor for name, tensor in self.prior.state_dict().items()}
+        if self.calibration:
+            metadata["calibration"] = json.dumps(dataclasses.asdict(self.calibration))
         save_tensors(folder / WEIGHTS, weights, metadata)
         config = dataclasses.asdict(self.config)
         for name in fields_with(Fact.PATH):
@@ -536,6 +582,13 @@ class Model:
                 batch = items[rows.start : rows.stop].to(self.device)
                 parts.append(function(batch, _keys_or_rows(keys, rows)).float().cpu())
         return torch.cat(parts)
+
+
+class Intervals(NamedTuple):
+    """Lower and upper ends of the intervals of pixel values, both (N, C, H, W) in [-1, 1]."""
+
+    lower: Tensor
+    upper: Tensor
 
 
 class Posterior(NamedTuple):
@@ -669,9 +722,11 @@ def load(
             "for a model with custom networks, pass networks="
         )
     framework = build_framework(config, networks, parts)
-    weights, prior = _read_weights(path, config.code_dim, len(config.classes))
+    weights, prior, calibration = _read_weights(path, config.code_dim, len(config.classes))
+    if calibration and not (len(config.item_shape) == 3 and has_spread(framework)):
+        raise UserError(f"{path}: it has a calibration, and no intervals to calibrate; {_RECOVERY_HINT}")
     nn.ModuleDict(framework.networks).load_state_dict(weights)
-    return Model(framework, config, data, pick_device(device), prior, described)
+    return Model(framework, config, data, pick_device(device), prior, described, calibration)
 
 
 def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -685,11 +740,31 @@ _RECOVERY_HINT = "fetch it again, or delete the newest file in its run's state f
 _Each = TypeVar("_Each")
 
 
-def _read_weights(path: Path, code_dim: int, classes: int) -> tuple[dict[str, Tensor], Prior | ClassPrior]:
-    """Read the weights and the prior that `Model.save` wrote; without a prior, it is N(0, I)."""
+def _read_weights(
+    path: Path, code_dim: int, classes: int
+) -> tuple[dict[str, Tensor], Prior | ClassPrior, Calibration | None]:
+    """Read weights, prior and calibration that `Model.save` wrote; without a prior, it is N(0, I)."""
     tensors, metadata = _read_tensors(path)
+    prior = _restore_prior(path, tensors, metadata, code_dim, classes)
+    return _without_prior(tensors), prior, _restore_calibration(path, metadata)
+
+
+def _restore_calibration(path: Path, metadata: Mapping[str, str]) -> Calibration | None:
+    if "calibration" not in metadata:
+        return None
+    try:
+        return decode_json(metadata["calibration"], Calibration)
+    except ValueError as error:
+        raise UserError(
+            f"{path}: its calibration is damaged, or of another version of avae ({error}); {_RECOVERY_HINT}"
+        ) from None
+
+
+def _restore_prior(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], code_dim: int, classes: int
+) -> Prior | ClassPrior:
     if "prior" not in metadata:
-        return tensors, standard_prior(code_dim)
+        return standard_prior(code_dim)
     state = strip_prefix(tensors, _PRIOR)
     try:
         prior: Prior | ClassPrior
@@ -704,7 +779,7 @@ def _read_weights(path: Path, code_dim: int, classes: int) -> tuple[dict[str, Te
         raise UserError(
             f"{path}: its prior is damaged, or of another version of avae; {_RECOVERY_HINT}"
         ) from None
-    return _without_prior(tensors), prior
+    return prior
 
 
 def _tensor_types(path: Path) -> dict[str, TensorType]:

@@ -81,7 +81,7 @@ def test_the_map_colours_what_is_invented(explored, shown):
     assert np.array_equal(with_it[1].picture, without[1].picture)
     assert with_it[2].picture.shape == (16, 16, 3)
     picture = np.full((2, 2, 3), (90, 60, 30), np.uint8)
-    laid = with_map(picture, torch.tensor([[0.0, FULL_SCALE], [2 * FULL_SCALE, 0.0]]))
+    laid = with_map(picture, torch.tensor([[0.0, FULL_SCALE], [2 * FULL_SCALE, 0.0]]), FULL_SCALE)
     assert laid[0, 0].tolist() == [60, 60, 60]
     assert laid[0, 1].tolist() == laid[1, 0].tolist() == [251, 252, 191]  # the light end of magma
 

@@ -5,9 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-
-import avae
 
 FEATURES = '''
 import torch
@@ -25,21 +22,6 @@ def features(tmp_path) -> str:
     path = tmp_path / "own_features.py"
     path.write_text(FEATURES)
     return f"{path}:Coarse"
-
-
-@pytest.fixture(scope="session")
-def without_xi(once, tiny) -> Callable[[str], Path]:
-    """Return a function from a recipe to a finished AVAE run without xi; train where `small_toy` is."""
-
-    def train(recipe: str, out: Path) -> None:
-        code_dim = 1 if recipe == "toy" else 4
-        own = {"xi_dim": 0, "code_dim": code_dim, "seed": 5}
-        model = avae.train(recipe, **tiny | own, out=str(out))
-        with torch.no_grad():
-            model.framework.encoder.log_sigma.fill_(-0.5)  # after so short a training
-        model.save(out / "model")
-
-    return lambda recipe: once(f"{recipe}-without-xi", lambda out: train(recipe, out))
 
 
 @pytest.fixture

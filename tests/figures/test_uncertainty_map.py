@@ -9,12 +9,12 @@ from torch.testing import assert_close
 import avae
 from avae.errors import UserError
 from avae.figures.uncertainty_map import (
-    DRAWS,
     colourise,
     map_description,
     map_unavailable_reason,
     uncertainty_map,
 )
+from avae.guarantees.defaults import DRAWS
 
 
 def items(model, count=20):

@@ -24,6 +24,8 @@ VERBS = {
     "sample": "draw new pictures",
     "prior": "fit a prior to the codes of training pictures, to draw new ones from",
     "reconstruct": "encode pictures and draw them again",
+    "calibrate": "turn the map of what is invented into intervals that hold",
+    "anomaly": "find strange pictures, with a promised rate of false alarms",
     "encode": "turn pictures into codes (.npz)",
     "decode": "turn codes into pictures",
     "interpolate": "draw the path from one picture to another",

@@ -38,6 +38,23 @@ Device = Annotated[str, tyro.conf.arg(help="Device: auto, cpu, cuda or mps.")]
 
 Overwrite = Annotated[bool, tyro.conf.arg(help="Replace existing files in --out.")]
 
+TrainedOn = Annotated[
+    str | None,
+    tyro.conf.arg(
+        help="The data set that the model was trained on, as --data of avae train; by default that of the "
+        "run. No held-out picture may be among its training pictures."
+    ),
+]
+
+Unchecked = Annotated[
+    bool,
+    tyro.conf.arg(
+        help="Use held-out pictures without comparing them with training pictures, where these are missing."
+    ),
+]
+
+Cache = Annotated[str | None, tyro.conf.arg(help="Folder of packed data sets; by default ~/.cache/avae.")]
+
 Downloads = Annotated[str | None, tyro.conf.arg(help="Folder for downloads; by default ~/.cache/avae.")]
 
 

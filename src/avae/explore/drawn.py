@@ -9,9 +9,13 @@ from avae.data.dataset import as_images
 from avae.explore.explored import Explored, Pictures
 from avae.explore.shown import Shown
 from avae.figures.uncertainty_map import colourise, map_of_codes
+from avae.model import Model
 
 FULL_SCALE = 0.25
 """Value of the map that has its lightest colour, in pixels on [-1, 1]: the same for all pictures."""
+
+FULL_WIDTH = 1.0
+"""The same where the map is half the width of calibrated intervals."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ def draw(explored: Explored, shown: Shown) -> list[Panel]:
         labels[1] = _label_of_mixture(shown.realism)
     pictures = [as_images(item)[0] for item in items]
     if shown.shows_map:
-        pictures[-1] = with_map(pictures[-1], invented_map(explored, shown, code))
+        values = invented_map(explored, shown, code)
+        pictures[-1] = with_map(pictures[-1], values, full_scale(explored.model))
     if explored.has_xi and shown.seed:
         labels[-1] += f", guess {shown.seed + 1}"
     panels = [Panel(label, picture) for label, picture in zip(labels, pictures, strict=True)]
@@ -53,12 +58,17 @@ def invented_map(explored: Explored, shown: Shown, code: Tensor) -> Tensor:
     return map_of_codes(explored.model, codes, range(1), shown.seed)[0].cpu()
 
 
-def with_map(picture: Pictures, values: Tensor) -> Pictures:
-    """Lay a map (H, W) over a picture (H, W, C), which it turns grey; return colours, uint8 (H, W, 3)."""
-    shares = np.clip(values.numpy() / FULL_SCALE, 0, 1)[..., None]
+def full_scale(model: Model) -> float:
+    """Return the value of the map that has its lightest colour."""
+    return FULL_WIDTH if model.calibration else FULL_SCALE
+
+
+def with_map(picture: Pictures, values: Tensor, top: float) -> Pictures:
+    """Lay a map (H, W), bright at `top`, over a picture (H, W, C) in grey; return uint8 (H, W, 3)."""
+    shares = np.clip(values.numpy() / top, 0, 1)[..., None]
     grey = np.repeat(picture.mean(-1, keepdims=True), 3, -1)
     opacity = np.sqrt(shares)
-    mixed = (1 - opacity) * grey + opacity * colourise(values[None], FULL_SCALE)[0]
+    mixed = (1 - opacity) * grey + opacity * colourise(values[None], top)[0]
     laid: Pictures = mixed.round().astype(np.uint8)
     return laid
 

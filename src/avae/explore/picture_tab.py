@@ -7,7 +7,7 @@ import gradio as gr
 
 from avae.explore import html
 from avae.explore.difference_controls import connect_difference, difference_controls
-from avae.explore.drawn import FULL_SCALE, draw
+from avae.explore.drawn import draw, full_scale
 from avae.explore.explored import Explored
 from avae.explore.shown import Shown
 from avae.explore.stage import (
@@ -20,7 +20,8 @@ from avae.explore.stage import (
     test_picture,
     training_picture,
 )
-from avae.figures.uncertainty_map import map_unavailable_reason
+from avae.figures.uncertainty_map import centre_name, map_unavailable_reason
+from avae.model import Model
 
 OFFERED = 18
 """Number of test pictures to choose from at a time."""
@@ -53,8 +54,8 @@ def picture_tab(explored: Explored, tabs: gr.Tabs) -> Stage:
             visible=explored.has_realism,
         )
         with_map = gr.Checkbox(
-            label="Show what is invented",
-            info=f"Bright: {FULL_SCALE * 127.5:.0f} of 255 levels and more do not follow from the code",
+            label="Show calibrated intervals" if explored.model.calibration else "Show what is invented",
+            info=_map_info(explored.model),
             elem_id="invented",
             scale=2,
             visible=map_unavailable_reason(explored.model) is None,
@@ -104,6 +105,14 @@ def picture_tab(explored: Explored, tabs: gr.Tabs) -> Stage:
     nearest.click(choose_training, shown, stage.loads, **QUICK)
     connect_difference(difference, stage)
     return stage
+
+
+def _map_info(model: Model) -> str:
+    """Return a description of the map, for readers."""
+    levels = f"{full_scale(model) * 127.5:.0f} of 255 levels and more"
+    if model.calibration:
+        return f"Bright: ± {levels} about the {centre_name(model)}; {model.calibration.promise}"
+    return f"Bright: {levels} do not follow from the code"
 
 
 def _offer(explored: Explored) -> gr.HTML:

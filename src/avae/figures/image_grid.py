@@ -1,5 +1,6 @@
 """Draw images in rows, with labels."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ MARGIN = 12
 _HEADING = 36
 _NAME_SIZE, _DETAIL_SIZE = 8, 6
 _BAR, _BAR_TEXT = 16, 170
+_LINE, _CHARACTER = 24, 10
+"""Height of a line of a caption, and width of its average character, in dots."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ def grid_figure(
     scale: Scale | None = None,
     cell: int = CELL,
     lines: int = 1,
+    caption: str = "",
 ) -> "Figure":
     """Draw rows of images with labels at the left, headings above, and a colour scale at the right.
 
@@ -48,6 +52,7 @@ def grid_figure(
         scale: colour scale to draw at the right.
         cell: approximate side of small images, in dots.
         lines: number of rows in a block; rows of a block stand closer together.
+        caption: text below, broken into lines.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -58,7 +63,9 @@ def grid_figure(
         height, width = images.shape[:2]
         left = MARGIN + _label_width(labels)
         above = MARGIN + (_HEADING if headings else 0)
-        size = (left + width + MARGIN + (_BAR_TEXT if scale else 0), above + height + MARGIN)
+        across_all = left + width + MARGIN + (_BAR_TEXT if scale else 0)
+        text = textwrap.wrap(caption, (across_all - 2 * MARGIN) // _CHARACTER)
+        size = (across_all, above + height + MARGIN + len(text) * _LINE)
         figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI)
         axes = figure.add_axes(_fractions(left, above, width, height, size))
         axes.imshow(images, interpolation="none", aspect="auto")
@@ -71,6 +78,9 @@ def grid_figure(
         for index, heading in enumerate(headings):
             middle = left + index * across + (across - GAP) / 2
             figure.text(middle / size[0], 1 - (above - GAP) / size[1], heading, ha="center", va="bottom")
+        if text:
+            place = MARGIN / size[0], (MARGIN / 2) / size[1]
+            figure.text(*place, "\n".join(text), fontsize=_DETAIL_SIZE, va="bottom", color=GREY)
         if scale:
             bar = figure.add_axes(_fractions(left + width + 2 * MARGIN, above, _BAR, height, size))
             shades = ScalarMappable(Normalize(0, scale.top), scale.colours)

@@ -176,9 +176,10 @@ def _map(model: Model, data: Dataset) -> str:
     if reason is not None:
         return f'<p class="note">No map of what is known and what is invented: {html.escape(reason)}.</p>'
     figure, top = map_figure(model, evenly_spaced(data.test, _MAX_MAPS))
+    where = "interval is wide" if model.calibration else "map is light"
     caption = (
         "Decoder and generator cannot know what the code does not contain. The decoder blurs it; the "
-        f"generator invents it, where the map is light ({map_description(model)}; from 0 to {top:.3g}, "
+        f"generator invents it, where the {where} ({map_description(model)}; from 0 to {top:.3g}, "
         "pixels on [-1, 1])."
     )
     return _section("known and invented", {"": render(figure, "png")}, caption)

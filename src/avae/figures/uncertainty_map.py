@@ -12,7 +12,9 @@ from avae.console import SILENT, Progress
 from avae.data.dataset import as_tensor
 from avae.errors import UserError
 from avae.figures.image_grid import Scale, grid_figure
-from avae.frameworks.base import LABELS
+from avae.guarantees.centre_and_spread import BATCH, has_spread, has_xi
+from avae.guarantees.defaults import DRAWS
+from avae.guarantees.intervals import intervals
 from avae.model import Model, Rows
 from avae.recipes.frameworks import FRAMEWORKS, with_article
 from avae.rng import row_chunks
@@ -21,27 +23,24 @@ from avae.training.previews import reconstruction_rows
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DRAWS = 32
-"""Number of draws of xi; the standard deviation of a pixel over them has an error of about one eighth."""
-
 COLOURS = "magma"
-
-_BATCH = 16
 
 
 def map_unavailable_reason(model: Model) -> str | None:
     """Return the reason why a model has no map; None if it has one."""
     if not model.is_image_model:
         return "it needs pictures, and this model is of points"
-    if not _has_xi(model) and len(model.framework.image_networks) < 2:
+    if not has_spread(model.framework):
         title = FRAMEWORKS[model.config.framework].title
         return f"it needs xi, or two networks that draw from one code, and {with_article(title)} has neither"
     return None
 
 
 def map_description(model: Model) -> str:
-    """Return a description of the values of the map."""
-    if _has_xi(model):
+    """Return a description of the values of the map, and what it promises if it is calibrated."""
+    if model.calibration:
+        return f"half the width of calibrated intervals, mean over channels: {model.calibration.promise}"
+    if has_xi(model.framework):
         return f"standard deviation over {DRAWS} draws of xi at one code, mean over channels"
     return "difference of decoder and generator at one code, absolute, mean over channels"
 
@@ -56,8 +55,9 @@ def uncertainty_map(
 ) -> Tensor:
     """Return the uncertain part of each pixel's value, (N, H, W), in units of pixels on [-1, 1].
 
-    With xi it is the standard deviation of G(z, xi) over xi at the image's code (n - 1 in the denominator),
-    without xi it is |D - G| at that code. Both are means over channels.
+    It is the spread of `centre_and_spread` at the image's code: with xi the standard deviation of G(z, xi)
+    over xi, without xi |D - G|. For a calibrated model it is half the width of `Model.intervals`, the mean
+    over channels.
 
     Args:
         images: (N, C, H, W) in [-1, 1].
@@ -72,7 +72,7 @@ def uncertainty_map(
     if reason is not None:
         raise UserError(f"there is no map of what is invented: {reason}")
     parts = []
-    for rows in row_chunks(len(images), _BATCH):
+    for rows in row_chunks(len(images), BATCH):
         codes = model.framework.encode(images[rows.start : rows.stop].to(model.device))
         which = rows if keys is None else keys[rows.start : rows.stop]
         parts.append(map_of_codes(model, codes, which, seed).cpu())
@@ -88,8 +88,12 @@ def map_of_codes(model: Model, codes: Tensor, rows: Rows, seed: int = 0) -> Tens
         rows: numbers or names of the codes, by which xi is drawn.
         seed: seed of the first draw of xi.
     """
-    map_rows = _std_over_xi if _has_xi(model) else _decoder_generator_difference
-    return map_rows(model, codes, rows, seed)
+    calibration = model.calibration
+    centre, spread = model.centre_and_spread(codes, rows, seed, calibration.draws if calibration else DRAWS)
+    if calibration is None:
+        return spread
+    lower, upper = intervals(centre, spread, calibration.scale, calibration.floor)
+    return (upper - lower).mean(1) / 2
 
 
 def colourise(maps: Tensor, top: float) -> NDArray[np.uint8]:
@@ -118,9 +122,20 @@ def draw_map_figure(
         seed: seed of xi.
         keys: names by which xi is drawn; None for the number of the row.
     """
-    rows = reconstruction_rows(model, images, seed=seed, keys=keys) | {"invented": colourise(maps, top)}
-    title = "std over ξ" if _has_xi(model) else "|decoder − generator|"
-    return grid_figure(list(rows.values()), list(rows), scale=Scale(top or 1.0, title, COLOURS))
+    label, title = "invented", "std over ξ" if has_xi(model.framework) else "|decoder − generator|"
+    caption = ""
+    if model.calibration:
+        label, title = "± interval", "half the width"
+        caption = f"Calibrated intervals: {model.calibration.promise}."
+    rows = reconstruction_rows(model, images, seed=seed, keys=keys) | {label: colourise(maps, top)}
+    return grid_figure(
+        list(rows.values()), list(rows), scale=Scale(top or 1.0, title, COLOURS), caption=caption
+    )
+
+
+def centre_name(model: Model) -> str:
+    """Return the name of what calibrated intervals are about."""
+    return "decoder's picture" if len(model.framework.image_networks) > 1 else "mean over ξ"
 
 
 def map_figure(model: Model, images: NDArray[np.uint8], seed: int = 0) -> tuple["Figure", float]:
@@ -128,24 +143,3 @@ def map_figure(model: Model, images: NDArray[np.uint8], seed: int = 0) -> tuple[
     maps = uncertainty_map(model, as_tensor(images), seed)
     top = float(maps.max())
     return draw_map_figure(model, images, maps, top, seed), top
-
-
-def _has_xi(model: Model) -> bool:
-    return "xi" in model.framework.noise_shapes(1)
-
-
-def _std_over_xi(model: Model, mu: Tensor, rows: Rows, seed: int) -> Tensor:
-    noise = model.noise(rows, seed)
-    draws = []
-    for numbers in row_chunks(DRAWS, max(1, _BATCH // len(mu))):  # of few codes, several draws at once
-        repeated = {name: t.repeat(len(numbers), 1) for name, t in noise.items() if name != LABELS}
-        xi = torch.cat([model.noise(rows, seed + number)["xi"] for number in numbers])
-        drawn = model.framework.decode(mu.repeat(len(numbers), 1), repeated | {"xi": xi})
-        draws.append(drawn.reshape(len(numbers), len(mu), *drawn.shape[1:]))
-    return torch.cat(draws).float().std(0).mean(1)
-
-
-def _decoder_generator_difference(model: Model, mu: Tensor, rows: Rows, seed: int) -> Tensor:
-    noise = model.noise(rows, seed)
-    decoder, generator = (model.framework.decode(mu, noise, realism).float() for realism in (0.0, 1.0))
-    return (decoder - generator).abs().mean(1)

@@ -41,7 +41,11 @@ class Adversarial(Framework):
 
     def real_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
         """Return the critic's inputs for real items: x augmented, and codes if it takes any."""
-        return (self.augment_real(x, noise),)
+        return self.augment_real(x, noise), *self.seen_with(x, noise)
+
+    def seen_with(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
+        """Return the critic's inputs besides the real items x: their codes and classes, if it takes any."""
+        return ()
 
     def fake_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
         """Return the critic's inputs for generated items, as in training at the real items x."""

@@ -162,9 +162,8 @@ class AVAE(AutoEncoder, Adversarial):
             terms["energy_score"] = score
         return {"generator": l_g, "critic": l_c}, terms | adversarial_terms(l_c, l_real, l_fake, x, fake)
 
-    def real_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
-        z = self.drawing_codes(x, noise) if self.critic_sees_code else noise["z"]
-        return self.augment_real(x, noise), *self._seen(z, noise)
+    def seen_with(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
+        return self._seen(self.drawing_codes(x, noise) if self.critic_sees_code else noise["z"], noise)
 
     def fake_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
         z, _, noise_of_z = self._select(self.drawing_codes(x, noise), noise)

@@ -58,8 +58,8 @@ class BiGAN(GAN):
         by_network = {"encoder": ENCODER_FACTOR * l_b, "generator": l_b, "critic": l_c}
         return by_network, {"joint": l_b} | adversarial_terms(l_c, real, fake, x, generated)
 
-    def real_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
-        return self.augment_real(x, noise), self.encoder(x)
+    def seen_with(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
+        return (self.encoder(x),)
 
     def fake_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
         return *super().fake_inputs(x, noise), noise["z"]

@@ -52,8 +52,8 @@ class SymmetricVAE(CyclicBiGAN):
         by_network = {"encoder": loss, "generator": loss, "critic": l_c}
         return by_network, terms | adversarial_terms(l_c, real, fake, x, generated)
 
-    def real_inputs(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
-        return self.augment_real(x, noise), self.posterior_sample(x, noise)
+    def seen_with(self, x: Tensor, noise: Noise) -> tuple[Tensor, ...]:
+        return (self.posterior_sample(x, noise),)
 
     def encode(self, x: Tensor) -> Tensor:
         mu: Tensor = self.encoder(x)[0]

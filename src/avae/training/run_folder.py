@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 RUN_FOLDERS = ("model", "state", "images", "evaluation/steps", "evaluation", "best", "tensorboard", "wandb")
 """Folders of a run, the inner ones first."""
 
-RUN_FILES = ("stats.jsonl", "rejected.jsonl", "report.html", "prior.png", "config.json")
+RUN_FILES = ("stats.jsonl", "rejected.jsonl", "report.html", "prior.png", "calibration.png", "config.json")
 """Further files of a run. config.json is deleted last, so an interrupted deletion can be repeated."""
 
 _WRITTEN = re.compile(
