@@ -59,7 +59,8 @@ def test_the_name_of_a_packed_set_leads_nowhere(name, cli, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "command", ["evaluate run", "prior run --overwrite", "figure 7 run", "train --resume"]
+    "command",
+    ["evaluate run", "prior run --overwrite", "calibrate run", "figure 7 run", "train --resume"],
 )
 def test_the_cache_that_a_run_names_is_not_written_to(command, run, cli, pictures, monkeypatch):
     data = load_data(str(pictures), 16, 1)
@@ -68,8 +69,15 @@ def test_the_cache_that_a_run_names_is_not_written_to(command, run, cli, picture
         described = json.loads(path.read_text())
         described["data"]["checksum"] = data.checksum
         path.write_text(json.dumps(described))
-    for place in ("cli.evaluate.run_evaluation", "cli.prior.fit_prior", "cli.figure.reconstructions_figure"):
-        monkeypatch.setattr(f"avae.{place}", lambda *_: (_ for _ in ()).throw(UserError("came so far")))
+    for place in (
+        "evaluate.run_evaluation",
+        "prior.fit_prior",
+        "calibrate.calibrate",
+        "figure.reconstructions_figure",
+    ):
+        monkeypatch.setattr(
+            f"avae.cli.{place}", lambda *_, **__: (_ for _ in ()).throw(UserError("came so far"))
+        )
     monkeypatch.setattr(
         "avae.training.train.Trainer", lambda *_: (_ for _ in ()).throw(UserError("came so far"))
     )
@@ -87,6 +95,7 @@ def test_the_cache_that_a_run_names_is_not_written_to(command, run, cli, picture
         ("evaluate run", "evaluation"),
         ("train digits --resume --steps 9 --out run", "images"),
         ("prior run --overwrite", "model"),
+        ("calibrate run", "model"),
     ],
 )
 def test_a_link_in_a_run_leads_nowhere(command, folder, run, cli, contents, tmp_path):

@@ -9,7 +9,7 @@ from avae.data.dataset import as_tensor
 from avae.errors import UserError
 from avae.guarantees.centre_and_spread import BATCH
 from avae.guarantees.defaults import DRAWS, MISS, RISK
-from avae.guarantees.intervals import FLOOR, SCALES, Calibration, losses_by_scale
+from avae.guarantees.intervals import FLOOR, SCALES, Calibration, intervals, losses_by_scale
 from avae.guarantees.risk_control import require_enough, smallest_controlled
 from avae.model import Model
 from avae.rng import row_chunks
@@ -41,9 +41,10 @@ def calibrate(
     require_enough(len(pictures), miss, risk)
     if not 2 <= draws <= 1024:
         raise UserError(f"--draws {draws}: choose from 2 to 1024")
-    losses = mean_losses(model, pictures, draws, progress)
+    losses, of_one_width = mean_losses(model, pictures, draws, progress)
     index = smallest_controlled(losses, len(pictures), miss, risk)
-    if index is None:
+    constant = smallest_controlled(of_one_width, len(pictures), miss, risk)
+    if index is None or constant is None:
         raise UserError(
             "no scale keeps the promise: the networks draw something other than numbers in [-1, 1]"
         )
@@ -55,23 +56,37 @@ def calibrate(
         risk=risk,
         pictures=len(pictures),
         missed=float(losses[index]),
+        one_width=float(SCALES[constant]) * FLOOR,
         compared=compared,
     )
 
 
+@torch.inference_mode()
 def mean_losses(
     model: Model, pictures: NDArray[np.uint8], draws: int, progress: Progress = SILENT
 ) -> NDArray[np.float64]:
-    """Return the mean loss of pictures at each of `SCALES`, (S,)."""
-    total = np.zeros(len(SCALES))
+    """Return the mean loss of pictures at each of `SCALES`, by the map and with one width for all, (2, S)."""
+    total = np.zeros((2, len(SCALES)))
     for rows in row_chunks(len(pictures), BATCH):
-        total += losses_of(model, pictures, rows, draws).sum(0)
+        x = as_tensor(pictures[rows.start : rows.stop], model.device)
+        centre, spread = model.centre_and_spread(model.framework.encode(x), rows, 0, draws)
+        for row, each in enumerate((spread, torch.zeros_like(spread))):
+            total[row] += losses_by_scale(x, centre, each).sum(0)
         progress.update(rows.stop, len(pictures))
     return total / len(pictures)
 
 
 @torch.inference_mode()
-def losses_of(model: Model, pictures: NDArray[np.uint8], rows: range, draws: int) -> NDArray[np.float64]:
-    """Return the losses of some rows of pictures at each of `SCALES`, (N, S)."""
-    x = as_tensor(pictures[rows.start : rows.stop], model.device)
-    return losses_by_scale(x, *model.centre_and_spread(model.framework.encode(x), rows, 0, draws))
+def mean_widths(model: Model, pictures: NDArray[np.uint8]) -> tuple[float, float]:
+    """Return the mean width of a calibrated model's intervals, and of intervals of one width for all."""
+    found = model.calibration
+    assert found is not None
+    widths = []
+    for rows in row_chunks(len(pictures), BATCH):
+        x = as_tensor(pictures[rows.start : rows.stop], model.device)
+        centre, spread = model.centre_and_spread(model.framework.encode(x), rows, 0, found.draws)
+        by_map = intervals(centre, spread, found.scale, found.floor)
+        of_one = intervals(centre, torch.zeros_like(spread), found.one_width, 1.0)
+        widths.append([float((upper - lower).sum()) for lower, upper in (by_map, of_one)])
+    of_map, constant = np.sum(widths, 0) / pictures.size
+    return float(of_map), float(constant)

@@ -29,6 +29,7 @@ RESULTS = {
     "fuzz": r"\nPASS",
     "gpu": r"agreement \((.*\n)+resume \(.*step 80\"\n(.*\n)+training \(.*samples\.png",
     "growth": rf"\| batch \|.*\n.*\n\| 2 \| {RATE} \|",
+    "guarantees": rf"\| run, random halves, risk of all \| 60 \| {RATE} \|(.*\n)+(PASS|FAIL)",
     "hostile_files": r"\nPASS",
     "kill_nine": r"\nPASS: [12] kills of a run of 16 steps",
     "make_digits": r"1797 digits: ",
@@ -73,7 +74,7 @@ def test_the_smallest_run_prints_its_result(
         pytest.skip(f"benchmarks/{name}.py names no smallest size")
     if name == "kill_nine":
         request.getfixturevalue("forked")
-    if name in ("evaluation_time", "explore", "priors"):
+    if name in ("evaluation_time", "explore", "guarantees", "priors"):
         Path("run").symlink_to(runs["digits-avae"])
     if name == "representations":
         folder(Path("coloured"), coloured_squares(32, 50))

@@ -129,3 +129,15 @@ def test_critics_that_compare_items_see_one_at_a_time(tiny, tmp_path):
     score = score_function(model, "critic")
     x = as_tensor(digits_data().test[:5])
     torch.testing.assert_close(score(x, range(5))[:2], score(x[:2], range(2)))
+
+
+def test_a_critic_that_knows_classes_is_given_the_class_that_is_read_from_the_code(tiny, pictures, tmp_path):
+    settings = tiny | {"steps": 1, "batch_size": 4, "condition": "classes"}
+    model = avae.train("folder", data=pictures, **settings, out=str(tmp_path / "run"))
+    x = as_tensor(digits_data().test[:5])
+    with torch.inference_mode():
+        read = model.framework.read_labels(model.framework.encode(x))
+        logits = [model.critic(x, torch.full((5,), label)).flatten().double() for label in (0, 1)]
+    assert not torch.allclose(*logits)
+    expected = torch.where(read == 0, *logits)
+    torch.testing.assert_close(score_function(model, "critic")(x, range(5)), expected)

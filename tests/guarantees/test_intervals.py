@@ -10,16 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import avae
-from avae.calibrate_model import calibrate, losses_of
+from avae.calibrate_model import calibrate, mean_losses, mean_widths
 from avae.data.dataset import as_tensor
 from avae.data.sources.digits import digits_data
 from avae.errors import UserError
 from avae.figures.uncertainty_map import uncertainty_map
 from avae.guarantees.intervals import FLOOR, SCALES, Calibration, intervals, losses_by_scale, missed
+from avae.guarantees.risk_control import hoeffding_bentkus
 from avae.json_io import decode_json
 from avae.safetensors_io import load_tensors, save_tensors
 
-CALIBRATION = Calibration(3.0, 0.05, 4, 0.1, 0.2, 180, 0.07, True)
+CALIBRATION = Calibration(3.0, 0.05, 4, 0.1, 0.2, 180, 0.07, 0.4, True)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -58,9 +59,13 @@ def test_a_calibrated_model_has_the_intervals_that_its_losses_are_of(xi, runs, w
     assert (found.pictures, found.draws, found.miss, found.risk, found.compared) == (60, 4, 0.2, 0.3, False)
     lower, upper = model.intervals(pictures)
     outside = missed(as_tensor(pictures), lower, upper).float().mean((1, 2, 3))
-    losses = losses_of(model, pictures, range(60), 4)
-    at = int(np.searchsorted(SCALES, found.scale))
-    assert found.missed == pytest.approx(losses[:, at].mean())
+    losses, of_one_width = mean_losses(model, pictures, 4)
+    assert found.missed == pytest.approx(losses[np.searchsorted(SCALES, found.scale)])
+    at = np.searchsorted(SCALES, found.one_width / FLOOR * (1 - 1e-6))
+    assert (
+        hoeffding_bentkus(of_one_width[at], 60, 0.2) <= 0.3 < hoeffding_bentkus(of_one_width[at - 1], 60, 0.2)
+    )
+    assert mean_widths(model, pictures)[0] == pytest.approx(float((upper - lower).mean()), rel=1e-4)
     assert float(outside.mean()) == pytest.approx(found.missed, abs=2e-4)
     assert found.missed < 0.2
     drawn = uncertainty_map(model, as_tensor(pictures[:4]))

@@ -221,6 +221,7 @@ def test_a_card_is_uploaded_as_it_is_written(hub, cli, run):
         ("sample hf:anna/digits", ("--out",)),
         ("encode hf:anna/digits {run}", ("--out",)),
         ("prior hf:anna/digits", ("--out",)),
+        ("calibrate hf:anna/digits", ("--out",)),
         ("card hf:anna/digits --licence mit", ("--out",)),
         ("export hf:anna/digits", ("--out",)),
         ("sample hf:digits --out new", ("hf:USER/NAME",)),

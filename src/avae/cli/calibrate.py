@@ -2,11 +2,11 @@
 
 from contextlib import nullcontext
 
-from avae.calibrate_model import calibrate
+from avae.calibrate_model import calibrate, mean_widths
 from avae.cli.flags.calibrate import Calibrate
 from avae.cli.held_out import read_held_out
 from avae.console import progress_bar, say
-from avae.data.dataset import as_tensor, evenly_spaced
+from avae.data.dataset import evenly_spaced
 from avae.errors import UserError
 from avae.figures.calibration_figure import calibration_figure
 from avae.figures.export import render
@@ -75,10 +75,12 @@ def _require_calibratable(options: Calibrate, model: Model) -> None:
 
 def _report(model: Model, calibration: Calibration, held: HeldOut) -> list[str]:
     """Return lines: the scale, the width of intervals, and what is promised."""
-    lower, upper = model.intervals(as_tensor(evenly_spaced(held.items, MEASURED)))
+    width, one_width = mean_widths(model, evenly_spaced(held.items, MEASURED))
     return [
         f"intervals: {calibration.scale:.3g} x (map + {calibration.floor:g}) to both sides; mean width "
-        f"{float((upper - lower).mean()):.3f}, pixels on [-1, 1]",
+        f"{width:.3f}, pixels on [-1, 1]",
+        f"one width for all values would be {one_width:.3f}: the map says "
+        f"{'where they are larger and smaller' if width < one_width else 'too little to make them narrower'}",
         f"{calibration.missed:.2%} of the values of these {calibration.pictures:,} pictures lie outside",
         f"promise: {calibration.promise}, for pictures of the same kind",
     ]

@@ -32,6 +32,7 @@ class Calibration:
         miss, risk: what is promised.
         pictures: number of pictures in the calibration set.
         missed: share of their values outside, the mean over them.
+        one_width: half the width that would keep the promise if all values had the same.
         compared: True if none of them is a training picture; False if that could not be checked.
     """
 
@@ -42,6 +43,7 @@ class Calibration:
     risk: _Share
     pictures: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     missed: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    one_width: Annotated[float, msgspec.Meta(gt=0, le=1e6)]
     compared: bool
 
     @property
