@@ -244,3 +244,28 @@ def joint_loss(real: Tensor, fake: Tensor) -> Tensor:
         (N,) in nats.
     """
     return critic_loss(fake, real)
+
+
+def ternary_critic_loss(real: Tensor, rebuilt: Tensor, generated: Tensor) -> Tensor:
+    """Return the loss of IAN's critic, the sum of the cross-entropies of its three classes.
+
+    Args:
+        real, rebuilt, generated: (N, 3) logits, in this order, of originals, reconstructions and drawn images.
+
+    Returns:
+        (N,) in nats; 3 log 3 for a critic that guesses.
+    """
+    by_class = enumerate((real, rebuilt, generated))
+    return -torch.stack([logits.log_softmax(1)[:, column] for column, logits in by_class]).sum(0)
+
+
+def log_odds_of_fake(logits: Tensor) -> Tensor:
+    """Return log (1 - P(real)) / P(real) of a ternary critic: the logit of a critic that only tells real from not.
+
+    Args:
+        logits: (N, 3) of the classes real, reconstructed and generated.
+
+    Returns:
+        (N,): large means generated or reconstructed. Its softplus is -log P(real).
+    """
+    return logits[:, 1:].logsumexp(1) - logits[:, 0]

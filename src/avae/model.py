@@ -69,7 +69,7 @@ class Model:
 
     The networks are `encoder`, `decoder`, `generator` and `critic`, as far as the framework has them: modules
     on the model's device, whose inputs and outputs docs/networks.md lists; an encoder returns mu (N, d) and,
-    unless it is that of a BiGAN or of ALICE, sigma (d,).
+    unless it is that of a BiGAN or of ALICE, sigma (d,). That of an IAN takes the critic's features.
 
     Args:
         framework: trained framework with final batch-norm statistics; it is set to evaluation mode.

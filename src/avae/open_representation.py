@@ -13,6 +13,7 @@ from avae.data.dataset import Dataset
 from avae.errors import UserError, counted
 from avae.evaluation.pretrained_weights import state_dict_checksum
 from avae.fit_whitening import fit_encoder
+from avae.frameworks.contracts import GAUSSIAN_ENCODER
 from avae.frameworks.representations import Frozen, JoinedEncoder, WhitenedEncoder
 from avae.model import load
 from avae.pretrained.features import open_features
@@ -127,7 +128,8 @@ def _open_run(spec: PartSpec, data: Dataset, with_decoder: bool) -> Part:
     path = path_of(spec)
     model = load(path, device="cpu")
     name = f"--representation {spec.text}"
-    if model.representation or "encoder" not in model.networks or model.framework.sigma() is None:
+    own_contract = model.framework.contracts.get("encoder", GAUSSIAN_ENCODER)
+    if model.representation or own_contract != GAUSSIAN_ENCODER or "decoder" not in model.networks:
         raise UserError(
             f"{name}: only a run of a VAE, a VAE/GAN or an AVAE on a VAE has an encoder for others; name one"
         )

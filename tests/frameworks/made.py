@@ -8,6 +8,7 @@ from avae.frameworks import (
     ALICE,
     AVAE,
     GAN,
+    IAN,
     IDGAN,
     VAE,
     VAEGAN,
@@ -33,6 +34,7 @@ from avae.losses import NON_SATURATING_LOSS, code_scale_a, code_scale_b
 from avae.networks import resize
 from avae.networks.conditional import ClassHead, ConditionalGenerator, ProjectionCritic
 from avae.networks.dcgan import Down, Up
+from avae.networks.feature_head import FeatureHead
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic, PairCritic
 from avae.networks.mlp import MLP
@@ -109,6 +111,14 @@ def introspective(framework: type[VAE], items: str, **settings: float) -> Framew
     points = items == "points"
     down, up = (MLP(2, D, 8), MLP(D, 2, 8)) if points else (Down(16, 1, 2, D), Up(16, 1, 2, D))
     return framework(GaussianEncoder(down, D), up, D, beta=0.5, **settings)
+
+
+def ian(critic: torch.nn.Module, features: int, decoder: torch.nn.Module) -> Framework:
+    return IAN(critic, GaussianEncoder(FeatureHead(features, D), D), decoder, D, beta=0.5)
+
+
+def ian_of_images() -> Framework:
+    return ian(Down(16, 1, 2, 3), 16 * 4 * 4, Up(16, 1, 2, D))
 
 
 def avae_of_points(latent: str, xi: int, weighting: str, codes: str) -> Framework:
@@ -227,6 +237,12 @@ def _made() -> dict[str, Callable[[], Framework]]:
         "vaegan-images": vaegan_of_images,
         "bigan-points": bigan_of_points,
         "bigan-images": bigan_of_images,
+        "ian-points": lambda: ian(MLP(2, 3, 8), 8, MLP(D, 2, 8)),
+        "ian-images": ian_of_images,
+        "ian-images-augmented": lambda: augmented(ian_of_images()),
+        "ian-images-stylegan2": lambda: ian(
+            Critic(16, 1, 1, 3), 8 * 4 * 4, Generator(16, 1, 1, D, torch.nn.Identity)
+        ),
         "vaegan-images-stylegan2": vaegan_of_stylegan2,
         "bigan-images-stylegan2": bigan_of_stylegan2,
         "avae-images-b-xi-balanced-stylegan2": avae_of_stylegan2,

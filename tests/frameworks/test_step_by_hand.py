@@ -212,6 +212,44 @@ def _idgan(f, name, x, noise):
     return vae | _grads(l_g, "generator", G) | _grads(l_c, "critic", C)
 
 
+def _ian(f, name, x, noise):
+    """Ternary cross-entropies, features of VAE/GAN, rows of filters orthonormal; the trunk is a critic only."""
+    E, D, C = f.encoder, f.decoder, f.critic
+    points, style = name.endswith("points"), name.endswith("stylegan2")
+
+    def features(items):
+        body = C.layers[:-1] if points else C.body if style else C.blocks
+        return body(items)
+
+    def cross_entropies(items, label):
+        return cross_entropy(C(items), torch.full((len(items),), label))
+
+    def ortho(net):
+        total = 0
+        for key, weight in net.named_parameters():
+            if weight.ndim == 4 and key.endswith("weight"):
+                scaled = weight / (weight[0].numel() ** 0.5 if style else 1)
+                for w in scaled:
+                    w = torch.cat(list(w), 1)  # rows of all channels side by side
+                    total = total + (w @ w.T - torch.eye(len(w), dtype=w.dtype)).abs().sum()
+        return total
+
+    real, fake = _views(f, noise)
+    mu, sigma = E(features(x).detach())
+    code = mu + noise["eps"] * sigma
+
+    def likeness(rebuilt):
+        l_f = ((features(real(rebuilt)) - features(real(x)).detach()) ** 2).mean()
+        return 3 * (2 * (rebuilt - x).abs()).mean() + l_f + cross_entropies(real(rebuilt), 0)
+
+    rebuilt, drawn = D(code.detach()), D(noise["z"])
+    l_e = likeness(D(code)) + 0.5 * _kl(mu, sigma) / len(sigma)
+    l_d = likeness(rebuilt) + cross_entropies(fake(drawn), 0) + 1e-3 * ortho(D)
+    l_c = cross_entropies(real(x), 0) + cross_entropies(real(rebuilt.detach()), 1)
+    l_c = l_c + cross_entropies(fake(drawn.detach()), 2) + 1e-3 * ortho(C)
+    return _grads(l_e, "encoder", E) | _grads(l_d, "decoder", D) | _grads(l_c, "critic", C)
+
+
 def _kl_each(mu, sigma):
     return 0.5 * (sigma**2 + mu**2 - 1 - (sigma**2).log()).sum(1)
 
@@ -255,6 +293,7 @@ BY_HAND = {
     "IntroVAE": _introvae,
     "SoftIntroVAE": _softintrovae,
     "IDGAN": _idgan,
+    "ian": _ian,
     "vae": _vae,
     "gan": _gan,
     "vaegan": _vaegan,

@@ -1,5 +1,7 @@
 """Eqs. 13, 14 and 15, and BiGAN's loss, for two known Gaussians, by quadrature in float64."""
 
+import math
+
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
@@ -10,7 +12,10 @@ from avae.losses import (
     critic_loss,
     energy_score,
     joint_loss,
+    log_odds_of_fake,
     manifold_loss,
+    non_saturating_loss,
+    ternary_critic_loss,
 )
 
 REAL, FAKE = Normal(0.0, 1.0), Normal(0.7, 0.8)
@@ -116,3 +121,20 @@ def test_equal_draws_have_a_finite_gradient():
     draws = torch.ones(3, 4, requires_grad=True)
     energy_score(torch.ones(3, 4), draws, draws).sum().backward()
     assert torch.isfinite(draws.grad).all()
+
+
+def test_the_ternary_critics_loss_is_the_sum_of_its_cross_entropies():
+    real, rebuilt, generated = torch.randn(3, 7, 3, dtype=torch.float64)
+    expected = [-logits.softmax(1)[:, k].log() for k, logits in enumerate((real, rebuilt, generated))]
+    torch.testing.assert_close(ternary_critic_loss(real, rebuilt, generated), sum(expected))
+    guess = torch.zeros(7, 3, dtype=torch.float64)
+    guessing = torch.full((7,), 3 * math.log(3), dtype=torch.float64)
+    torch.testing.assert_close(ternary_critic_loss(guess, guess, guess), guessing)
+
+
+def test_the_odds_of_a_fake_are_those_of_a_ternary_critic_that_names_no_kind():
+    logits = torch.randn(7, 3, dtype=torch.float64)
+    real = logits.softmax(1)[:, 0]
+    torch.testing.assert_close(log_odds_of_fake(logits), ((1 - real) / real).log())
+    torch.testing.assert_close(non_saturating_loss(log_odds_of_fake(logits)), -real.log())
+    assert log_odds_of_fake(torch.tensor([[400.0, -400.0, -400.0]])).isfinite().all()

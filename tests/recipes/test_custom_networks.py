@@ -8,6 +8,7 @@ from torch import nn
 
 from avae.errors import UserError
 from avae.networks.dcgan import Down, Up
+from avae.networks.feature_head import FeatureHead
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic
 from avae.recipes.build import build_framework
@@ -58,6 +59,16 @@ class Featured(Logits):
         return self(x), x
 
 
+class Ternary(Logits):
+    """A critic with three classes, and features of a shape of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(3)
+
+    def with_features(self, x):
+        return self(x), x[:, :, ::2, :5]
+
+
 class OneAnswer(Logits):
     """One that forgets the logits."""
 
@@ -87,6 +98,9 @@ class Pairs(nn.Module):
     ("framework", "networks"),
     [
         ("vaegan", lambda: {"critic": Featured()}),
+        ("ian", lambda: {"critic": Ternary()}),
+        ("ian", lambda: {"critic": Ternary(), "encoder": GaussianEncoder(FeatureHead(8 * 5, D), D)}),
+        ("ian", lambda: {"encoder": GaussianEncoder(FeatureHead(8 * 4 * 4, D), D)}),
         ("bigan", lambda: {"critic": Pairs(), "encoder": nn.Sequential(nn.Flatten(), nn.Linear(256, D))}),
         ("gan", lambda: {"critic": Logits(), "generator": Up(16, 1, 1, D)}),
         ("avae", lambda: {"encoder": GaussianEncoder(Logits(D), D), "generator": Up(16, 1, 1, D + XI)}),
@@ -106,6 +120,8 @@ def test_networks_of_ones_own_train(framework, networks):
     [
         ("vaegan", "critic", Logits, r"\.with_features takes x .*; yours has no with_features"),
         ("vaegan", "critic", OneAnswer, r"features \(N, \.\.\.\); yours returns \(2, 1, 16, 16\) for N = 2"),
+        ("ian", "critic", Featured, r"ternary_logits \(N, 3\) and features .*yours returns \(2, 1\) and"),
+        ("ian", "encoder", lambda: GaussianEncoder(FeatureHead(9, D), D), r"features \(2, 8, 4, 4\) .*Runtime"),
         ("bigan", "critic", Logits, r"x \(N, 1, 16, 16\) and z \(N, 3\) .*; yours raises TypeError: "),
         ("bigan", "encoder", lambda: GaussianEncoder(Logits(D), D), r"yours returns \(2, 3\) and \(3,\)"),
         ("vae", "encoder", lambda: Down(16, 1, 1, D), r"GaussianEncoder.*; yours has no log_sigma"),

@@ -12,6 +12,7 @@ from avae.frameworks.avae import AVAE
 from avae.frameworks.base import Framework, Noise, NoiseShapes
 from avae.frameworks.bigan import BiGAN
 from avae.frameworks.gan import GAN
+from avae.frameworks.ian import IAN
 from avae.frameworks.idgan import IDGAN
 from avae.frameworks.introvae import IntroVAE, SoftIntroVAE
 from avae.frameworks.svae import SymmetricVAE
@@ -22,6 +23,7 @@ __all__ = [
     "ALICE",
     "AVAE",
     "GAN",
+    "IAN",
     "VAE",
     "VAEGAN",
     "BiGAN",

@@ -2,7 +2,8 @@
 
 x and x' are items, z is a code, xi the noise of a generator, labels the numbers of classes; code is z for a
 critic that may see it; mu and sigma are the mean and scale of a posterior; logits are those of a critic,
-class_logits those of a classifier.
+ternary_logits those of one with the classes real, reconstructed and generated, class_logits those of a
+classifier; features are values inside a critic.
 """
 
 from dataclasses import dataclass
@@ -30,13 +31,21 @@ class NetworkContract:
     hint: str = ""
 
 
+_GAUSSIAN = ", as avae.networks.gaussian.GaussianEncoder around a custom body does"
 ENCODER = NetworkContract("encoder", ("x",), ("z",))
 GAUSSIAN_ENCODER = NetworkContract(
     "encoder",
     ("x",),
     ("mu", "sigma"),
     needs="log_sigma",
-    hint=", as avae.networks.gaussian.GaussianEncoder around a custom body does",
+    hint=_GAUSSIAN,
+)
+FEATURE_ENCODER = NetworkContract(
+    "head",
+    ("features",),
+    ("mu", "sigma"),
+    needs="log_sigma",
+    hint=_GAUSSIAN,
 )
 CLASS_HEAD = NetworkContract("head", ("z",), ("class_logits",))
 DECODER = NetworkContract("decoder", ("z",), ("x",))
@@ -45,6 +54,9 @@ GENERATOR_WITH_XI = NetworkContract("generator", ("z", "xi", "labels"), ("x",))
 CRITIC = NetworkContract("critic", ("x",), ("logits",))
 CRITIC_WITH_FEATURES = NetworkContract(
     "critic", ("x",), ("logits", "features"), method="with_features", needs="with_features"
+)
+TERNARY_CRITIC = NetworkContract(
+    "critic", ("x",), ("ternary_logits", "features"), method="with_features", needs="with_features"
 )
 CRITIC_WITH_CODE = NetworkContract("critic", ("x", "code", "labels"), ("logits",))
 PAIR_CRITIC = NetworkContract("critic", ("x", "x'"), ("logits",))

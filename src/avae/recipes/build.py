@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from avae.frameworks.augmentation import DiffAugment
 from avae.frameworks.base import Framework
 from avae.frameworks.code_sources import CodeSource, DataCodes, PairedCodes, PriorCodes
 from avae.frameworks.coefficients import Coefficient, ControllerSettings, ExponentialDecay, PIController
-from avae.frameworks.contracts import CLASS_HEAD, DECODER, GAUSSIAN_ENCODER, NetworkContract
+from avae.frameworks.contracts import CLASS_HEAD, DECODER, FEATURE_ENCODER, GAUSSIAN_ENCODER, NetworkContract
 from avae.frameworks.latent_weighting import (
     ConstantWeight,
     GradientCap,
@@ -45,10 +46,11 @@ from avae.losses import (
 )
 from avae.networks.conditional import ClassHead, ConditionalGenerator, ProjectionCritic
 from avae.networks.family import NetworkFamily
+from avae.networks.feature_head import FeatureHead
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic, PairCritic
 from avae.recipes.config import parse_weighting
-from avae.recipes.custom_networks import validate_custom_networks
+from avae.recipes.custom_networks import feature_shape, validate_custom_networks
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.parts import Part, Parts, is_vae_alone, vae_alone
@@ -99,10 +101,6 @@ def build_framework(
     custom, framework = dict(networks or {}), FRAMEWORKS[config.framework].load()
     parts = parts or vae_alone(config)
     contracts = network_contracts(config, parts)
-    with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would seed the caller's GPU too.
-        torch.default_generator.manual_seed(config.seed)
-        built = build_networks(config, parts, custom)
     unknown = sorted(custom.keys() - contracts.keys())
     if unknown:
         raise UserError(f"networks: {config.framework} has no '{unknown[0]}'; it has {', '.join(contracts)}")
@@ -110,10 +108,18 @@ def build_framework(
         raise UserError(
             f"networks: --representation {config.representation} has its own encoder: leave it out"
         )
-    validate_custom_networks(config, contracts, custom)
+    heads = {name for name in custom if contracts[name] == FEATURE_ENCODER}
+    validate_custom_networks(config, contracts, {n: custom[n] for n in custom if n not in heads})
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would seed the caller's GPU too.
+        torch.default_generator.manual_seed(config.seed)
+        built = build_networks(config, parts, custom)
+    every = built | custom
+    if heads:
+        features = feature_shape(config, every["critic"])
+        validate_custom_networks(config, contracts, {n: custom[n] for n in heads}, features)
     parameters = inspect.signature(framework).parameters
     settings = {name: make(config) for name, make in SETTINGS.items() if name in parameters}
-    every = built | custom
     if "representation" in parameters:
         representation = build_representation(config, parts, every)
         own = {name: every[name] for name in framework.contracts}
@@ -146,7 +152,11 @@ def build_networks(
     for name, contract in network_contracts(config, parts).items():
         if name in custom:
             continue
-        if name == "encoder":
+        if contract == FEATURE_ENCODER:
+            critic = custom.get("critic") or built["critic"]
+            count = math.prod(feature_shape(config, critic)[1:])
+            built[name] = GaussianEncoder(FeatureHead(count, config.code_dim), config.code_dim)
+        elif name == "encoder":
             built[name] = _build_encoder(config, parts, contract, family)
         elif name == "head":
             classifiers = [part for part in parts if part.description["kind"] == "classifier"]
@@ -271,7 +281,7 @@ def build_network(contract: NetworkContract, family: NetworkFamily, config: Reso
     if contract.role == "critic":
         features = family.joint_features * width
         sees_code = "z" in contract.takes or ("code" in contract.takes and config.critic == "code")
-        outputs = features if classes else 1
+        outputs = 3 if "ternary_logits" in contract.returns else features if classes else 1
         critic = (
             JointCritic(family.critic(item, width, features), features, d, features, outputs)
             if sees_code

@@ -42,7 +42,10 @@ def open_networks(spec: str) -> dict[str, nn.Module]:
 
 
 def validate_custom_networks(
-    config: ResolvedConfig, contracts: Mapping[str, NetworkContract], networks: Mapping[str, object]
+    config: ResolvedConfig,
+    contracts: Mapping[str, NetworkContract],
+    networks: Mapping[str, object],
+    features: Shape = ("N", "..."),
 ) -> None:
     """Raise UserError for a network that its framework cannot use.
 
@@ -50,8 +53,9 @@ def validate_custom_networks(
         config: configuration of the run.
         contracts: contracts of the framework's networks, by name.
         networks: custom networks, by name; each name must have a contract.
+        features: shape of the critic's features, for a network that takes them.
     """
-    shapes = _shapes(config)
+    shapes = _shapes(config) | {"features": features}
     for name, network in networks.items():
         contract = contracts[name]
         # Symbols without a shape have no dimensions.
@@ -71,6 +75,12 @@ def validate_custom_networks(
             raise UserError(f"{expected}; yours {mismatch}")
 
 
+def feature_shape(config: ResolvedConfig, critic: nn.Module) -> tuple[int, ...]:
+    """Return the shape (N, ...) of the features that a critic with features returns for N dummy items."""
+    _, features = _dry_call(critic, "with_features", {"x": ("N", *config.item_shape)})  # type: ignore[misc]
+    return tuple(features.shape)
+
+
 def _shapes(config: ResolvedConfig) -> dict[str, Shape]:
     """Return the shape of every symbol of a contract that has dimensions."""
     code: Shape = ("N", config.code_dim)
@@ -85,8 +95,8 @@ def _shapes(config: ResolvedConfig) -> dict[str, Shape]:
         "mu": code,
         "sigma": code[1:],
         "logits": ("N", 1),
+        "ternary_logits": ("N", 3),
         "class_logits": ("N", len(config.classes) or "..."),
-        "features": ("N", "..."),
     }
 
 

@@ -45,6 +45,7 @@ FRAMEWORKS = {
     "svae": FrameworkSpec(
         "sVAE-r", "avae.frameworks.svae:SymmetricVAE", {"encoder", "sigma", "critic", "cycle"}
     ),
+    "ian": FrameworkSpec("IAN", "avae.frameworks.ian:IAN", {"encoder", "sigma", "KL", "critic"}),
     "introvae": FrameworkSpec("IntroVAE", "avae.frameworks.introvae:IntroVAE", {"encoder", "sigma", "KL"}),
     "softintrovae": FrameworkSpec(
         "Soft-IntroVAE", "avae.frameworks.introvae:SoftIntroVAE", {"encoder", "sigma", "KL"}

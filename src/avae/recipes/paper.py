@@ -16,6 +16,7 @@ Row = Literal[
     "alice",
     "implicitalice",
     "svae",
+    "ian",
     "introvae",
     "softintrovae",
     "idgan",

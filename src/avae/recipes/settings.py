@@ -27,6 +27,7 @@ class Settings(TypedDict, total=False):
         "alice",
         "implicitalice",
         "svae",
+        "ian",
         "introvae",
         "softintrovae",
         "idgan",
