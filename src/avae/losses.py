@@ -250,7 +250,7 @@ def ternary_critic_loss(real: Tensor, rebuilt: Tensor, generated: Tensor) -> Ten
     """Return the loss of IAN's critic, the sum of the cross-entropies of its three classes.
 
     Args:
-        real, rebuilt, generated: (N, 3) logits, in this order, of originals, reconstructions and drawn images.
+        real, rebuilt, generated: (N, 3) logits of originals, of reconstructions and of generated images.
 
     Returns:
         (N,) in nats; 3 log 3 for a critic that guesses.
@@ -260,7 +260,7 @@ def ternary_critic_loss(real: Tensor, rebuilt: Tensor, generated: Tensor) -> Ten
 
 
 def log_odds_of_fake(logits: Tensor) -> Tensor:
-    """Return log (1 - P(real)) / P(real) of a ternary critic: the logit of a critic that only tells real from not.
+    """Return log (1 - P(real)) / P(real) of a ternary critic: the logit of one that only tells real from not.
 
     Args:
         logits: (N, 3) of the classes real, reconstructed and generated.

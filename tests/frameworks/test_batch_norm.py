@@ -10,7 +10,9 @@ from torch import nn
 from avae.frameworks.batch_norm import recalibrate_batch_norm
 
 NAME = "avae-images-b-xi-balanced"
-every = pytest.mark.parametrize("name", ["vae-images", "gan-images", "vaegan-images", "bigan-images", "ian-images", NAME])
+every = pytest.mark.parametrize(
+    "name", ["vae-images", "gan-images", "vaegan-images", "bigan-images", "ian-images", NAME]
+)
 
 
 def _batches(framework, count=3):

@@ -213,7 +213,7 @@ def _idgan(f, name, x, noise):
 
 
 def _ian(f, name, x, noise):
-    """Ternary cross-entropies, features of VAE/GAN, rows of filters orthonormal; the trunk is a critic only."""
+    """Ternary cross-entropies, features of VAE/GAN, rows of filters orthonormal; the trunk a critic only."""
     E, D, C = f.encoder, f.decoder, f.critic
     points, style = name.endswith("points"), name.endswith("stylegan2")
 

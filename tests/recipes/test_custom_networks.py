@@ -121,7 +121,12 @@ def test_networks_of_ones_own_train(framework, networks):
         ("vaegan", "critic", Logits, r"\.with_features takes x .*; yours has no with_features"),
         ("vaegan", "critic", OneAnswer, r"features \(N, \.\.\.\); yours returns \(2, 1, 16, 16\) for N = 2"),
         ("ian", "critic", Featured, r"ternary_logits \(N, 3\) and features .*yours returns \(2, 1\) and"),
-        ("ian", "encoder", lambda: GaussianEncoder(FeatureHead(9, D), D), r"features \(2, 8, 4, 4\) .*Runtime"),
+        (
+            "ian",
+            "encoder",
+            lambda: GaussianEncoder(FeatureHead(9, D), D),
+            r"features \(2, 8, 4, 4\) .*Runtime",
+        ),
         ("bigan", "critic", Logits, r"x \(N, 1, 16, 16\) and z \(N, 3\) .*; yours raises TypeError: "),
         ("bigan", "encoder", lambda: GaussianEncoder(Logits(D), D), r"yours returns \(2, 3\) and \(3,\)"),
         ("vae", "encoder", lambda: Down(16, 1, 1, D), r"GaussianEncoder.*; yours has no log_sigma"),

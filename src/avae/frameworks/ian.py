@@ -16,7 +16,7 @@ from avae.frameworks.vae import VAE
 from avae.losses import kl_to_prior, log_odds_of_fake, non_saturating_loss, ternary_critic_loss
 
 PIXEL_WEIGHT = 6.0
-"""Weight of the mean absolute error of pixels in [-1, 1]: its authors' 3, and the 2 that their loss has in it."""
+"""Weight of the mean absolute error of pixels in [-1, 1]: its authors' 3 times the 2 in their loss."""
 
 ORTHOGONAL_WEIGHT = 1e-3
 """Weight of the orthogonal regularization of critic and decoder: its authors' value."""
@@ -120,8 +120,8 @@ class IAN(VAE, Adversarial):
 def orthogonality(network: nn.Module) -> Tensor | float:
     """Return the orthogonal regularization of a network's convolutions, a sum over filters; 0 without any.
 
-    A filter W (k, channels k) adds the sum of |W W^T - I|, so that its k rows become orthonormal. That is what
-    the released code computes; the paper prints it for a whole bank of filters.
+    A filter W (k, channels k) adds the sum of |W W^T - I|, so that its k rows become orthonormal. That is
+    what the released code computes; the paper prints it for a whole bank of filters.
     """
     weights = ((module, getattr(module, "weight", None)) for module in network.modules())
     return sum(
@@ -135,5 +135,5 @@ def _deviation(filters: Tensor) -> Tensor:
     """Return the sum of |W W^T - I| over filters (N, channels, k, k)."""
     rows = filters.movedim(1, 2).flatten(2)
     # Row by row, because a product of matrices would be in bf16 under autocast.
-    gram = torch.stack([(rows * row).sum(2) for row in rows.split(1, 1)], 1)
+    gram = torch.stack([(rows * row).sum(2) for row in torch.split(rows, 1, 1)], 1)
     return (gram - torch.eye(rows.shape[1]).to(rows)).abs().sum()

@@ -77,8 +77,9 @@ def validate_custom_networks(
 
 def feature_shape(config: ResolvedConfig, critic: nn.Module) -> tuple[int, ...]:
     """Return the shape (N, ...) of the features that a critic with features returns for N dummy items."""
-    _, features = _dry_call(critic, "with_features", {"x": ("N", *config.item_shape)})  # type: ignore[misc]
-    return tuple(features.shape)
+    found = _dry_call(critic, "with_features", {"x": ("N", *config.item_shape)})
+    assert isinstance(found, tuple)
+    return tuple(found[1].shape)
 
 
 def _shapes(config: ResolvedConfig) -> dict[str, Shape]:
