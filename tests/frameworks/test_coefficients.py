@@ -7,9 +7,18 @@ import math
 import pytest
 import torch
 
-from avae.frameworks.coefficients import ControllerSettings, ExponentialDecay, PIController, current_value
+from avae.errors import UserError
+from avae.frameworks.coefficients import (
+    ControllerSettings,
+    DecoderVariance,
+    ExponentialDecay,
+    PIController,
+    current_value,
+)
+from avae.losses import gaussian_nll, vae_loss
 from avae.model import Model, load_weights
 from avae.recipes.build import build_framework, build_regularizers
+from avae.recipes.config import validate
 from avae.recipes.registry import get_recipe
 from avae.recipes.resolve import with_defaults
 
@@ -147,3 +156,58 @@ def test_a_saved_model_holds_networks_only(framework, tmp_path):
     }
     assert names.isdisjoint({"beta.state", "weighting.rho.state", "path_length_target.state"})
     assert {"encoder", "decoder", "generator", "critic"} == {name.partition(".")[0] for name in names}
+
+
+# The variance of a decoder
+
+
+def negative_elbo(error, kl, beta, n):
+    """-ELBO of n values with a decoder N(D(v), beta I), without the constant of pi."""
+    return error / (2 * beta) + n / 2 * math.log(beta) + kl
+
+
+def test_the_best_variance_is_the_mean_squared_error():
+    n, mse, kl = 48, 0.037, 5.0
+    at_best = negative_elbo(n * mse, kl, mse, n)
+    assert all(negative_elbo(n * mse, kl, factor * mse, n) > at_best for factor in (0.99, 1.01, 0.1, 10))
+    control = DecoderVariance(start=1.0)
+    for _ in range(2000):
+        control.update({"mse": torch.tensor(mse)})
+    assert float(control.value) == pytest.approx(mse, rel=1e-5)
+
+
+def test_a_step_at_a_learned_variance_is_one_on_the_bound():
+    """L_R + beta L_P is beta times the ELBO's opposite, up to a constant of the networks."""
+    x, x_hat, beta, kl = torch.rand(5, 1, 4, 4), torch.rand(5, 1, 4, 4), 0.02, torch.tensor(3.0)
+    loss = vae_loss(gaussian_nll(x_hat, x).mean(), kl, beta)
+    error = float((x - x_hat).square().flatten(1).sum(1).mean())
+    expected = beta * (negative_elbo(error, 3.0, beta, 16) - 8 * math.log(beta))
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_variance_is_a_running_mean_with_a_minimum_and_waits_without_an_error():
+    control = DecoderVariance(start=0.5, memory=0.9, least=0.1)
+    control.update({"mse": torch.tensor(0.3)})
+    assert float(control.value) == pytest.approx(0.48)
+    control.update({"critic": torch.tensor(1.0)})
+    assert float(control.value) == pytest.approx(0.48)
+    for _ in range(100):
+        control.update({"mse": torch.tensor(0.0)})
+    assert float(control.value) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"framework": "vaegan"}, "--beta learned: a vaegan has no Gaussian decoder alone"),
+        ({"framework": "vae", "target_kl": 3.0}, "--beta learned: must be a positive number for --target-kl"),
+        (
+            {"representation": "classifier", "latent_codes": "pairs"},
+            "--beta learned: --representation classifier has no variance to learn",
+        ),
+    ],
+)
+def test_where_there_is_no_variance_to_learn_it_is_refused(settings, says):
+    config = dataclasses.replace(get_recipe("digits"), beta="learned", **settings)
+    with pytest.raises(UserError, match=says):
+        validate(config)

@@ -26,6 +26,8 @@ FEW_PASSES = {"width": 2, "code_dim": 4, "xi_dim": 2, "batch_size": 256}
 
 VARIANTS = {
     "vae": {"framework": "vae"},
+    "vae-learned": {"framework": "vae", "beta": "learned"},
+    "ian": {"framework": "ian", "ema_half_life": 100},
     "avae": {},
     "avae-average": {"ema_half_life": 100},
     "gan": {"framework": "gan", "ema_half_life": 100},

@@ -117,6 +117,35 @@ class PIController(ScheduledCoefficient):
         self.state.copy_(torch.stack([integral, value]))
 
 
+class DecoderVariance(ScheduledCoefficient):
+    """The variance of a Gaussian decoder, as beta of a VAE: a running mean of its squared error per value.
+
+    With a decoder N(D(z), beta I) of n values, L_R + beta L_P + (n / 2) beta log beta is beta times the
+    ELBO's opposite. So a step on L_R + beta L_P is one on the ELBO, at a scale of its own, and the best beta
+    is the mean squared error (Rybkin et al., 2021, arXiv 2006.13202). It is gamma^2 of the two-stage VAE
+    (Dai, Wipf, 2019, arXiv 1903.05789). The state is beta.
+
+    Args:
+        start: initial variance; with a high one codes would stay empty.
+        memory: share of the variance that a step keeps.
+        least: minimum of the variance.
+    """
+
+    def __init__(self, start: float = 0.1, memory: float = 0.99, least: float = 1e-4) -> None:
+        super().__init__(torch.tensor(start))
+        self.memory, self.least = memory, least
+
+    @property
+    def value(self) -> Tensor:
+        return self.state
+
+    @torch.no_grad()
+    def update(self, terms: Mapping[str, Tensor]) -> None:
+        if "mse" in terms:
+            error = terms["mse"].to(self.state)
+            self.state.copy_(torch.lerp(error, self.state, self.memory).clamp(min=self.least))
+
+
 Coefficient = float | ScheduledCoefficient
 
 

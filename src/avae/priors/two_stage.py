@@ -1,13 +1,12 @@
 """A second VAE on the codes of the first (Dai and Wipf, 2019)."""
 
-from collections.abc import Mapping
 from typing import Self
 
 import torch
 from torch import Tensor
 
 from avae.frameworks.base import Noise, NoiseShapes
-from avae.frameworks.coefficients import ScheduledCoefficient
+from avae.frameworks.coefficients import DecoderVariance
 from avae.frameworks.vae import VAE
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.mlp import MLP
@@ -46,7 +45,7 @@ class TwoStage(Density):
     @classmethod
     def fit(cls, train: Tensor, held_out: Tensor, seed: int) -> Self:
         dim = train.shape[1]
-        density, variance = cls(dim, WIDTH), DecoderVariance()
+        density, variance = cls(dim, WIDTH), DecoderVariance(START, MEMORY, LEAST_VARIANCE)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             encoder = GaussianEncoder(MLP(dim, dim, WIDTH), dim)
@@ -78,21 +77,3 @@ class TwoStage(Density):
 
     def log_density(self, u: Tensor) -> None:
         return None
-
-
-class DecoderVariance(ScheduledCoefficient):
-    """The variance of a Gaussian decoder, as beta of a VAE: a running mean of the squared error, its optimum.
-
-    With a decoder N(D(v), beta I), L_R + beta L_P is beta times the ELBO's opposite (Rybkin et al., 2021).
-    """
-
-    def __init__(self) -> None:
-        super().__init__(torch.tensor(START))
-
-    @property
-    def value(self) -> Tensor:
-        return self.state
-
-    @torch.no_grad()
-    def update(self, terms: Mapping[str, Tensor]) -> None:
-        self.state.mul_(MEMORY).add_((1 - MEMORY) * terms["mse"]).clamp_(min=LEAST_VARIANCE)

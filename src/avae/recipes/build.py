@@ -16,7 +16,13 @@ from avae.frameworks.adversarial import Adversarial
 from avae.frameworks.augmentation import DiffAugment
 from avae.frameworks.base import Framework
 from avae.frameworks.code_sources import CodeSource, DataCodes, PairedCodes, PriorCodes
-from avae.frameworks.coefficients import Coefficient, ControllerSettings, ExponentialDecay, PIController
+from avae.frameworks.coefficients import (
+    Coefficient,
+    ControllerSettings,
+    DecoderVariance,
+    ExponentialDecay,
+    PIController,
+)
 from avae.frameworks.contracts import CLASS_HEAD, DECODER, FEATURE_ENCODER, GAUSSIAN_ENCODER, NetworkContract
 from avae.frameworks.latent_weighting import (
     ConstantWeight,
@@ -310,10 +316,12 @@ def build_regularizers(config: ResolvedConfig, framework: Framework) -> list[Reg
 
 
 def _beta(config: ResolvedConfig) -> Coefficient:
-    """Return the weight of the KL term, or a controller that changes it as fast as sigma can follow.
+    """Return the weight of the KL term, the decoder's variance, or a controller as fast as sigma can follow.
 
     log sigma moves by at most its learning rate per step; it is about 0.3 off if the KL is off by a third.
     """
+    if config.beta == "learned":
+        return DecoderVariance()
     if config.target_kl is None:
         return config.beta
     gain = INTEGRAL_GAIN * config.learning_rate * config.sigma_lr_multiplier

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from avae.frameworks.base import Framework
 
-Part = Literal["encoder", "sigma", "KL", "critic", "manifold loss", "representation", "latent loss", "cycle"]
+Part = Literal[
+    "encoder",
+    "sigma",
+    "KL",
+    "likelihood",
+    "critic",
+    "manifold loss",
+    "representation",
+    "latent loss",
+    "cycle",
+]
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ class FrameworkSpec:
 
 
 FRAMEWORKS = {
-    "vae": FrameworkSpec("VAE", "avae.frameworks.vae:VAE", {"encoder", "sigma", "KL"}),
+    "vae": FrameworkSpec("VAE", "avae.frameworks.vae:VAE", {"encoder", "sigma", "KL", "likelihood"}),
     "gan": FrameworkSpec("GAN", "avae.frameworks.gan:GAN", {"critic", "manifold loss"}),
     "vaegan": FrameworkSpec("VAE/GAN", "avae.frameworks.vaegan:VAEGAN", {"encoder", "sigma", "KL", "critic"}),
     "bigan": FrameworkSpec("BiGAN", "avae.frameworks.bigan:BiGAN", {"encoder", "critic"}),
@@ -53,13 +63,13 @@ FRAMEWORKS = {
     "idgan": FrameworkSpec(
         "ID-GAN",
         "avae.frameworks.idgan:IDGAN",
-        {"encoder", "sigma", "KL", "critic", "manifold loss", "representation"},
+        {"encoder", "sigma", "KL", "likelihood", "critic", "manifold loss", "representation"},
         {"adversarial_loss": "non-saturating", "warm_start": 0.5},
     ),
     "avae": FrameworkSpec(
         "AVAE",
         "avae.frameworks.avae:AVAE",
-        {"encoder", "sigma", "KL", "critic", "manifold loss", "representation", "latent loss"},
+        {"encoder", "sigma", "KL", "likelihood", "critic", "manifold loss", "representation", "latent loss"},
     ),
 }
 """The registry: a framework is a class in its own file and a line here."""
