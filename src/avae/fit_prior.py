@@ -1,5 +1,7 @@
 """Fit a prior to the codes of a model's training items."""
 
+import copy
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,7 +12,10 @@ from avae.data.dataset import Dataset, as_tensor
 from avae.errors import UserError
 from avae.model import Model
 from avae.priors.fit import FittedPrior, fit_to_classes, fit_to_codes
+from avae.priors.posteriors import Posteriors
 from avae.priors.prior import standard_normal_log_density
+from avae.priors.registry import VAMP
+from avae.recipes.frameworks import with_article
 from avae.rng import row_chunks
 from avae.shown_text import printable
 
@@ -45,7 +50,10 @@ def fit_prior(
         codes = training_codes(model, data, seed, progress)
         informative = model.framework.informative_dimensions()
     if not model.classes:
-        return fit_to_codes(kind, codes.clone(), informative.clone(), seed)
+        posteriors = training_posteriors(model, data) if kind == VAMP else None
+        return fit_to_codes(kind, codes.clone(), informative.clone(), seed, posteriors)
+    if kind == VAMP:
+        raise UserError("a VampPrior has no classes, and this model has: choose another kind of prior")
     assert data.labels is not None
     labels = torch.from_numpy(data.labels[_evenly_spaced_rows(data)])
     return fit_to_classes(kind, codes.clone(), labels, model.classes, informative.clone(), seed)
@@ -70,6 +78,34 @@ def training_codes(model: Model, data: Dataset, seed: int, progress: Progress) -
         parts.append(model.drawing_codes(x, rows, seed).float().cpu())
         progress.advance(len(rows))
     return torch.cat(parts)
+
+
+def training_posteriors(model: Model, data: Dataset) -> Posteriors:
+    """Return the posteriors of the items of `training_codes`, as differentiable functions of items.
+
+    Raises:
+        UserError: the model has no posterior scale.
+    """
+    sigma, d = model.framework.sigma(), model.config.code_dim
+    if sigma is None:
+        raise UserError(
+            f"{with_article(type(model.framework).__name__)} has no posterior scale, and a VampPrior is a "
+            "mixture of posteriors: choose another kind of prior"
+        )
+    # A copy, so that the gradients of its weights are not asked for.
+    framework = copy.deepcopy(model.framework).requires_grad_(False)
+    rows = _evenly_spaced_rows(data)
+
+    def mean(x: Tensor) -> Tensor:
+        noise = {name: torch.zeros(shape) for name, shape in framework.noise_shapes(len(x)).items()}
+        on_device = {name: tensor.to(model.device) for name, tensor in noise.items()}
+        return framework.drawing_codes(x.to(model.device), on_device).float().cpu()
+
+    return Posteriors(
+        lambda numbers: as_tensor(data.train[rows[numbers.numpy()]], torch.device("cpu")),
+        mean,
+        sigma.detach().float().cpu().diag_embed().reshape(d, d),
+    )
 
 
 def _evenly_spaced_rows(data: Dataset) -> NDArray[np.int64]:

@@ -12,10 +12,11 @@ from torch.testing import assert_close
 import avae
 from avae.errors import UserError
 from avae.evaluation.point_metrics import energy_distance
-from avae.priors import early_stopping, flow, gmm, parzen, two_stage
+from avae.priors import early_stopping, flow, gmm, parzen, two_stage, vamp
 from avae.priors.fit import MIN_CODES, fit_to_codes
 from avae.priors.gmm import Mixture
 from avae.priors.parzen import Parzen
+from avae.priors.posteriors import Posteriors
 from avae.priors.prior import standard_normal_log_density, standard_prior
 from avae.priors.registry import STANDARD, LearnedKind
 
@@ -34,6 +35,7 @@ def short_descent(monkeypatch):
     monkeypatch.setattr(early_stopping, "CHECK_EVERY", 10)
     monkeypatch.setattr(flow, "WIDTH", 32)
     monkeypatch.setattr(two_stage, "WIDTH", 32)
+    monkeypatch.setattr(vamp, "STEPS", 10)
 
 
 @pytest.fixture
@@ -59,6 +61,14 @@ def made_codes(count: int, seed: int = 0) -> torch.Tensor:
     return torch.stack([first, noise[:, 1], 0.5 * first - side[:, 0] + 0.2 * noise[:, 2]], 1)
 
 
+def fit(kind: str, codes: torch.Tensor, informative: torch.Tensor, seed: int = 0):
+    """`fit_to_codes` with an encoder whose items are their own codes, for the kind that asks for one."""
+    sigma = torch.full((codes.shape[1],), 0.3)
+    return fit_to_codes(
+        kind, codes, informative, seed, Posteriors(codes.__getitem__, torch.clone, sigma.diag())
+    )
+
+
 def made_log_density(codes: torch.Tensor) -> torch.Tensor:
     """log p of `made_codes`."""
     by_side = []
@@ -77,7 +87,7 @@ def noise_for(prior, count: int, seed: int = 1) -> dict[str, torch.Tensor]:
 
 @every
 def test_a_fitted_prior_is_nearer_to_the_codes_than_the_standard_one(kind, longer_descent):
-    prior = fit_to_codes(kind, made_codes(2000), INFORMATIVE).prior
+    prior = fit(kind, made_codes(2000), INFORMATIVE).prior
     fresh, noise = made_codes(1500, seed=2), noise_for(prior, 1500)
     learned, standard = (energy_distance(codes, fresh) for codes in (prior.codes(noise), noise["z"]))
     assert learned < {"gmm": 0.05, "parzen": 0.05, "flow": 0.2}.get(kind, 0.5) * standard
@@ -93,7 +103,7 @@ def test_a_mixture_finds_a_mixture():
 @pytest.mark.parametrize("kind", CLOSED)
 def test_the_likelihood_of_a_prior_integrates_to_one(kind):
     codes = made_codes(1000)[:, [0, 2]]
-    prior = fit_to_codes(kind, codes, torch.tensor([True, True])).prior.double()
+    prior = fit(kind, codes, torch.tensor([True, True])).prior.double()
     axis = torch.linspace(-6, 6, 601, dtype=torch.float64)
     grid = torch.cartesian_prod(axis, axis)
     total = prior.log_likelihood(grid).exp().sum() * (axis[1] - axis[0]) ** 2
@@ -107,7 +117,7 @@ def test_no_likelihood_is_claimed_without_a_closed_form():
 
 @every
 def test_a_code_is_a_function_of_its_own_noise(kind):
-    prior = fit_to_codes(kind, made_codes(300), INFORMATIVE).prior
+    prior = fit(kind, made_codes(300), INFORMATIVE).prior
     noise = noise_for(prior, 12)
     whole = prior.codes(noise)
     for rows in (slice(0, 1), slice(1, 6), slice(6, 12)):
@@ -118,7 +128,7 @@ def test_a_code_is_a_function_of_its_own_noise(kind):
 @every
 def test_the_same_codes_and_seed_give_the_same_bits(kind):
     codes = made_codes(200)
-    first, second, other = (fit_to_codes(kind, codes, INFORMATIVE, seed).prior for seed in (3, 3, 4))
+    first, second, other = (fit(kind, codes, INFORMATIVE, seed).prior for seed in (3, 3, 4))
     assert all(torch.equal(a, second.state_dict()[name]) for name, a in first.state_dict().items())
     noise = noise_for(first, 5)
     assert not torch.equal(first.codes(noise), other.codes(noise))
@@ -129,7 +139,7 @@ def test_a_prior_is_saved_with_its_model(kind, runs, tmp_path):
     model = avae.load(runs["digits-vae"], device="cpu")
     informative = torch.tensor([True, False, True, True])
     codes = torch.cat([made_codes(200), made_codes(200, seed=5)[:, :1]], 1)
-    model.set_prior(fit_to_codes(kind, codes, informative).prior)
+    model.set_prior(fit(kind, codes, informative).prior)
     model.save(tmp_path)
     before = torch.get_rng_state()
     again = avae.load(tmp_path, device="cpu")
@@ -177,7 +187,7 @@ def test_codes_that_no_prior_fits_are_refused(codes, informative, says):
 @pytest.mark.parametrize("codes", [made_codes(MIN_CODES), torch.ones(100, 3), made_codes(5).repeat(20, 1)])
 def test_poor_codes_are_fitted_all_the_same(kind, codes):
     """Few of them, all alike, or the same again and again."""
-    prior = fit_to_codes(kind, codes, torch.ones(3, dtype=torch.bool)).prior
+    prior = fit(kind, codes, torch.ones(3, dtype=torch.bool)).prior
     drawn = prior.codes(noise_for(prior, 50))
     assert (drawn - codes.mean(0)).abs().max() < 10
 
@@ -241,3 +251,47 @@ def test_a_mixture_that_does_not_converge_is_left_out_and_named(monkeypatch, cap
     monkeypatch.setattr(gmm, "COMPONENTS", (2,))
     with pytest.raises(UserError, match="no mixture of Gaussians converged"):
         Mixture.fit(u, u[:50], 0)
+
+
+# A mixture of posteriors
+
+
+def linear_posteriors(items: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.nn.Linear, Posteriors]:
+    """Posteriors of a random linear encoder of items (N, 5)."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = torch.nn.Linear(5, 3).requires_grad_(False)
+    return encoder, Posteriors(items.__getitem__, encoder, sigma.diag())
+
+
+def test_the_posteriors_of_pseudo_items_are_those_of_training_items_before_the_fit(monkeypatch):
+    """The density of codes is then known: one Gaussian about the mean of each item, as wide as sigma."""
+    monkeypatch.setattr(vamp, "LEARNING_RATE", 1e-30)
+    items, sigma = torch.randn(40, 5), torch.tensor([0.5, 9.0, 0.2])
+    encoder, posteriors = linear_posteriors(items, sigma)
+    codes = encoder(items) + sigma * torch.randn(40, 3)
+    fitted = fit_to_codes("vamp", codes, INFORMATIVE, 0, posteriors)
+    assert fitted.prior.density.sizes == {"dim": 2, "components": 36}, "a tenth is held out"
+    held_out = {tuple(code.tolist()) for code in fitted.held_out}
+    kept = torch.tensor([tuple(code.tolist()) not in held_out for code in codes])
+    of_items = torch.distributions.Independent(
+        torch.distributions.Normal(encoder(items[kept])[:, INFORMATIVE], sigma[INFORMATIVE]), 1
+    )
+    z = torch.randn(7, 3)
+    expected = of_items.log_prob(z[:, None, INFORMATIVE]).logsumexp(1) - math.log(36)
+    expected = expected + standard_normal_log_density(z[:, ~INFORMATIVE])
+    assert_close(fitted.prior.log_likelihood(z), expected, atol=1e-3, rtol=1e-3)
+
+
+def test_pseudo_items_are_learned_for_held_out_codes(longer_descent):
+    """Few components, which cannot stay where they began."""
+    items, sigma = torch.randn(400, 5), torch.full((3,), 0.5)
+    encoder, posteriors = linear_posteriors(items, sigma)
+    codes = encoder(items) + sigma * torch.randn(400, 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vamp, "COMPONENTS", 4)
+        patch.setattr(vamp, "STEPS", 200)
+        after = fit_to_codes("vamp", codes, INFORMATIVE, 0, posteriors)
+        patch.setattr(vamp, "LEARNING_RATE", 1e-30)
+        before = fit_to_codes("vamp", codes, INFORMATIVE, 0, posteriors)
+    assert after.log_likelihood.mean() > before.log_likelihood.mean() + 0.1

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from avae.errors import UserError
 from avae.priors.by_class import ClassPrior
-from avae.priors.prior import Prior
+from avae.priors.posteriors import Posteriors
+from avae.priors.prior import Density, Prior
 from avae.priors.registry import load_density
+from avae.priors.vamp import Vamp
 from avae.rng import rng
 from avae.shown_text import printable
 
@@ -41,7 +43,9 @@ class FittedPrior:
     log_likelihood: Tensor | None
 
 
-def fit_to_codes(kind: str, codes: Tensor, informative: Tensor, seed: int = 0) -> FittedPrior:
+def fit_to_codes(
+    kind: str, codes: Tensor, informative: Tensor, seed: int = 0, posteriors: Posteriors | None = None
+) -> FittedPrior:
     """Fit a prior to codes; a tenth is held out, to choose by and to judge by.
 
     The same codes and seed give the same prior, to the bit on one machine with the same number of threads.
@@ -51,11 +55,12 @@ def fit_to_codes(kind: str, codes: Tensor, informative: Tensor, seed: int = 0) -
         codes: (N, d) codes.
         informative: (d,) bool, the dimensions to fit; codes are N(0, 1) in the others.
         seed: seed of the split and of the fit.
+        posteriors: posteriors of the items that have these codes, for the kind "vamp".
 
     Raises:
         UserError: the codes are too few, not finite or without information, or the fit failed.
     """
-    prior, held_out = _fit(kind, codes, informative, seed)
+    prior, held_out = _fit(kind, codes, informative, seed, posteriors)
     return FittedPrior(prior, held_out, prior.log_likelihood(held_out))
 
 
@@ -92,7 +97,9 @@ def fit_to_classes(
     return FittedPrior(ClassPrior(priors), held_out, torch.cat(known) if known else None)
 
 
-def _fit(kind: str, codes: Tensor, informative: Tensor, seed: int) -> tuple[Prior, Tensor]:
+def _fit(
+    kind: str, codes: Tensor, informative: Tensor, seed: int, posteriors: Posteriors | None = None
+) -> tuple[Prior, Tensor]:
     """Return the prior of `fit_to_codes` and the codes that were held out."""
     if len(codes) < MIN_CODES:
         raise UserError(f"{len(codes)} codes are too few to fit a prior: {MIN_CODES} or more are needed")
@@ -112,7 +119,14 @@ def _fit(kind: str, codes: Tensor, informative: Tensor, seed: int) -> tuple[Prio
     covariance = torch.from_numpy(gaussian.covariance_)
     factor = torch.linalg.cholesky(covariance + LEAST_VARIANCE * torch.eye(len(covariance)))
     u, held_out_u = (torch.linalg.solve_triangular(factor, (p - mean).T, upper=False).T for p in parts)
-    density = load_density(kind).fit(u.contiguous(), held_out_u.contiguous(), seed)
+    vectors = u.contiguous(), held_out_u.contiguous()
+    density_type = load_density(kind)
+    if issubclass(density_type, Vamp):
+        assert posteriors is not None
+        of_u = posteriors.of_rows(order[count:]).whitened(informative, mean, factor)
+        density: Density = density_type.fit(*vectors, seed, of_u)
+    else:
+        density = density_type.fit(*vectors, seed)
     prior = Prior(kind, density, codes.shape[1])
     prior.informative, prior.mean, prior.factor = informative.clone(), mean, factor.contiguous()
     return prior.float().eval().requires_grad_(False), held_out

@@ -13,12 +13,13 @@ PRIORS = {
     "parzen": "avae.priors.parzen:Parzen",
     "flow": "avae.priors.flow:Flow",
     "two-stage": "avae.priors.two_stage:TwoStage",
+    "vamp": "avae.priors.vamp:Vamp",
 }
 """The registry: a prior is a density, a class in its own file, and a line here.
 
 It is the density of the informative dimensions; "standard", N(0, I), has none."""
 
-STANDARD = "standard"
+STANDARD, VAMP = "standard", "vamp"
 
 if TYPE_CHECKING:
     PriorKind = str

@@ -11,7 +11,7 @@ import tyro
 from tyro.conf import arg
 
 from avae.errors import UserError, did_you_mean
-from avae.priors.registry import PriorKind
+from avae.priors.registry import VAMP, PriorKind
 from avae.recipes.facts import (
     COLOUR,
     COUNTS,
@@ -258,12 +258,16 @@ class Config:
         ),
     ] = "parzen"
     beta: Annotated[
-        float,
-        at_least(0),
+        float | Literal["learned"],
+        Check(lambda beta: beta == "learned" or 0 <= beta < float("inf"), "must be 0 or more, or learned"),
         Needs("KL"),
         Fact.PER_ROW,
         Fact.ARCHITECTURE,
-        arg(help=f"Weight of the KL term in the encoder's loss. {KL_ONLY}"),
+        arg(
+            help="Weight of the KL term in the encoder's loss; a VAE with another than 1 is a beta-VAE. "
+            f"learned, for {titles_with('likelihood')}: the variance of the decoder, a running mean of its "
+            f"squared error, as in a two-stage VAE. {KL_ONLY}"
+        ),
     ] = 1.0
     target_kl: Annotated[
         float | None,
@@ -457,8 +461,17 @@ def validate(config: Config) -> None:
             if isinstance(fact, Needs) and fact.refused and value:
                 remedy = f"{with_article(config.framework)} has no {fact.part}; leave it out"
                 _require(applies(name, config.framework), config, name, remedy)
+    if config.prior == VAMP:
+        remedy = f"{with_article(config.framework)} has no posterior scale, which it is made of"
+        parts = FRAMEWORKS[config.framework].parts
+        _require("sigma" in parts or "encoder" not in parts, config, "prior", remedy)
+        _require(config.condition == "none", config, "prior", "it has no classes: --condition none")
     if config.target_kl is not None:
-        _require(config.beta > 0, config, "beta", "must be positive for --target-kl to start from")
+        remedy = "must be a positive number for --target-kl to start from"
+        _require(config.beta != "learned" and config.beta > 0, config, "beta", remedy)
+    if config.beta == "learned" and applies("beta", config.framework):
+        remedy = f"{with_article(config.framework)} has no Gaussian decoder alone for a loss; pass a number"
+        _require("likelihood" in FRAMEWORKS[config.framework].parts, config, "beta", remedy)
     if config.keep_best is not None:
         _require(config.evaluate_every > 0, config, "keep_best", "set how often to measure: --evaluate-every")
     if config.latent_weighting is not None:
@@ -487,6 +500,8 @@ def _check_representation(config: Config, paired: bool) -> None:
         remedy = "its codes are not N(0, I), and others than pairs draw from it: --latent-codes pairs"
         _require(paired, config, name, remedy)
     kinds = {part.kind for part in parts}
+    remedy = f"--representation {config.representation} has no variance to learn; pass a number"
+    _require(config.beta != "learned" or "vae" in kinds, config, "beta", remedy)
     if not config.decoder:
         _require(
             "vae" not in kinds, config, name, "a VAE learns with its decoder, which must not be left out"

@@ -59,8 +59,8 @@ class Settings(TypedDict, total=False):
     cycle_weight: float
     critic: Literal["plain", "code"]
     condition: Literal["none", "classes"]
-    prior: Literal["standard", "gaussian", "gmm", "parzen", "flow", "two-stage"]
-    beta: float
+    prior: Literal["standard", "gaussian", "gmm", "parzen", "flow", "two-stage", "vamp"]
+    beta: float | Literal["learned"]
     target_kl: float | None
     learning_rate: float | None
     learning_rate_decay: float

@@ -29,7 +29,8 @@ class Prior:
         LearnedKind,
         tyro.conf.arg(
             help="parzen: a Gaussian about every code; gaussian: one Gaussian; gmm: a "
-            "mixture of them; flow: a normalizing flow; two-stage: a second VAE, on the codes."
+            "mixture of them; flow: a normalizing flow; two-stage: a second VAE, on the codes; "
+            "vamp: a mixture of posteriors of learned pseudo-pictures."
         ),
     ] = "parzen"
     data: str | None = None
