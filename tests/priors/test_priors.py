@@ -12,6 +12,8 @@ from torch.testing import assert_close
 import avae
 from avae.errors import UserError
 from avae.evaluation.point_metrics import energy_distance
+from avae.fit_prior import fit_prior
+from avae.load_data import load_dataset_for
 from avae.priors import early_stopping, flow, gmm, parzen, two_stage, vamp
 from avae.priors.fit import MIN_CODES, fit_to_codes
 from avae.priors.gmm import Mixture
@@ -19,6 +21,7 @@ from avae.priors.parzen import Parzen
 from avae.priors.posteriors import Posteriors
 from avae.priors.prior import standard_normal_log_density, standard_prior
 from avae.priors.registry import STANDARD, LearnedKind
+from avae.recipes.config import Config, validate
 
 KINDS = get_args(LearnedKind)
 CLOSED = [kind for kind in KINDS if kind != "two-stage"]
@@ -295,3 +298,32 @@ def test_pseudo_items_are_learned_for_held_out_codes(longer_descent):
         patch.setattr(vamp, "LEARNING_RATE", 1e-30)
         before = fit_to_codes("vamp", codes, INFORMATIVE, 0, posteriors)
     assert after.log_likelihood.mean() > before.log_likelihood.mean() + 0.1
+
+
+def test_pseudo_items_begin_as_training_items(runs, monkeypatch):
+    monkeypatch.setattr(vamp, "LEARNING_RATE", 1e-30)
+    model = avae.load(runs["digits-vae"], device="cpu")
+    with torch.no_grad():
+        model.framework.encoder.log_sigma.fill_(-1.0)
+    data = load_dataset_for(model, "digits")
+    prior = fit_prior(model, data, "vamp").prior
+    means = prior.mean + prior.density.means @ prior.factor.T
+    codes = model.encode(data.train)
+    distance, item = torch.cdist(means, codes).min(1)
+    assert distance.max() < 1e-3
+    assert len(item.unique()) == prior.density.components == len(data.train) - len(data.train) // 10
+    assert all(parameter.grad is None for parameter in model.encoder.parameters())
+
+
+def test_a_model_without_posteriors_has_no_mixture_of_them(runs):
+    model = avae.load(runs["digits-bigan"], device="cpu")
+    with pytest.raises(UserError, match=r"a BiGAN has no posterior scale.*: choose another kind"):
+        fit_prior(model, load_dataset_for(model, "digits"), "vamp")
+    run = {"recipe": "", "data": "", "out": "", "steps": 1, "prior": "vamp"}
+    for settings, says in (
+        ({"framework": "bigan"}, "--prior vamp: a bigan has no posterior scale"),
+        ({"condition": "classes"}, "--prior vamp: it has no classes: --condition none"),
+    ):
+        with pytest.raises(UserError, match=says):
+            validate(Config(**run | settings))
+    validate(Config(**run | {"framework": "gan"}))  # which has no codes to fit a prior to
