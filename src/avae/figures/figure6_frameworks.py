@@ -50,24 +50,26 @@ def frameworks_figure(runs: Sequence[LoadedRun], data: Dataset, seed: int) -> "F
         "samples": "samples",
     }
     with plot_style():
-        figure = Figure(figsize=(7.4, 0.6 + 0.9 * len(runs)), layout="constrained")
+        figure = Figure(figsize=(7.4, 1.1 + 0.8 * len(runs)), layout="constrained")
         grid = figure.subplots(len(runs), len(columns), sharex=True, sharey=True, squeeze=False)
         _set_frame(grid[0][0], test)
         for axes, run in zip(grid, runs, strict=True):
             drawn = dict(panels(run.model, test, seed))
             axes[0].set_ylabel(run.label, rotation=0, ha="right", va="center")
             for axis, name in zip(axes, columns, strict=True):
+                if name not in drawn:
+                    _write(axis, missing_network(run.model.framework, name), (0.5, 0.5), "center")
+                    continue
                 if name != "codes":
                     axis.scatter(*test.T, s=1, color="#DDDDDD", linewidths=0, rasterized=True)
-                if name in drawn:
-                    draw_points(axis, *drawn[name])
-                    _count_outside(axis, drawn[name][0])
-                else:
-                    _write(axis, missing_network(run.model.framework, name), (0.5, 0.5), "center")
+                draw_points(axis, *drawn[name])
+                _count_outside(axis, drawn[name][0])
         for axis, title in zip(grid[0], columns.values(), strict=True):
             axis.set_title(title)
         shades = grid[0][-1].collections[-1]
-        figure.colorbar(shades, ax=grid, label="code z", ticks=[-2, -1, 0, 1, 2], aspect=60)
+        figure.colorbar(
+            shades, ax=grid, location="bottom", shrink=0.4, aspect=40, label="code z", ticks=[-2, -1, 0, 1, 2]
+        )
         return figure
 
 
@@ -109,12 +111,16 @@ def _set_frame(axis: Any, test: Points) -> None:
 
 
 def _count_outside(axis: Any, points: Points) -> None:
-    """Write the share of points that lie outside the frame, if it is half a percent or more."""
+    """Write the share of points that lie outside the frame, if it is a percent or more."""
     low, high = np.array([axis.get_xlim(), axis.get_ylim()]).T
     outside = float(((points < low) | (points > high)).any(1).mean())
-    if outside >= 0.005:
-        _write(axis, f"{outside:.0%} outside", (0.98, 0.05), "right")
+    if outside >= 0.01:
+        _write(axis, f"{outside:.0%} outside", (0.98, 0.88), "right")
 
 
 def _write(axis: Any, text: str, at: tuple[float, float], align: str) -> None:
-    axis.text(*at, text, ha=align, color=GREY, fontsize=7, transform=axis.transAxes)
+    """Write a text in an axis, readable over points."""
+    from matplotlib.patheffects import withStroke
+
+    outline = [withStroke(linewidth=2, foreground="white")]
+    axis.text(*at, text, ha=align, color=GREY, fontsize=7, transform=axis.transAxes, path_effects=outline)
