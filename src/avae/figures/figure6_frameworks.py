@@ -68,7 +68,14 @@ def frameworks_figure(runs: Sequence[LoadedRun], data: Dataset, seed: int) -> "F
             axis.set_title(title)
         shades = grid[0][-1].collections[-1]
         figure.colorbar(
-            shades, ax=grid, location="bottom", shrink=0.4, aspect=40, label="code z", ticks=[-2, -1, 0, 1, 2]
+            shades,
+            ax=grid,
+            location="bottom",
+            shrink=0.4,
+            aspect=40,
+            pad=0.02,
+            label="code z",
+            ticks=[-2, -1, 0, 1, 2],
         )
         return figure
 
