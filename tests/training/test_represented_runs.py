@@ -107,7 +107,7 @@ def test_a_run_of_other_pictures_or_without_a_vae_is_refused(train, code, tmp_pa
     for name in ("frozen", "bigan", "gan", "ian", "svae"):
         if name != "frozen":
             train(name, framework=name)
-        with pytest.raises(avae.UserError, match="has an encoder for others|loading does not run"):
+        with pytest.raises(avae.UserError, match=r"has an encoder for others|loading does not run"):
             train("other", representation=f"run:{tmp_path / name}")
     with pytest.raises(avae.UserError, match="nowhere"):
         train("other", representation=f"run:{tmp_path / 'nowhere'}")
