@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from xdist.scheduler import LoadScopeScheduling
 
@@ -28,6 +29,10 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell script
     signal.signal(signal.SIGINT, signal.default_int_handler)  # else no process that a test starts hears it
+
+# No test has a time limit: a busy machine is slow.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 ONE_WORKER = (
     "tests/distributed/",  # one job at a time

@@ -44,7 +44,7 @@ def test_points_pass_unchanged() -> None:
     assert np.array_equal(feed(points).batch(4, WHOLE).numpy(), points[order.batch(4, SIZE)])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**64 - 1),
     asked=st.lists(st.tuples(st.integers(0, 9), st.sampled_from([range(4), range(2, 5), WHOLE])), max_size=6),

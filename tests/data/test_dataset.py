@@ -66,7 +66,7 @@ def test_the_checksum_sees_content_shape_type_and_order() -> None:
 seeds = st.integers(0, 2**64 - 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(start=st.integers(0, 400), length=st.integers(0, 200), columns=st.integers(1, 5), seed=seeds)
 def test_normal_rows_do_not_depend_on_the_range(start: int, length: int, columns: int, seed: int) -> None:
     whole = normal_rows(range(600), columns, seed, "test")

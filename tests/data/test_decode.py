@@ -46,7 +46,7 @@ def files(draw: st.DrawFn) -> bytes:
     return encoded(of_mode(mode, draw(st.integers(1, 70)), draw(st.integers(1, 70))), form)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=files(), size=st.integers(1, 40), channels=st.sampled_from([1, 3]))
 def test_every_mode_and_format_has_the_declared_shape(data: bytes, size: int, channels: int) -> None:
     image = decode(data, Preprocessing(size, channels))
@@ -54,7 +54,7 @@ def test_every_mode_and_format_has_the_declared_shape(data: bytes, size: int, ch
     assert image.dtype == np.uint8
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     data=st.binary(max_size=200),
     start=st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"RIFF", b"II*\0"]),
@@ -64,7 +64,7 @@ def test_arbitrary_bytes_are_refused_as_declared(data: bytes, start: bytes) -> N
         decode(start + data, Preprocessing(8, 3))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=files(), cut=st.floats(0, 1), changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255))))
 def test_damaged_files_decode_or_are_refused(
     data: bytes, cut: float, changes: list[tuple[float, int]]
@@ -330,7 +330,7 @@ def test_any_proportions_fit(fit: Fit, height: int, width: int, crop: float) -> 
     assert fit == "pad" or (image == 99).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     data=files(),
     size=st.integers(1, 40),

@@ -87,7 +87,7 @@ def test_damaged_pictures_are_read_or_refused(seed: int) -> None:
     assert not all(outcomes)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     data=st.sampled_from([data for some in SAMPLES.values() for data in some]),
     changes=st.lists(st.tuples(st.integers(0, 10**4), st.binary(max_size=4)), max_size=6),

@@ -179,7 +179,7 @@ names = st.lists(st.sampled_from(["train", "Testing", "val", "a", "b", "Training
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(names=st.sets(names, min_size=1).map(sorted))
 def test_splits_never_share_never_invent_and_are_whole_levels(names: list[str]) -> None:
     splits = find_splits(names)

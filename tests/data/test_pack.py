@@ -177,7 +177,7 @@ def test_nothing_more_is_written_than_there_is_to_say(tmp_path: Path) -> None:
 seeds = st.lists(st.one_of(st.none(), st.integers(0, 50)), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(train=seeds, test=seeds, held_out=st.booleans())
 def test_counts_add_up_and_rows_are_right(tmp_path_factory, train, test, held_out) -> None:
     dest = tmp_path_factory.mktemp("made") / "packed"

@@ -247,7 +247,7 @@ def test_a_wrong_checksum_of_gzip_is_noticed(tmp_path: Path) -> None:
         open_collection(source)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(["x.zip", "x.tar", "x.tgz"]),
     changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8),

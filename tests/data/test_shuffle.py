@@ -11,7 +11,7 @@ from avae.rng import rng
 counts, sizes, seeds = st.integers(1, 40), st.integers(1, 100), st.integers(0, 2**64 - 1)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(count=counts, size=sizes, seed=seeds, step=st.integers(0, 50))
 def test_items_come_in_the_order_of_their_epochs_permutations(
     count: int, size: int, seed: int, step: int
@@ -31,7 +31,7 @@ def test_the_order_of_all_runs_to_come() -> None:
     assert drawn == [[0, 2, 1, 9], [4, 5, 7, 1]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=counts, size=sizes, seed=seeds)
 def test_every_epoch_holds_each_item_once(count: int, size: int, seed: int) -> None:
     order = EpochShuffler(count, seed)
@@ -41,7 +41,7 @@ def test_every_epoch_holds_each_item_once(count: int, size: int, seed: int) -> N
         assert sorted(drawn[epoch * count : (epoch + 1) * count]) == list(range(count))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=counts, size=sizes, seed=seeds, steps=st.lists(st.integers(0, 50), min_size=1, max_size=5))
 def test_a_batch_is_a_function_of_seed_and_step(count: int, size: int, seed: int, steps: list[int]) -> None:
     order = EpochShuffler(count, seed)
@@ -51,7 +51,7 @@ def test_a_batch_is_a_function_of_seed_and_step(count: int, size: int, seed: int
         assert np.array_equal(batch, EpochShuffler(count, seed).batch(step, size))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(count=counts, size=sizes, seed=seeds)
 def test_batch_sizes_read_one_sequence(count: int, size: int, seed: int) -> None:
     order = EpochShuffler(count, seed)

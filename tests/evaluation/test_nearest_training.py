@@ -25,7 +25,7 @@ def by_definition(features, training):
 
 
 @given(st.integers(1, 9), st.integers(2, 12), st.integers(1, 5), st.integers(0, 2**32 - 1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_authenticity_is_what_its_definition_says(drawn, real, dimension, seed):
     x, y = gaussian(real, dimension, seed), 0.7 * gaussian(drawn, dimension, seed + 1)
     assert authenticity(y, x) == pytest.approx(by_definition(y, x.tolist()))

@@ -27,7 +27,7 @@ def by_definition(generated, real, k=5):
 @given(
     st.integers(6, 14), st.integers(6, 14), st.integers(1, 4), st.floats(0.1, 3), st.integers(0, 2**32 - 1)
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_density_and_coverage_are_what_their_equations_say(drawn, real, dimension, scale, seed):
     random = np.random.default_rng(seed)
     x, y = random.normal(size=(real, dimension)), scale * random.normal(size=(drawn, dimension))

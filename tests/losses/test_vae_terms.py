@@ -18,7 +18,7 @@ from avae.losses import (
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 5), st.integers(1, 7), st.floats(1e-3, 10), st.integers(0, 10**6))
 def test_kl_is_that_of_torch_distributions(n, d, spread, seed):
     generator = torch.Generator().manual_seed(seed)

@@ -13,7 +13,7 @@ from avae.networks.joint import JointCritic
 from avae.networks.mlp import MLP
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.sampled_from(sorted(STRIDES)), st.integers(1, 5), st.integers(1, 3), st.integers(1, 9))
 def test_dcgan_maps_any_size_and_channels_to_codes_and_back(size, channels, width, d):
     codes = Down(size, channels, width, d)(torch.rand(2, channels, size, size) * 2 - 1)
@@ -23,7 +23,7 @@ def test_dcgan_maps_any_size_and_channels_to_codes_and_back(size, channels, widt
     assert images.abs().max() <= 1
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.sampled_from(resize.SIZES), st.integers(1, 5), st.integers(1, 3), st.integers(1, 9), st.booleans())
 def test_resize_maps_any_size_and_channels_to_codes_and_back(size, channels, width, d, normalise):
     down = resize.Down(size, channels, width, d, normalise)

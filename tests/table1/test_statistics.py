@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from avae.recipes.paper import DEFAULT_ROWS, PAPER_DATASETS
@@ -93,7 +93,6 @@ def test_a_yes_stays_a_yes_further_apart(one, other, further):
         assert decide(a, SeedStatistics(b.mean + further, b.std, b.n))[0] == "yes"
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_equal_models_are_seldom_told_apart(seed):
     """Of 200 pairs of means of 20 draws from one distribution some 5 % differ by 2 standard errors."""
