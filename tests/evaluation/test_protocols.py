@@ -154,6 +154,14 @@ def test_a_split_without_items_is_refused(runs):
         measured(load(runs, "vae"), empty)
 
 
+def test_without_test_items_no_authenticity_is_held_out(runs):
+    found = measured(load(runs, "gan"), replace(DATA, test=DATA.test[:0]), split="train")
+    assert 0 <= found["metrics"]["authenticity"] <= 1
+    assert found["metrics"]["authenticity_held_out"] is None
+    assert found["reasons"]["authenticity_held_out"] == "there are no test items"
+    assert found["counts"]["held_out_searched"] == 0
+
+
 def test_counts_are_those_asked_for_and_the_result_is_plain_data(runs):
     found = measured(load(runs, "avae"), samples=30)
     assert found["counts"] == {
