@@ -80,3 +80,13 @@ def test_id_gan_needs_a_finished_representation():
     with pytest.raises(UserError, match=r"--warm-start 0\.0: its generator is trained on a finished repres"):
         validate(Config(**run))
     validate(Config(**run, representation="run:there"))
+
+
+@pytest.mark.parametrize("name", NETWORK_FAMILIES)
+def test_a_critic_knows_the_number_of_its_features(name):
+    spec = NETWORK_FAMILIES[name]
+    for item in [(3, size, size) for size in spec.sizes] or [(2,)]:
+        with torch.device("meta"):
+            critic = spec.load().critic(item, 3, 1)
+            _, features = critic.with_features(torch.zeros(2, *item))
+        assert features[0].numel() == critic.feature_count

@@ -29,7 +29,10 @@ _LAST = 4  # pixels across at the linear layer
 
 
 class Down(nn.Module):
-    """Encoder or critic: images (N, channels, size, size) in [-1, 1] -> (N, outputs)."""
+    """Encoder or critic: images (N, channels, size, size) in [-1, 1] -> (N, outputs).
+
+    `feature_count` is the number of features of an image in `with_features`.
+    """
 
     def __init__(self, size: int, channels: int, width: int, outputs: int) -> None:
         super().__init__()
@@ -46,6 +49,8 @@ class Down(nn.Module):
             if i + 1 == features:
                 self.feature_layers = len(blocks)
         self.blocks = nn.Sequential(*blocks)
+        pixels = size // math.prod(STRIDES[size][:features])
+        self.feature_count = widths[features - 1] * pixels**2
         self.linear = nn.Linear(widths[-1] * _LAST**2, outputs)
         self.apply(_initialise)
 

@@ -10,10 +10,12 @@ class MLP(nn.Module):
     """Two hidden layers of `width` units with ReLU. Several inputs are concatenated.
 
     forward: (N, ...) tensors with `inputs` features in total -> (N, outputs), in the dtype of the input.
+    `feature_count` is the number of features of an item in `with_features`.
     """
 
     def __init__(self, inputs: int, outputs: int, width: int = 128) -> None:
         super().__init__()
+        self.feature_count = width
         self.layers = nn.Sequential(
             nn.Linear(inputs, width),
             nn.ReLU(),

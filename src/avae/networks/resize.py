@@ -25,14 +25,18 @@ _SLOPE = 0.2
 
 
 class Down(nn.Module):
-    """Encoder or critic: images (N, channels, size, size) in [-1, 1] -> (N, outputs)."""
+    """Encoder or critic: images (N, channels, size, size) in [-1, 1] -> (N, outputs).
+
+    `feature_count` is the number of features of an image in `with_features`.
+    """
 
     def __init__(self, size: int, channels: int, width: int, outputs: int, normalise: bool) -> None:
         super().__init__()
         widths = _widths(size, width)
         self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
         self.blocks = nn.ModuleList(_Convolution(a, b, normalise) for a, b in pairwise(widths))
-        self.linear = nn.Linear(widths[-1] * _FIRST**2, outputs)
+        self.feature_count = widths[-1] * _FIRST**2
+        self.linear = nn.Linear(self.feature_count, outputs)
         _initialise(self, normalise)
         nn.init.normal_(self.linear.weight, 0, self.linear.in_features**-0.5)
 

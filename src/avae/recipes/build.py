@@ -160,7 +160,8 @@ def build_networks(
             continue
         if contract == FEATURE_ENCODER:
             critic = custom.get("critic") or built["critic"]
-            count = math.prod(feature_shape(config, critic)[1:])
+            # A dry run of a network without memory would import torch._dynamo.
+            count = getattr(critic, "feature_count", None) or math.prod(feature_shape(config, critic)[1:])
             built[name] = GaussianEncoder(FeatureHead(count, config.code_dim), config.code_dim)
         elif name == "encoder":
             built[name] = _build_encoder(config, parts, contract, family)

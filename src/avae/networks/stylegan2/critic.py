@@ -144,12 +144,16 @@ class Critic(nn.Module):
         channels: channels of the image, 1 or 3.
         width: as for `channels_at`.
         outputs: 1 for logits; more for the branch for items of a `JointCritic`.
+
+    Attributes:
+        feature_count: number of features of an image in `with_features`.
     """
 
     def __init__(self, size: int, channels: int, width: int, outputs: int) -> None:
         super().__init__()
         inner = channels_at(SMALLEST, width)
         self.body = Body(size, channels, width)
+        self.feature_count = inner * SMALLEST**2
         self.deviation = MinibatchDeviation()
         self.head = Head(inner + 1, inner, outputs)
 
