@@ -8,9 +8,10 @@ import torch
 import avae
 from avae.engine.metrics_log import read_stats
 from avae.recipes.registry import get_recipe
-from avae.recipes.resolve import learning_rate_factor, with_defaults
+from avae.recipes.resolve import ResolvedConfig, learning_rate_factor, unresolved, with_defaults
 from avae.recipes.saved_run import read_run
 from avae.safetensors_io import load_tensors, strip_prefix
+from avae.training.run_folder import keep_warm_start
 
 STEPS = {"steps": 8, "warm_start": 0.5, "checkpoint_every": 2, "log_every": 1}
 
@@ -23,6 +24,10 @@ def weights(run, step, network):
 def same(run, network, *steps):
     first, second = (weights(run, step, network) for step in steps)
     return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def resolved(**settings) -> ResolvedConfig:
+    return with_defaults(dataclasses.replace(get_recipe("toy"), channels=2, **settings))
 
 
 def test_each_part_trains_in_its_own_time(few_points, tmp_path, monkeypatch):
@@ -49,6 +54,21 @@ def test_a_longer_run_keeps_its_warm_start(few_points, tmp_path):
     avae.train("toy", resume=True, steps=13, out=str(tmp_path))
     assert read_run(tmp_path).config.warm_start_steps == 4
     assert ["critic" in line for line in read_stats(tmp_path / "stats.jsonl")] == [False] * 4 + [True] * 9
+
+
+@pytest.mark.parametrize(("steps", "longer"), [(15, 22), (7, 55)])
+def test_a_longer_run_keeps_its_warm_start_where_its_share_is_half_a_step(steps, longer):
+    saved = resolved(steps=steps, warm_start=0.5)
+    again = keep_warm_start(dataclasses.replace(unresolved(saved), steps=longer), saved)
+    assert with_defaults(again).warm_start_steps == saved.warm_start_steps
+
+
+def test_a_warm_start_is_a_step_at_least_and_leaves_one():
+    """Or ID-GAN's two stages would be trained at once, or its generator not at all."""
+    for framework in ("avae", "idgan"):
+        shares = {share: resolved(steps=6, framework=framework, warm_start=share) for share in (0.01, 0.99)}
+        assert [config.warm_start_steps for config in shares.values()] == [1, 5]
+    assert resolved(steps=1, warm_start=0.5).warm_start_steps == 0
 
 
 def test_the_learning_rate_settles_before_the_generator_starts():

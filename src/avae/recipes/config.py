@@ -304,8 +304,8 @@ class Config:
         at_least(0),
         Needs("critic"),
         arg(
-            help="Half-life, in images, of the moving average of the generator (VAE/GAN: of the decoder) "
-            "that is saved with the model; 0 for none; by default 0, for stylegan2 10,000. "
+            help="Half-life, in images, of the moving average of the generator (VAE/GAN and IAN: of the "
+            "decoder) that is saved with the model; 0 for none; by default 0, for stylegan2 10,000. "
             f"{NOT_WITHOUT_CRITIC}"
         ),
     ] = None
@@ -360,8 +360,8 @@ class Config:
         at_least(0),
         Needs("critic", refused=True),
         arg(
-            help="Weight of path length regularization of the generator (VAE/GAN: of the decoder), every 4 "
-            "steps; 0 for none; by default 0, for stylegan2 as in its paper. "
+            help="Weight of path length regularization of the generator (VAE/GAN and IAN: of the decoder), "
+            "every 4 steps; 0 for none; by default 0, for stylegan2 as in its paper. "
             f"{NOT_WITHOUT_CRITIC}"
         ),
     ] = None

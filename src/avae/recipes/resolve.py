@@ -73,8 +73,11 @@ class ResolvedConfig(Config):
 
     @property
     def warm_start_steps(self) -> int:
-        """Number of steps of the warm start, in which encoder and decoder are trained alone."""
-        return round(self.warm_start * self.steps)
+        """Number of steps of the warm start, in which encoder and decoder are trained alone.
+
+        A share above 0 is one step at least, and leaves one if there are two.
+        """
+        return min(max(1, round(self.warm_start * self.steps)), self.steps - 1) if self.warm_start else 0
 
 
 def learning_rate_factor(config: ResolvedConfig, step: int) -> float:

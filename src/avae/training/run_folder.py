@@ -207,7 +207,8 @@ def require_own_folders(folder: Path) -> None:
 def keep_warm_start(config: Config, saved: ResolvedConfig) -> Config:
     """Return the config of a resumed run, with as many steps of warm start as it began with."""
     steps = config.steps or saved.steps
-    return dataclasses.replace(config, warm_start=saved.warm_start * saved.steps / steps)
+    share = saved.warm_start if steps == saved.steps else saved.warm_start_steps / steps
+    return dataclasses.replace(config, warm_start=share)
 
 
 def require_same_config(config: Config, saved: Config) -> None:
