@@ -66,6 +66,16 @@ def test_what_training_left_in_the_statistics_is_forgotten(name):
             torch.testing.assert_close(a, b, msg=key)
 
 
+def test_a_head_of_ones_own_with_batch_norm_is_measured_on_the_features_of_real_images():
+    framework = make("ian-images")
+    norm = nn.BatchNorm1d(16 * 4 * 4, dtype=torch.float64)
+    framework.encoder.body = nn.Sequential(nn.Flatten(), norm, framework.encoder.body)
+    batches = _batches(framework)
+    recalibrate_batch_norm(framework, lambda: batches)
+    seen = torch.stack([framework.features(x).flatten(1).mean(0) for x, _ in batches])
+    torch.testing.assert_close(norm.running_mean, seen.mean(0))
+
+
 @every
 def test_it_ends_in_evaluation_mode_and_leaves_the_weights(name):
     framework = make(name)

@@ -104,6 +104,7 @@ class IAN(VAE, Adversarial):
     def batch_norm_passes(self) -> dict[str, Pass]:
         return {
             "critic": lambda x, noise: self.features(x),
+            "encoder": lambda x, noise: self.encode(x),
             "decoder": lambda x, noise: self.decoder(self.posterior_sample(x, noise)),
         }
 
