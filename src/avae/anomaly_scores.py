@@ -68,7 +68,11 @@ def _lacking(model: Model, name: ScoreName) -> str | None:
         return None if isinstance(framework, Adversarial) else "critic"
     if not framework.has_encoder:
         return "encoder"
-    return "posterior scale" if name == "kl" and framework.sigma() is None else None
+    if name == "kl":
+        return None if framework.sigma() is not None else "posterior scale"
+    if name == "latent" and not framework.informative_dimensions().any():
+        return "dimension of the code that says anything of a picture"
+    return None
 
 
 def _others(model: Model) -> str:

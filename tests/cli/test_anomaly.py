@@ -122,6 +122,14 @@ def test_kl_and_latent_are_those_of_their_equations(runs):
     torch.testing.assert_close(score_function(model, "latent")(x, rows), change, rtol=1e-3, atol=1e-4)
 
 
+def test_codes_that_say_nothing_have_no_latent_score(runs):
+    model = avae.load(runs["digits-avae"], device="cpu")
+    with torch.no_grad():
+        model.framework.encoder.log_sigma.fill_(0.0)
+    with pytest.raises(UserError, match=r"no dimension .*; choose --score error or kl or critic"):
+        score_function(model, "latent")
+
+
 def test_critics_that_compare_items_see_one_at_a_time(tiny, tmp_path):
     """StyleGAN2's critic has the standard deviation of a batch among its features."""
     settings = tiny | {"framework": "gan", "network": "stylegan2", "steps": 1, "batch_size": 8}

@@ -78,6 +78,7 @@ def test_given_pictures_and_another_folder(cli, run, held_out, contents, tmp_pat
     cli(*asked, "--trained-on", "emoji").refused("emoji is not what", "was trained on", "--unchecked")
     assert cli(*asked, "--trained-on", "digits").code == 0
     assert avae.load(out, device="cpu").calibration.compared
+    cli(*asked, "--trained-on", "digits", "--unchecked").refused("--trained-on digits", "leave out one")
     said = cli(*asked, "--unchecked")
     assert "not compared with training items" in said.out
     assert not avae.load(out, device="cpu").calibration.compared

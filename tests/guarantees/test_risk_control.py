@@ -54,7 +54,7 @@ def test_the_p_value_grows_with_the_loss(means, n, a):
 def test_the_smallest_scale_is_safe_with_all_above_it_and_the_next_one_is_not(means, n, a, risk):
     losses = np.sort(means)[::-1]
     found = smallest_controlled(losses, n, a, risk)
-    safe = hoeffding_bentkus(losses, n, a) <= risk
+    safe = hoeffding_bentkus(losses, n, a) <= risk * (1 + 1e-9)
     first = len(losses) if found is None else found
     assert safe[first:].all()
     assert first == 0 or not safe[first - 1]
@@ -71,6 +71,13 @@ def test_the_fewest_items_are_the_fewest_that_support_it_without_any_loss(miss, 
     n = fewest_items(miss, risk)
     assert hoeffding_bentkus(0.0, n, miss) <= risk * (1 + 1e-9)
     assert n == 1 or hoeffding_bentkus(0.0, n - 1, miss) > risk * (1 - 1e-9)
+
+
+@pytest.mark.parametrize(("miss", "risk", "fewest"), [(0.5, 0.125, 3), (0.3, 0.7, 1), (0.3, 0.49, 2)])
+def test_exactly_enough_items_without_any_loss_are_safe(miss, risk, fewest):
+    """The p-value is the risk itself, up to rounding."""
+    assert fewest_items(miss, risk) == fewest
+    assert smallest_controlled([1.0, 0.0], fewest, miss, risk) == 1
 
 
 def test_what_cannot_be_supported_is_refused_with_the_number_it_takes():

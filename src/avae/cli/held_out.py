@@ -31,6 +31,10 @@ def read_held_out(
         unchecked: True to use given items without comparing them with training items.
     """
     if unchecked:
+        if trained_on is not None:
+            raise UserError(
+                f"--trained-on {trained_on}: --unchecked compares nothing with them: leave out one of both"
+            )
         if given is None:
             raise UserError(f"--unchecked: name the held-out pictures with {flag}")
         with progress_bar(f"reading {given}") as progress:

@@ -1,9 +1,10 @@
 """Risk control: the smallest scale of intervals whose expected loss is bounded with high probability.
 
 Risk-controlling prediction sets (Bates, Angelopoulos, Lei, Malik, Jordan, 2021, arXiv 2101.02703), as
-im2im-uq uses them for pictures (Angelopoulos et al., 2022, arXiv 2202.05265). The losses of n exchangeable
-items are in [0, 1] and do not grow with the scale. If the scale is chosen by `smallest_controlled`, then with
-probability 1 - risk over these n items the expected loss of a new one is at most `miss`.
+im2im-uq uses them for pictures (Angelopoulos et al., 2022, arXiv 2202.05265). The losses of n independent
+items of one distribution are in [0, 1] and do not grow with the scale. If the scale is chosen by
+`smallest_controlled`, then with probability 1 - risk over these n items the expected loss of a new one is at
+most `miss`.
 """
 
 import math
@@ -13,6 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, rel_entr
 
 from avae.errors import UserError, counted
+
+_ROUNDING = 1e-9
+"""Relative rounding error of a p-value, at most."""
 
 
 def hoeffding_bentkus(mean_loss: ArrayLike, count: int, miss: float) -> NDArray[np.float64]:
@@ -38,14 +42,14 @@ def smallest_controlled(mean_losses: ArrayLike, count: int, miss: float, risk: f
         miss: bound of the expected loss.
         risk: probability with which the bound may fail.
     """
-    unsafe = np.flatnonzero(hoeffding_bentkus(mean_losses, count, miss) > risk)
+    unsafe = np.flatnonzero(hoeffding_bentkus(mean_losses, count, miss) > risk * (1 + _ROUNDING))
     first = int(unsafe[-1]) + 1 if len(unsafe) else 0
     return first if first < len(np.asarray(mean_losses)) else None
 
 
 def fewest_items(miss: float, risk: float) -> int:
     """Return the number of items from which a bound can hold: without any loss, p is (1 - miss)^n."""
-    return math.ceil(math.log(risk) / math.log1p(-miss))
+    return math.ceil(round(math.log(risk) / math.log1p(-miss), 12))  # 3 may be computed as 3 + 4e-16
 
 
 def require_enough(count: int, miss: float, risk: float) -> None:
