@@ -131,7 +131,8 @@ def _open_run(spec: PartSpec, data: Dataset, with_decoder: bool) -> Part:
     own_contract = model.framework.contracts.get("encoder", GAUSSIAN_ENCODER)
     if model.representation or own_contract != GAUSSIAN_ENCODER or "decoder" not in model.networks:
         raise UserError(
-            f"{name}: only a run with a VAE in it (such as a VAE, an IntroVAE or an AVAE) has an encoder for others; name one"
+            f"{name}: only a run with a VAE in it (such as a VAE, an IntroVAE or an AVAE) has an encoder for "
+            "others; name one"
         )
     if model.is_image_model != data.is_image_data:
         raise UserError(f"{name}: it is not of items of the kind of {data.name}; name one that is")
