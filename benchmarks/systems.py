@@ -59,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     (args.out / "results.json").write_text(f"{json.dumps(result, indent=2)}\n")
     print_table(rows)
-    runs = {name: run_folder(args.out, name, args.seeds[0]) for name in args.frameworks}
+    # Rows may have come without their runs.
+    folders = {name: run_folder(args.out, name, args.seeds[0]) for name in args.frameworks}
+    runs = {name: run for name, run in folders.items() if run.exists()}
     with_encoder = [str(run) for name, run in runs.items() if name != "gan"]
     avae("figure", "7", *with_encoder, "--out", str(args.out), "--overwrite")
     avae("figure", "8", *map(str, runs.values()), "--out", str(args.out), "--overwrite")
