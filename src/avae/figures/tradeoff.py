@@ -189,8 +189,8 @@ def tradeoff_figure(
             colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
             found = sorted(found, key=lambda point: point.cycle_weight or 0)
             mse, rfid = zip(*((point.mse, point.rfid) for point in found), strict=True)
-            line = "dashed" if found[0].cycle_weight is not None else ""
-            axis.plot(mse, rfid, color=colour, marker=marker, markersize=4, linestyle=line, label=label)
+            style = "dashed" if found[0].cycle_weight is not None else ""
+            axis.plot(mse, rfid, color=colour, marker=marker, markersize=4, linestyle=style, label=label)
         for point in (*next(iter(curves.values())).points, *chain(*points.values())):
             _annotate(axis, point)
         axis.plot([], [], color="black", linestyle="dotted", linewidth=0.8, label="decoder, sampled codes")
