@@ -13,7 +13,6 @@ import dataclasses
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from avae.profiling.estimate import estimate_run
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.registry import get_recipe
 from avae.recipes.resolve import with_defaults
+from realism import cpu_seconds, number
 
 FOLDER = "folder"
 """Name of the row that takes the recipe `folder` instead of `cifar10`."""
@@ -111,12 +111,6 @@ def avae(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "avae", *arguments], check=True, stdout=subprocess.DEVNULL)
 
 
-def cpu_seconds() -> float:
-    """Return the CPU time of this process and of the commands that it has run."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
     """Print a row for each run, of the reconstructions that its model gives by default."""
     print(f"| framework | seed | steps | CPU minutes | {' | '.join((*SAMPLES, *RECONSTRUCTIONS))} |")
@@ -126,10 +120,6 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
         values = [number(row["metrics"].get(name)) for name in names]
         fields = [f"`{row['name']}`", row["seed"], f"{row['steps']:,}", row["cpu_minutes"], *values]
         print(f"| {' | '.join(map(str, fields))} |")
-
-
-def number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
 
 
 if __name__ == "__main__":

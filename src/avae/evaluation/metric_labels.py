@@ -55,14 +55,14 @@ EXPLANATIONS = {
 
 
 _LOWER = ("mse", "lpips", "rfid", "cfid", "fid", "kid", "energy_distance", "manifold_distance")
-_HIGHER = ("psnr", "ssim", "precision", "recall", "density", "coverage")
+HIGHER_IS_BETTER = ("psnr", "ssim", "precision", "recall", "density", "coverage")
 
 
 def better_values(metric: str) -> str:
     """Return which values of a metric are better: an arrow, "→ 1" for the nearest to 1, or nothing."""
     if metric == "sharpness":
         return "→ 1"
-    return "↓" if metric in _LOWER else "↑" if metric in _HIGHER else ""
+    return "↓" if metric in _LOWER else "↑" if metric in HIGHER_IS_BETTER else ""
 
 
 def metric_label(metric: str, features: Mapping[str, Any] | None) -> str:

@@ -11,7 +11,7 @@ from avae.errors import UserError, did_you_mean
 from avae.evaluate_model import NO_IMAGES, evaluated_model, measure, try_open_features, try_open_lpips
 from avae.evaluation.features import FeatureExtractor
 from avae.evaluation.lpips import Lpips
-from avae.evaluation.metric_labels import IN_FEATURES
+from avae.evaluation.metric_labels import HIGHER_IS_BETTER, IN_FEATURES
 from avae.evaluation.protocol import NamedWeights, Result
 from avae.evaluation.reconstruction_metrics import NAMES as RECONSTRUCTION_METRICS
 from avae.evaluation.unavailable import Unavailable
@@ -33,7 +33,6 @@ LOWER_IS_BETTER = (
     "manifold_distance",
     "energy_distance",
 )
-HIGHER_IS_BETTER = ("psnr", "ssim", "precision", "recall", "density", "coverage")
 
 
 class PeriodicEvaluator:
