@@ -59,8 +59,11 @@ def test_the_test_pictures_of_the_run_by_default(cli, run, pictures, contents, t
     assert full_scale(model) == FULL_WIDTH
 
     # A run that goes on has other weights, of which nothing is known.
-    avae.train("digits", resume=True, steps=9, out=str(run))
+    resumed = ("train", "digits", "--resume", "--out", run)
+    assert "calibration" not in cli(*resumed).err
+    assert "the calibration was of the weights before" in cli(*resumed, "--steps", 9).err
     assert avae.load(run, device="cpu").calibration is None
+    assert not (run / "calibration.png").exists()
 
 
 def test_given_pictures_and_another_folder(cli, run, held_out, contents, tmp_path):
@@ -92,6 +95,8 @@ def test_what_supports_no_promise_is_refused(cli, run, held_out, contents):
     cli("calibrate", run, "--count", 0).refused("--count 0")
     cli("calibrate", run, "--draws", 1).refused("--draws 1")
     cli("calibrate", run, "--unchecked").refused("--unchecked", "--data")
+    for folder in (run, run / "model"):
+        cli("calibrate", run, "--out", folder, "--overwrite").refused(f"--out {folder} is of a run")
     Image.fromarray(digits_data().train[4, ..., 0]).save(held_out / "known.png")
     cli("calibrate", run, "--data", held_out).refused("1 item of 31", "known.png", "trained on")
     assert contents(run) == before

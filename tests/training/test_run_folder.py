@@ -297,3 +297,13 @@ def test_a_config_that_lacks_a_field_is_damaged(tiny, tmp_path):
 def test_text_with_a_name_that_is_no_utf8_can_be_written(tmp_path):
     write_text(tmp_path / "a.md", "p\udce4ctures é")
     assert (tmp_path / "a.md").read_text(encoding="utf-8") == "p\\udce4ctures é"
+
+
+def test_settings_that_the_framework_has_no_part_for_are_noted_once(cli, tiny, tmp_path):
+    settings = {**tiny, "framework": "vae", "cycle_weight": 3, "latent_loss": "a", "out": tmp_path / "run"}
+    notes = [line for line in cli("train", "digits", *as_flags(settings)).err.splitlines() if "note" in line]
+    assert sorted(notes) == [
+        "note: --cycle-weight 3.0 has no effect on a VAE",
+        "note: --latent-loss a has no effect on a VAE",
+        "note: --xi-dim 2 has no effect on a VAE",
+    ]

@@ -71,6 +71,13 @@ def test_a_warm_start_is_a_step_at_least_and_leaves_one():
     assert resolved(steps=1, warm_start=0.5).warm_start_steps == 0
 
 
+def test_sigma_moves_as_far_in_a_warm_start_of_one_step():
+    """The encoder is trained in that step alone, though its share of the run rounds to none."""
+    config = resolved(steps=100, warm_start=0.001, learning_rate=1.0)
+    assert config.warm_start_steps == 1
+    assert config.sigma_lr_multiplier == 10
+
+
 def test_the_learning_rate_settles_before_the_generator_starts():
     config = with_defaults(dataclasses.replace(get_recipe("cifar10"), channels=3, steps=100, warm_start=0.4))
     factors = [learning_rate_factor(config, step) for step in range(101)]

@@ -17,7 +17,7 @@ from avae.guarantees.intervals import Calibration
 from avae.held_out import HeldOut
 from avae.model import Model, load
 from avae.recipes.saved_run import model_folder, read_run
-from avae.training.run_folder import require_own_folders, run_lock
+from avae.training.run_folder import CALIBRATION_PICTURE, require_own_folders, run_lock
 
 SHOWN = 6
 """Number of held-out pictures in the figure."""
@@ -50,7 +50,7 @@ def run(options: Calibrate) -> int:
         folder = options.out or model_folder(options.run)
         model.save(folder)
     figure = calibration_figure(model, evenly_spaced(held.items, SHOWN))
-    picture = (options.out or options.run) / "calibration.png"
+    picture = (options.out or options.run) / CALIBRATION_PICTURE
     write_atomically(picture, render(figure, "png"))
     say(*_report(model, model.calibration, held), f"model: {folder}", f"look at {picture}")
     return 0
@@ -64,8 +64,9 @@ def _require_calibratable(options: Calibrate, model: Model) -> None:
     if options.draws is not None and not has_xi(model.framework):
         raise UserError(f"--draws {options.draws}: this model has no xi to draw: leave it out")
     if options.out is not None:
-        if is_occupied(options.out) and model_folder(options.out) != options.out:
-            raise UserError(f"--out {options.out} is a run: name a model folder, or leave --out out")
+        run = options.out.parent if options.out.name == "model" else options.out
+        if is_occupied(options.out) and read_run(run):
+            raise UserError(f"--out {options.out} is of a run: name a model folder, or leave --out out")
     elif model.calibration and not options.overwrite:
         raise UserError(
             f"{options.run} is calibrated, with miss {model.calibration.miss:g} and risk "

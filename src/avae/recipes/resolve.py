@@ -73,11 +73,13 @@ class ResolvedConfig(Config):
 
     @property
     def warm_start_steps(self) -> int:
-        """Number of steps of the warm start, in which encoder and decoder are trained alone.
+        """Number of steps of the warm start, in which encoder and decoder are trained alone."""
+        return _warm_start_steps(self.warm_start, self.steps)
 
-        A share above 0 is one step at least, and leaves one if there are two.
-        """
-        return min(max(1, round(self.warm_start * self.steps)), self.steps - 1) if self.warm_start else 0
+
+def _warm_start_steps(share: float, steps: int) -> int:
+    """Return a share of the steps: if above 0, one step at least, and it leaves one if there are two."""
+    return min(max(1, round(share * steps)), steps - 1) if share else 0
 
 
 def learning_rate_factor(config: ResolvedConfig, step: int) -> float:
@@ -151,7 +153,7 @@ def with_defaults(config: Config) -> ResolvedConfig:
     values["code_dim"] = config.code_dim or CODE_DIM
     values["latent_weighting"] = config.latent_weighting or _weighting(config.representation)
     filled = _defaults(config) | {name: value for name, value in values.items() if value is not None}
-    trained_encoder = round(filled["warm_start"] * config.steps) or config.steps
+    trained_encoder = _warm_start_steps(filled["warm_start"], config.steps) or config.steps
     multiplier = _sigma_lr_multiplier(filled["learning_rate"], trained_encoder)
     return ResolvedConfig(**values | {"sigma_lr_multiplier": multiplier} | filled)
 

@@ -28,7 +28,10 @@ logger = logging.getLogger(__name__)
 RUN_FOLDERS = ("model", "state", "images", "evaluation/steps", "evaluation", "best", "tensorboard", "wandb")
 """Folders of a run, the inner ones first."""
 
-RUN_FILES = ("stats.jsonl", "rejected.jsonl", "report.html", "prior.png", "calibration.png", "config.json")
+CALIBRATION_PICTURE = "calibration.png"
+"""Picture of a calibration, beside a calibrated model."""
+
+RUN_FILES = ("stats.jsonl", "rejected.jsonl", "report.html", "prior.png", CALIBRATION_PICTURE, "config.json")
 """Further files of a run. config.json is deleted last, so an interrupted deletion can be repeated."""
 
 _WRITTEN = re.compile(
@@ -196,6 +199,14 @@ def note_other_cache(saved: ResolvedConfig, cache: str | None) -> None:
     if saved.cache not in (None, cache):
         was = printable(saved.cache)
         logger.info(f"note: the run was trained with --cache {was}: pass it to use that folder again")
+
+
+def drop_calibration(folder: Path) -> None:
+    """Delete the picture of a calibration, and log a note, as training changes what it was made for."""
+    picture = folder / CALIBRATION_PICTURE
+    if picture.exists():
+        picture.unlink()
+        logger.info("note: the calibration was of the weights before; run avae calibrate again afterwards")
 
 
 def require_own_folders(folder: Path) -> None:

@@ -43,7 +43,7 @@ from avae.training.run_folder import (
 )
 from avae.training.trackers import Tracking
 from avae.training.trainer import Trainer
-from avae.training.validate_run import validate_run
+from avae.training.validate_run import note_settings_without_effect, validate_run
 
 logger = logging.getLogger(__name__)
 
@@ -174,6 +174,8 @@ def _run(
         if saved:
             note_other_cache(saved.config, config.cache)
             config = keep_warm_start(config, saved.config)
+        else:
+            note_settings_without_effect(config)
         reached = latest_checkpoint(folder / "state") if saved else None
         if reached and step_of(reached) == config.steps:
             logger.info(f"{config.out} is finished: all {config.steps} steps are done")

@@ -43,7 +43,13 @@ from avae.training.batches import BatchStream
 from avae.training.periodic_evaluation import PeriodicEvaluator
 from avae.training.phases import make_phases
 from avae.training.previews import previews
-from avae.training.run_folder import dataset_info, delete_run_files, require_new_run, write_run
+from avae.training.run_folder import (
+    dataset_info,
+    delete_run_files,
+    drop_calibration,
+    require_new_run,
+    write_run,
+)
 from avae.training.trackers import Tracking
 
 logger = logging.getLogger(__name__)
@@ -131,9 +137,11 @@ class Trainer:
         if rank() == 0:
             if saved is None:
                 delete_run_files(self.folder)
-            elif saved.config.steps != self.config.steps:
-                schedule = _schedule(self.config, start, self.checkpoints.learning_rate_scale)
-                logger.info(f"{self.config.steps} steps instead of {saved.config.steps}: {schedule}")
+            else:
+                drop_calibration(self.folder)
+                if saved.config.steps != self.config.steps:
+                    schedule = _schedule(self.config, start, self.checkpoints.learning_rate_scale)
+                    logger.info(f"{self.config.steps} steps instead of {saved.config.steps}: {schedule}")
             for name in ("", "model", "images", "best"):
                 remove_partials(self.folder / name)
             write_run(self.folder, self.config, self.data, self.representation)

@@ -1,6 +1,7 @@
 """Check settings and folder of a run before its data are read. PyTorch is not needed."""
 
 import dataclasses
+import logging
 import os
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from avae.distributed.launcher import check_launcher
 from avae.errors import UserError
 from avae.hub import is_at_hub
 from avae.pretrained.spec import check_spec, with_absolute_path
-from avae.recipes.config import Config, validate
+from avae.recipes.config import Config, applies, facts, flag, validate
+from avae.recipes.frameworks import FRAMEWORKS, with_article
+from avae.recipes.registry import get_recipe
 from avae.recipes.representations import parse_representation, path_of
 from avae.recipes.saved_run import SavedRun, model_folder, read_run
 from avae.training.run_folder import (
@@ -22,6 +25,8 @@ from avae.training.run_folder import (
     require_same_config,
 )
 from avae.training.trackers import require_tracker
+
+logger = logging.getLogger(__name__)
 
 
 def validate_run(config: Config, resume: bool, overwrite: bool) -> tuple[Config, SavedRun | None]:
@@ -54,6 +59,15 @@ def validate_run(config: Config, resume: bool, overwrite: bool) -> tuple[Config,
     else:
         require_new_run(folder, overwrite)
     return config, saved
+
+
+def note_settings_without_effect(config: Config) -> None:
+    """Log a note for each setting, other than the recipe's, that the framework has no part for."""
+    recipe, title = get_recipe(config.recipe), FRAMEWORKS[config.framework].title
+    for name in facts():
+        value = getattr(config, name)
+        if value != getattr(recipe, name) and not applies(name, config.framework):
+            logger.info(f"note: {flag(name)} {value} has no effect on {with_article(title)}")
 
 
 def _with_whole_code(config: Config, saved: SavedRun) -> Config:
