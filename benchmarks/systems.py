@@ -1,6 +1,7 @@
 """Train every framework with the same arithmetic; print how real and how faithful its pictures are.
 
     python benchmarks/systems.py --data PICTURES --out DIR [--frameworks ...] [--seeds 0 1] [--steps 2000]
+        [--precision bf16]
 
 Each run takes the recipe `cifar10`, so all have the paper's networks, one thread, and as many steps as take
 the FLOPs of the given steps of AVAE. (Time would depend on what else the machine does.) A name may carry
@@ -31,11 +32,11 @@ from realism import cpu_seconds, number
 FOLDER = "folder"
 """Name of the row that takes the recipe `folder` instead of `cifar10`."""
 
-COMMON = {"size": 32, "width": 16, "precision": "bf16", "compile": "off", "device": "cpu"}
+COMMON = {"size": 32, "width": 16, "compile": "off", "device": "cpu"}
 SAMPLES = {"FID": "fid", "FID, N(0, I)": "fid_standard_prior"}
 RECONSTRUCTIONS = {"rFID": "rfid", "CFID": "cfid", "MSE": "mse", "SSIM": "ssim"}
 SMALLEST = ["--data", "digits", "--out", "study", "--frameworks", "vae", "bigan", "--seeds", "0"]
-SMALLEST += ["--steps", "4", "--samples", "8"]
+SMALLEST += ["--steps", "4", "--samples", "8", "--precision", "fp32"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -47,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--steps", type=int, default=2000, help="steps of AVAE with the recipe cifar10")
     parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument(
+        "--precision", choices=("bf16", "fp32"), default="bf16", help="fp32 where the processor has no bf16"
+    )
     args = parser.parse_args(argv)
     os.environ["OMP_NUM_THREADS"] = "1"
     rows = [measured(name, seed, args) for seed in args.seeds for name in args.frameworks]
@@ -83,7 +87,8 @@ def measured(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
         recipe, settings = recipe_and_settings(name)
         share = flops("cifar10", "avae") / flops(recipe, settings.get("framework", "avae"))
         steps = max(1, round(args.steps * share))
-        settings = COMMON | settings | {"data": args.data, "seed": seed, "steps": steps, "out": run}
+        own = {"data": args.data, "seed": seed, "steps": steps, "precision": args.precision, "out": run}
+        settings = COMMON | settings | own
         flags = [f"--{field.replace('_', '-')}={value}" for field, value in settings.items()]
         before = cpu_seconds()
         avae("train", recipe, "--overwrite", "--on-collapse=ignore", *flags)
@@ -91,8 +96,8 @@ def measured(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
         avae("evaluate", str(run), "--features", "cifar10-resnet", "--samples", str(args.samples))
         evaluation = json.loads((run / "evaluation" / "standard.json").read_text())
         found = {key: evaluation[key] for key in ("reconstruction", "metrics")}
-        fields = {"name": name, "seed": seed, "steps": steps, "cpu_minutes": round(seconds / 60, 2)}
-        row.write_text(json.dumps(fields | found))
+        fields = {"name": name, "seed": seed, "steps": steps, "precision": args.precision}
+        row.write_text(json.dumps(fields | {"cpu_minutes": round(seconds / 60, 2)} | found))
     return json.loads(row.read_text())
 
 
@@ -113,12 +118,13 @@ def avae(*arguments: str) -> None:
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
     """Print a row for each run, of the reconstructions that its model gives by default."""
-    print(f"| framework | seed | steps | CPU minutes | {' | '.join((*SAMPLES, *RECONSTRUCTIONS))} |")
-    print(f"|{'---|' * (len(SAMPLES) + len(RECONSTRUCTIONS) + 4)}")
+    headings = ["framework", "seed", "steps", "precision", "CPU minutes", *SAMPLES, *RECONSTRUCTIONS]
+    print(f"| {' | '.join(headings)} |\n|{'---|' * len(headings)}")
     for row in rows:
         names = [*SAMPLES.values(), *(f"{name}_{row['reconstruction']}" for name in RECONSTRUCTIONS.values())]
         values = [number(row["metrics"].get(name)) for name in names]
-        fields = [f"`{row['name']}`", row["seed"], f"{row['steps']:,}", row["cpu_minutes"], *values]
+        own = [f"`{row['name']}`", row["seed"], f"{row['steps']:,}", row["precision"], row["cpu_minutes"]]
+        fields = [*own, *values]
         print(f"| {' | '.join(map(str, fields))} |")
 
 

@@ -42,7 +42,7 @@ RESULTS = {
     "representations": r"\| classifier \| 100 \|(.*\n)+look at study/sheet\.png",
     "startup": rf"\| pass \| {RATE} \|(.*\n)+\| sample missing \| {RATE} \| -{RATE} \|",
     "step_time": rf'vaegan: {{"seconds": {{"ours": {RATE}, "plain": {RATE}.*"ratio": {{"plain": {RATE}',
-    "systems": rf"\| `bigan` \| 0 \| \d+ \| {RATE} \|",
+    "systems": rf"\| `bigan` \| 0 \| \d+ \| fp32 \| {RATE} \|",
     "toy": rf"\| manifold_distance_decoder +\| +{RATE} \|",
 }
 """What each prints, once it has come to its end."""

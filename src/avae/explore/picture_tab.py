@@ -111,7 +111,8 @@ def _map_info(model: Model) -> str:
     """Return a description of the map, for readers."""
     levels = f"{full_scale(model) * 127.5:.0f} of 255 levels and more"
     if model.calibration:
-        return f"Bright: ± {levels} about the {centre_name(model)}; {model.calibration.promise}"
+        promise = f"Of pictures as they are read, before a slider moves them: {model.calibration.promise}"
+        return f"Bright: ± {levels} about the {centre_name(model)}. {promise}"
     return f"Bright: {levels} do not follow from the code"
 
 
