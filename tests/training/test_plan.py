@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from avae.errors import UserError
 from avae.recipes.registry import get_recipe
 from avae.training import plan as planning
 from avae.training.plan import ENOUGH_STEPS, candidate_precisions, needs_plan, plan
+from avae.training.step_time import TIME_LIMIT
 from command_line import as_flags
 
 CPU = torch.device("cpu")
@@ -34,7 +36,7 @@ def steps_take(monkeypatch):
     """Return a function that sets how long an eager and a compiled step take, given their config."""
 
     def set_seconds(eager, compiled=lambda config: 0.1):
-        def seconds_per_step(config, device, update=None, parts=None):
+        def seconds_per_step(config, device, update=None, parts=None, limit=None):
             return (compiled if update else eager)(config)
 
         monkeypatch.setattr(planning, "seconds_per_step", seconds_per_step)
@@ -58,6 +60,21 @@ def test_a_slow_machine_gets_the_narrowest_network_and_smaller_images(pictures, 
     steps_take(lambda config: 0.01 * config.size**2 / 32**2)
     chosen = planned(pictures, minutes=1.0)
     assert (chosen.size, chosen.width, chosen.precision) == (32, 16, "fp32")
+
+
+def test_a_precision_is_timed_no_longer_than_the_one_before(pictures, monkeypatch):
+    """Where bf16 is emulated, its steps would take minutes of those that the user has."""
+    now, limits = [0.0], {}
+
+    def seconds_per_step(config, device, update=None, parts=None, limit=None):
+        limits.setdefault(config.precision, limit)
+        now[0] += 3 if config.precision == "fp32" else 4
+        return 0.3 if config.precision == "fp32" else 4
+
+    monkeypatch.setattr(planning, "seconds_per_step", seconds_per_step)
+    monkeypatch.setattr(planning, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    assert planned(pictures, minutes=1.0).precision == "fp32"
+    assert limits == {"fp32": TIME_LIMIT, "bf16": 3}
 
 
 def test_what_is_given_stays(pictures, steps_take):

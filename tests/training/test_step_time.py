@@ -48,6 +48,13 @@ def test_slow_steps_are_few(clock):
     assert len(taken) == 2
 
 
+def test_a_limit_that_the_first_step_exceeds(clock):
+    set_seconds, taken = clock
+    set_seconds(6, 5)
+    assert seconds_per_step(resolved(), CPU, limit=5) == 6
+    assert len(taken) == 1
+
+
 def test_lazy_phases_count_by_how_often_they_are_due(clock):
     _, taken = clock
     config = resolved(network="stylegan2", r1=1.0, path_length=1.0, ema_half_life=100)

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from avae.recipes.parts import Parts
 from avae.recipes.registry import get_recipe
 from avae.recipes.resolve import ResolvedConfig, resolve
 from avae.training.checks import check_memory
-from avae.training.step_time import seconds_per_step
+from avae.training.step_time import TIME_LIMIT, seconds_per_step
 
 logger = logging.getLogger(__name__)
 
@@ -128,8 +129,7 @@ def _widest(
     best: ResolvedConfig | None = None
     for width in widths:
         candidates = [_resolved(config, data, width, precision) for precision in precisions]
-        options = [(seconds_per_step(candidate, device, parts=parts), candidate) for candidate in candidates]
-        timed = [(each, candidate) for each, candidate in options if each is not None]
+        timed = _timed(candidates, device, parts)
         if not timed:
             break  # out of memory
         per_step, candidate = min(timed, key=lambda option: option[0])
@@ -143,6 +143,21 @@ def _widest(
     if best.steps < 1:
         raise UserError(f"--minutes {config.minutes:g}: too short for a single step; pass more")
     return best
+
+
+def _timed(
+    candidates: Sequence[ResolvedConfig], device: torch.device, parts: Parts
+) -> list[tuple[float, ResolvedConfig]]:
+    """Return the seconds of a step of each candidate that fits the memory, and the candidate."""
+    timed, limit = [], TIME_LIMIT
+    for candidate in candidates:
+        begun = time.monotonic()
+        per_step = seconds_per_step(candidate, device, parts=parts, limit=limit)
+        if per_step is not None:
+            timed.append((per_step, candidate))
+            # A faster one needs less; bf16 where the processor only emulates it takes many times as long.
+            limit = min(limit, time.monotonic() - begun)
+    return timed
 
 
 def candidate_precisions(device: torch.device) -> tuple[Precision, ...]:

@@ -22,7 +22,7 @@ WARM_UP, TIMED = 2, 5
 """Steps of each phase before timing starts, and steps to take the median of."""
 
 TIME_LIMIT = 20.0
-"""Seconds after which no further step of a phase begins: steps of large networks may take minutes."""
+"""Seconds for the steps of a phase, as a rule: steps of large networks may take minutes."""
 
 
 def seconds_per_step(
@@ -30,6 +30,7 @@ def seconds_per_step(
     device: torch.device,
     update: UpdateFn | None = None,
     parts: Parts | None = None,
+    limit: float = TIME_LIMIT,
 ) -> float | None:
     """Return the seconds of an average step, measured on random items; None if memory runs out.
 
@@ -41,11 +42,12 @@ def seconds_per_step(
         device: device to train on.
         update: the compiled form of a step, for one process; by default steps are eager.
         parts: the parts of AVAE's representation; None for a VAE.
+        limit: seconds after which no further step of a phase begins.
     """
     try:
         trainer = random_trainer(config, device, parts)
         return sum(
-            _phase_seconds(trainer, phase, update or update_alone) * phase.frequency(config.steps)
+            _phase_seconds(trainer, phase, update or update_alone, limit) * phase.frequency(config.steps)
             for phase in trainer.phases
         )
     except (MemoryError, RuntimeError) as error:
@@ -79,10 +81,10 @@ def take_step(trainer: Trainer, phase: Phase, step: int, update: UpdateFn = upda
             coefficient.update(terms)
 
 
-def _phase_seconds(trainer: Trainer, phase: Phase, update: UpdateFn) -> float:
-    """Return the median time of a phase's steps, or the last one's if the time limit allows no more."""
+def _phase_seconds(trainer: Trainer, phase: Phase, update: UpdateFn, limit: float) -> float:
+    """Return the median time of a phase's steps, or the last one's if the limit allows no more."""
     times: list[float] = []
-    while len(times) < WARM_UP + TIMED and sum(times) < TIME_LIMIT:
+    while len(times) < WARM_UP + TIMED and sum(times) < limit:
         _synchronize(trainer.device)
         start = time.perf_counter()
         take_step(trainer, phase, len(times), update)
