@@ -5,13 +5,14 @@ from contextlib import nullcontext
 from avae.calibrate_model import calibrate, mean_widths
 from avae.cli.flags.calibrate import Calibrate
 from avae.cli.held_out import read_held_out
+from avae.cli.output_folder import require_model_folder
 from avae.console import progress_bar, say
 from avae.data.dataset import evenly_spaced
 from avae.errors import UserError
 from avae.figures.calibration_figure import calibration_figure
 from avae.figures.export import render
 from avae.figures.uncertainty_map import map_unavailable_reason
-from avae.files import is_occupied, write_atomically
+from avae.files import write_atomically
 from avae.guarantees.centre_and_spread import has_xi
 from avae.guarantees.intervals import Calibration
 from avae.held_out import HeldOut
@@ -64,9 +65,7 @@ def _require_calibratable(options: Calibrate, model: Model) -> None:
     if options.draws is not None and not has_xi(model.framework):
         raise UserError(f"--draws {options.draws}: this model has no xi to draw: leave it out")
     if options.out is not None:
-        run = options.out.parent if options.out.name == "model" else options.out
-        if is_occupied(options.out) and read_run(run):
-            raise UserError(f"--out {options.out} is of a run: name a model folder, or leave --out out")
+        require_model_folder(options.out)
     elif model.calibration and not options.overwrite:
         raise UserError(
             f"{options.run} is calibrated, with miss {model.calibration.miss:g} and risk "

@@ -5,6 +5,7 @@ from pathlib import Path
 from avae.errors import UserError
 from avae.files import is_occupied, require_inside, require_unused, write_text
 from avae.hub import require_out
+from avae.recipes.saved_run import model_folder, read_run
 
 MARK = ".written-by-avae"
 """Name of the file that marks a folder; hidden, as it is of no use to a person."""
@@ -28,6 +29,15 @@ def output_folder(out: Path | None, run: Path, name: str, overwrite: bool) -> Pa
             "pass another --out"
         )
     return folder
+
+
+def require_model_folder(out: Path) -> None:
+    """Raise UserError if a model cannot be saved there: a run's may change by a command on that run alone."""
+    if not is_occupied(out):
+        return
+    real = out.resolve()
+    if model_folder(out) != out or (real.name == "model" and read_run(real.parent)):
+        raise UserError(f"--out {out} is of a run: name a model folder, or leave --out out")
 
 
 def mark(folder: Path) -> None:

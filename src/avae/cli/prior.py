@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from avae.cli.flags.prior import Prior
+from avae.cli.output_folder import require_model_folder
 from avae.console import progress_bar, say
 from avae.data.dataset import as_images
 from avae.errors import UserError
 from avae.evaluation.point_metrics import energy_distance
-from avae.files import is_occupied
 from avae.fit_prior import fit_prior, likelihood_report, require_codes
 from avae.load_data import load_dataset_for
 from avae.model import Model, load
@@ -35,8 +35,7 @@ def run(options: Prior) -> int:
         model = load(options.run, device=options.device, representation=options.representation)
         require_codes(model)
         if options.out is not None:
-            if is_occupied(options.out) and model_folder(options.out) != options.out:
-                raise UserError(f"--out {options.out} is a run: name a model folder, or leave --out out")
+            require_model_folder(options.out)
         elif model.prior.is_learned and not options.overwrite:
             raise UserError(
                 f"{options.run} has a learned prior, {model.prior.kind}: replace it with --overwrite, "
