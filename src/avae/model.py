@@ -1,53 +1,36 @@
 """The public face: a trained model, with methods to encode, draw, save and load."""
 
-import dataclasses
-import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from avae.console import SILENT, Progress
 from avae.data.batch_size import batch_size
-from avae.data.dataset import DataInfo
 from avae.data.images.preprocessing import Preprocessing, earlier_background
-from avae.data.pictures import Images, ItemBatch, ValueRange, item_batches, numbered, without_label
+from avae.data.pictures import Images, ItemBatch, ValueRange, item_batches, numbered
+from avae.data.points import to_float_tensor, to_points
 from avae.distributed.device import pick_device
 from avae.errors import UserError, did_you_mean
-from avae.files import write_json
 from avae.frameworks.base import LABELS, CodeMode, Framework, Noise
-from avae.guarantees.centre_and_spread import centre_and_spread, has_spread
+from avae.guarantees.centre_and_spread import centre_and_spread
 from avae.guarantees.intervals import Calibration, intervals
-from avae.json_io import decode_json, read_json
-from avae.losses import MIN_CODE_SCALE
-from avae.priors.by_class import ClassPrior, restore_class_prior
-from avae.priors.prior import Prior, PriorDescription, choose, restore_prior, standard_prior
+from avae.interpolation import interpolate_codes
+from avae.priors.by_class import ClassPrior
+from avae.priors.prior import Prior, choose, standard_prior
 from avae.python_words import with_python_words
-from avae.recipes.build import build_framework, expected_tensors
-from avae.recipes.config import fields_with
-from avae.recipes.facts import Fact
 from avae.recipes.frameworks import FRAMEWORKS, with_article
 from avae.recipes.representations import PartDescription
 from avae.recipes.resolve import ResolvedConfig
-from avae.recipes.restore_representation import model_config, restore_parts, text_of
-from avae.recipes.saved_run import WEIGHTS, model_folder, read_run
+from avae.recipes.restore_representation import text_of
 from avae.rng import normal_named, normal_rows, row_chunks
-from avae.safetensors_io import (
-    TensorType,
-    first_difference,
-    load_tensors,
-    save_tensors,
-    strip_prefix,
-    tensor_types,
-)
+from avae.saved_model import SavedModel, read_model, write_model
 from avae.shown_text import printable
 from avae.torch_defaults import torch_defaults
 
@@ -448,23 +431,8 @@ class Model:
     @torch_defaults()
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write model.safetensors and config.json: weights and plain data, nothing executable."""
-        folder = Path(folder)
-        weights = nn.ModuleDict(self.framework.networks).state_dict()
-        metadata = {"avae": version("avae")}
-        if self.prior.is_learned:
-            # Beside its tensors, not in config.json, so that one atomic write replaces a prior.
-            metadata["prior"] = json.dumps(self.prior.description)
-            weights |= {f"{_PRIOR}{name}": tensor for name, tensor in self.prior.state_dict().items()}
-        if self.calibration:
-            metadata["calibration"] = json.dumps(dataclasses.asdict(self.calibration))
-        save_tensors(folder / WEIGHTS, weights, metadata)
-        config = dataclasses.asdict(self.config)
-        for name in fields_with(Fact.PATH):
-            del config[name]
-        description: dict[str, Any] = {"avae": version("avae"), "config": config, "data": self.data}
-        if self.representation:
-            description["representation"] = self.representation
-        write_json(folder / "config.json", description)
+        parts = (self.framework, self.config, self.data, self.prior, self.representation, self.calibration)
+        write_model(Path(folder), SavedModel(*parts))
 
     def to_items(self, images: Images, *, value_range: ValueRange | None = None) -> Tensor:
         """Convert images in any accepted form to (N, *item_shape) float32, or raise UserError."""
@@ -481,7 +449,7 @@ class Model:
         if self.is_image_model:
             yield from item_batches(images, self.preprocessing, value_range, progress)
             return
-        points = _to_points(images, self.item_shape)
+        points = to_points(images, self.item_shape)
         for rows in row_chunks(len(points), self.batch_size):
             yield ItemBatch([numbered(row) for row in rows], points[rows.start : rows.stop])
 
@@ -533,7 +501,7 @@ class Model:
                 raise UserError("codes of different lengths do not fit: pass (N, d) numbers") from None
         if not isinstance(z, Tensor | np.ndarray):
             raise UserError(f"codes: a {type(z).__name__} does not fit: pass a tensor or array (N, d)")
-        codes = (_to_float_tensor(z) if isinstance(z, np.ndarray) else z.detach().cpu()).float()
+        codes = (to_float_tensor(z) if isinstance(z, np.ndarray) else z.detach().cpu()).float()
         codes = codes[None] if codes.ndim == 1 else codes
         if raw:
             codes = codes.flatten(1)
@@ -605,72 +573,6 @@ def _keys_or_rows(keys: Sequence[str] | None, rows: range) -> Rows:
     return rows if keys is None else keys[rows.start : rows.stop]
 
 
-def _to_points(given: Any, shape: tuple[int, ...]) -> Tensor:
-    """Convert points, (N, F) or (F,) or anything that yields them, to float32 (N, F); raise UserError."""
-    if isinstance(given, np.ndarray | Tensor):
-        points = given.detach().cpu() if isinstance(given, Tensor) else _to_float_tensor(given)
-        points = points[None] if points.ndim == 1 else points
-        if tuple(points.shape[1:]) != shape or not len(points):
-            raise UserError(
-                f"points of shape {tuple(given.shape)} do not fit: this model takes (N, {shape[0]})"
-            )
-        if not points.is_floating_point():
-            raise UserError(f"points of {points.dtype} do not fit: pass floats")
-        if not points.isfinite().all():
-            raise UserError("some points hold NaN or infinity: leave them out")
-        return points.float()
-    if isinstance(given, str | os.PathLike | Image.Image | Mapping) or not isinstance(given, Iterable):
-        raise UserError(
-            f"{type(given).__name__} does not fit: this model is of points: pass an (N, F) array of floats"
-        )
-    parts = [_to_points(without_label(part), shape) for part in given]
-    if not parts:
-        raise UserError("no points are given: pass one or more")
-    return torch.cat(parts)
-
-
-def _to_float_tensor(array: NDArray[Any]) -> Tensor:
-    """Convert an array of numbers to a tensor; floats of any precision become float32."""
-    if array.dtype.kind not in "biuf":
-        raise UserError(f"an array of {array.dtype} does not fit: pass numbers")
-    dtype = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
-    # A large float64 becomes infinity in float32, which the caller rejects.
-    with np.errstate(over="ignore"):
-        return torch.from_numpy(np.require(array, dtype, ["C", "W"]))
-
-
-def interpolate_codes(a: Tensor, b: Tensor, code_scale: Tensor, t: Tensor) -> Tensor:
-    """Interpolate from mean codes a to b, each (1, d), at t (T,) in [0, 1]. Return codes (T, d).
-
-    In informative dimensions calibrated codes follow a great circle. In the others mean codes follow a
-    straight line: there the calibrated code, near 0/0, would outweigh all other dimensions.
-    """
-    codes = torch.lerp(a, b, t[:, None])
-    informative = code_scale >= MIN_CODE_SCALE
-    scale = code_scale[informative]
-    codes[:, informative] = slerp(a[:, informative] / scale, b[:, informative] / scale, t) * scale
-    return codes
-
-
-def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Interpolate along the great circle from a to b, each (1, d), at t (T,) in [0, 1].
-
-    Lengths are interpolated linearly, and so are codes of (nearly) the same or opposite direction.
-
-    Returns:
-        (T, d), with a and b at the ends.
-    """
-    t = t[:, None]
-    length_a, length_b = a.norm(), b.norm()
-    # NaN if a length is 0 or rounding makes the cosine exceed 1: then the line is straight, too.
-    angle = torch.arccos((a * b).sum() / (length_a * length_b))
-    if not 1e-4 < angle < torch.pi - 1e-4:
-        return (1 - t) * a + t * b
-    turned = torch.sin((1 - t) * angle) * a / length_a + torch.sin(t * angle) * b / length_b
-    arc: Tensor = turned / angle.sin() * ((1 - t) * length_a + t * length_b)
-    return arc
-
-
 @torch_defaults()
 def load(
     path: str | os.PathLike[str],
@@ -693,142 +595,19 @@ def load(
         UserError: the folder holds no model, its files are damaged or do not fit each other, or the code of
             its representation is missing or has changed.
     """
-    folder = model_folder(path)
-    config, data, described = _read_config(folder / "config.json")
-    run = read_run(Path(path))
-    if run:  # the model's config has no paths
-        built = {name: getattr(config, name) for name in (*fields_with(Fact.ARCHITECTURE), "representation")}
-        config = dataclasses.replace(run.config, **built)
-    path = folder / WEIGHTS
-    types = _tensor_types(path)
-    # Compared before a network is built: the files may ask for any size.
     given = os.fspath(representation) if isinstance(representation, os.PathLike) else representation
     if given is not None and not isinstance(given, str | nn.Module):
         raise UserError(f"representation={given!r}: pass FILE.py:NAME or a torch.nn.Module")
-    if given is not None and not described:
-        raise UserError(f"representation={given!r}: this model has none of its own: leave it out")
-    try:
-        parts = restore_parts(described, given, types, config.item_shape) if described else None
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"{folder / 'config.json'} is damaged ({error}); {_RECOVERY_HINT}") from None
-    try:
-        expected = expected_tensors(config, networks or {}, parts)
-    except ValueError as error:
-        raise UserError(f"{folder / 'config.json'} is damaged ({error}); {_RECOVERY_HINT}") from None
-    difference = first_difference(expected, _without_prior(types))
-    if difference:
-        raise UserError(
-            f"{path} does not fit its config.json ({difference}): "
-            "for a model with custom networks, pass networks="
-        )
-    framework = build_framework(config, networks, parts)
-    weights, prior, calibration = _read_weights(path, config.code_dim, len(config.classes))
-    if calibration and not (len(config.item_shape) == 3 and has_spread(framework)):
-        raise UserError(f"{path}: it has a calibration, and no intervals to calibrate; {_RECOVERY_HINT}")
-    nn.ModuleDict(framework.networks).load_state_dict(weights)
-    return Model(framework, config, data, pick_device(device), prior, described, calibration)
-
-
-def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Read the weights of a run or model folder, by their names in the framework."""
-    tensors, _ = _read_tensors(model_folder(path) / WEIGHTS)
-    return _without_prior(tensors)
-
-
-_PRIOR = "prior."
-_RECOVERY_HINT = "fetch it again, or delete the newest file in its run's state folder and train with --resume"
-_Each = TypeVar("_Each")
-
-
-def _read_weights(
-    path: Path, code_dim: int, classes: int
-) -> tuple[dict[str, Tensor], Prior | ClassPrior, Calibration | None]:
-    """Read weights, prior and calibration that `Model.save` wrote; without a prior, it is N(0, I)."""
-    tensors, metadata = _read_tensors(path)
-    prior = _restore_prior(path, tensors, metadata, code_dim, classes)
-    return _without_prior(tensors), prior, _restore_calibration(path, metadata)
-
-
-def _restore_calibration(path: Path, metadata: Mapping[str, str]) -> Calibration | None:
-    if "calibration" not in metadata:
-        return None
-    try:
-        return decode_json(metadata["calibration"], Calibration)
-    except ValueError as error:
-        raise UserError(
-            f"{path}: its calibration is damaged, or of another version of avae ({error}); {_RECOVERY_HINT}"
-        ) from None
-
-
-def _restore_prior(
-    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], code_dim: int, classes: int
-) -> Prior | ClassPrior:
-    if "prior" not in metadata:
-        return standard_prior(code_dim)
-    state = strip_prefix(tensors, _PRIOR)
-    try:
-        prior: Prior | ClassPrior
-        if classes:
-            descriptions = decode_json(metadata["prior"], list[PriorDescription])
-            if len(descriptions) != classes:
-                raise ValueError("it has another number of classes")
-            prior = restore_class_prior(descriptions, code_dim, state)
-        else:
-            prior = restore_prior(decode_json(metadata["prior"], PriorDescription), code_dim, state)
-    except (ValueError, KeyError, TypeError, RuntimeError):
-        raise UserError(
-            f"{path}: its prior is damaged, or of another version of avae; {_RECOVERY_HINT}"
-        ) from None
-    return prior
-
-
-def _tensor_types(path: Path) -> dict[str, TensorType]:
-    try:
-        return tensor_types(path)
-    except UserError as error:
-        raise UserError(f"{error}; {_RECOVERY_HINT}") from None
-
-
-def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        return load_tensors(path)
-    except UserError as error:
-        raise UserError(f"{error}; {_RECOVERY_HINT}") from None
-
-
-def _without_prior(tensors: Mapping[str, _Each]) -> dict[str, _Each]:
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith(_PRIOR)}
-
-
-class _ModelFile(TypedDict):
-    """The content of config.json. A model of before 2026-11-27 has its recipe and its architecture only."""
-
-    data: DataInfo
-    config: NotRequired[dict[str, Any]]
-    representation: NotRequired[list[PartDescription]]
-    recipe: NotRequired[str]
-    architecture: NotRequired[dict[str, Any]]
-
-
-def _read_config(path: Path) -> tuple[ResolvedConfig, DataInfo, list[PartDescription]]:
-    """Read the config.json that `Model.save` wrote: config, and descriptions of data and representation."""
-    try:
-        description = read_json(path, _ModelFile)
-        old = {"recipe": description.get("recipe"), **description.get("architecture", {})}
-        values = description.get("config", old)
-        represented = description.get("representation", [])
-        if represented:
-            values["representation"] = text_of(represented)
-        if values.get("code_dim") is None:
-            raise ValueError("it has no code_dim")
-        resolved = model_config(values)
-        if min(resolved.item_shape) < 1:
-            raise ValueError(f"items are of shape {resolved.item_shape}")
-        return resolved, description["data"], represented
-    except (ValueError, KeyError, UserError) as error:
-        raise UserError(
-            f"{path} is damaged, or of another version of avae ({error}); {_RECOVERY_HINT}"
-        ) from None
+    saved = read_model(path, networks, given)
+    return Model(
+        saved.framework,
+        saved.config,
+        saved.data,
+        pick_device(device),
+        saved.prior,
+        saved.representation,
+        saved.calibration,
+    )
 
 
 def _check_realism(realism: float | None) -> None:

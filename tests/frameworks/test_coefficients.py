@@ -16,11 +16,12 @@ from avae.frameworks.coefficients import (
     current_value,
 )
 from avae.losses import gaussian_nll, vae_loss
-from avae.model import Model, load_weights
+from avae.model import Model
 from avae.recipes.build import build_framework, build_regularizers
 from avae.recipes.config import validate
 from avae.recipes.registry import get_recipe
 from avae.recipes.resolve import with_defaults
+from avae.saved_model import load_weights
 
 SETTINGS = ControllerSettings(
     start=1.0, lowest=0.01, highest=100.0, integral_gain=0.02, proportional_gain=1.0

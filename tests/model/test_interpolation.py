@@ -7,7 +7,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 import avae
-from avae.model import interpolate_codes
+from avae.interpolation import interpolate_codes
 
 
 @pytest.mark.parametrize("name", ENCODERS)

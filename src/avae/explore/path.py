@@ -8,7 +8,7 @@ from torch import Tensor
 
 from avae.data.dataset import as_images
 from avae.explore.explored import Explored, Pictures
-from avae.model import interpolate_codes
+from avae.interpolation import interpolate_codes
 
 GIF_SIDE = 256
 """Least side of a GIF in pixels; pictures are enlarged by a whole factor."""

@@ -23,7 +23,7 @@ from avae.engine.signals import Interrupted, StopRequest
 from avae.errors import UserError
 from avae.frameworks.representations import fitted_tensors
 from avae.load_data import load_dataset, pack_given
-from avae.model import Model, load, load_weights
+from avae.model import Model, load
 from avae.open_representation import open_representation
 from avae.recipes.config import Config
 from avae.recipes.registry import get_recipe, with_overrides
@@ -31,6 +31,7 @@ from avae.recipes.representations import FROM_PYTHON, VAE, names_code
 from avae.recipes.resolve import resolve
 from avae.recipes.settings import Settings
 from avae.safetensors_io import strip_prefix
+from avae.saved_model import load_weights
 from avae.torch_defaults import torch_defaults
 from avae.training.checks import check_batch_split, check_memory
 from avae.training.plan import needs_plan, plan
