@@ -14,8 +14,9 @@ import pytest
 import avae
 from avae.data.cache import cache_folder
 from avae.python_words import in_python_words
-from avae.recipes.config import SYNONYMS, Config, fields_with
+from avae.recipes.config import Config, fields_with
 from avae.recipes.facts import Fact
+from avae.recipes.setting_names import SYNONYMS
 from avae.recipes.settings import Settings
 
 

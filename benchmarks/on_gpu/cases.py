@@ -11,10 +11,11 @@ from torch import nn
 from avae.engine.step import UpdateFn, training_step, update_networks
 from avae.errors import UserError
 from avae.frameworks.representations import WhitenedEncoder
-from avae.recipes.config import Config, applies, validate
+from avae.recipes.config import Config, applies
 from avae.recipes.parts import Part, Parts
 from avae.recipes.representations import parse_representation
 from avae.recipes.resolve import ResolvedConfig, with_defaults
+from avae.recipes.validate import validate
 from avae.training.step_time import random_trainer
 from avae.training.trainer import Trainer
 

@@ -18,9 +18,9 @@ from avae.frameworks.coefficients import (
 from avae.losses import gaussian_nll, vae_loss
 from avae.model import Model
 from avae.recipes.build import build_framework, build_regularizers
-from avae.recipes.config import validate
 from avae.recipes.registry import get_recipe
 from avae.recipes.resolve import with_defaults
+from avae.recipes.validate import validate
 from avae.saved_model import load_weights
 
 SETTINGS = ControllerSettings(

@@ -21,7 +21,8 @@ from avae.priors.parzen import Parzen
 from avae.priors.posteriors import Posteriors
 from avae.priors.prior import standard_normal_log_density, standard_prior
 from avae.priors.registry import STANDARD, LearnedKind
-from avae.recipes.config import Config, validate
+from avae.recipes.config import Config
+from avae.recipes.validate import validate
 
 KINDS = get_args(LearnedKind)
 CLOSED = [kind for kind in KINDS if kind != "two-stage"]

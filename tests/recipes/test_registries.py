@@ -6,12 +6,13 @@ import torch
 from avae.errors import UserError
 from avae.frameworks.adversarial import Adversarial
 from avae.recipes.build import network_contracts
-from avae.recipes.config import Config, applies, facts, validate
+from avae.recipes.config import Config, applies, facts
 from avae.recipes.facts import Fact
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.parts import vae_alone
 from avae.recipes.resolve import with_defaults
+from avae.recipes.validate import validate
 
 
 @pytest.mark.parametrize("name", FRAMEWORKS)

@@ -55,12 +55,12 @@ from avae.networks.family import NetworkFamily
 from avae.networks.feature_head import FeatureHead
 from avae.networks.gaussian import GaussianEncoder
 from avae.networks.joint import JointCritic, PairCritic
-from avae.recipes.config import parse_weighting
 from avae.recipes.custom_networks import feature_shape, validate_custom_networks
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.parts import Part, Parts, is_vae_alone, vae_alone
 from avae.recipes.resolve import ResolvedConfig
+from avae.recipes.weightings import parse_weighting
 from avae.safetensors_io import TensorType
 
 INTEGRAL_GAIN, PROPORTIONAL_GAIN = 10.0, 4.0

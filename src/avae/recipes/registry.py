@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from avae.errors import UserError, did_you_mean
-from avae.recipes.config import Config, check_fields
+from avae.recipes.config import Config
 from avae.recipes.paper import bedroom, celeba, cifar10, cifar100, ffhq256, svhn
+from avae.recipes.setting_names import check_fields
 
 
 def toy() -> Config:

@@ -11,10 +11,12 @@ from avae.data.images.preprocessing import earlier_background
 from avae.errors import UserError
 from avae.json_io import convert
 from avae.priors.registry import STANDARD
-from avae.recipes.config import Config, Precision, check_fields, validate
+from avae.recipes.config import Config, Precision
 from avae.recipes.frameworks import FRAMEWORKS
 from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.representations import parse_representation
+from avae.recipes.setting_names import check_fields
+from avae.recipes.validate import validate
 
 OFF = {"r1": 0.0, "r2": 0.0, "path_length": 0.0}
 """Weights of the regularizers, turned off."""

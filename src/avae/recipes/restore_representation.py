@@ -12,11 +12,13 @@ from avae.frameworks.representations import Frozen, WhitenedEncoder
 from avae.json_io import convert
 from avae.pretrained.features import require_given_fits, restore_features
 from avae.recipes.build import build_network, without_memory
-from avae.recipes.config import Config, check_fields, validate
+from avae.recipes.config import Config
 from avae.recipes.networks import NETWORK_FAMILIES
 from avae.recipes.parts import Part, Parts
 from avae.recipes.representations import PartDescription, parse_representation
 from avae.recipes.resolve import ResolvedConfig, with_defaults
+from avae.recipes.setting_names import check_fields
+from avae.recipes.validate import validate
 from avae.safetensors_io import TensorType, first_difference, strip_prefix
 
 

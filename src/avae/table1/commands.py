@@ -5,8 +5,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from avae.recipes.config import Config, flag
+from avae.recipes.config import Config
 from avae.recipes.registry import get_recipe
+from avae.recipes.setting_names import flag
 from avae.table1.jobs import Job
 
 AVAE = (sys.executable, "-P", "-m", "avae")

@@ -14,8 +14,9 @@ from avae.data.sources.published import PUBLISHED
 from avae.data.sources.resolve import absolute_source, resolve_source
 from avae.errors import UserError, did_you_mean
 from avae.files import require_inside, safe_component
-from avae.recipes.config import Config, validate
+from avae.recipes.config import Config
 from avae.recipes.paper import PAPER_DATASETS, Row, table1_config
+from avae.recipes.validate import validate
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from typing import Any
 from avae.errors import UserError
 from avae.evaluation.protocol import Result
 from avae.priors.registry import STANDARD
-from avae.recipes.config import applies, fields_with, flag, shared_settings
+from avae.recipes.config import applies, fields_with, shared_settings
 from avae.recipes.facts import Fact
 from avae.recipes.paper import PAPER_DATASETS, ROWS, Row, table1_config
 from avae.recipes.resolve import own_settings
 from avae.recipes.saved_run import SavedRun, read_run
+from avae.recipes.setting_names import flag
 from avae.table1.status import Failure, checkpoint_step, failure_of, read_result
 
 

@@ -16,11 +16,12 @@ from avae.evaluation.protocol import Result
 from avae.evaluation.sample_count import SAMPLES
 from avae.files import write_json
 from avae.json_io import Count, read_json
-from avae.recipes.config import Config, facts, fields_with, flag
+from avae.recipes.config import Config, facts, fields_with
 from avae.recipes.facts import Fact
 from avae.recipes.paper import has_encoder
 from avae.recipes.resolve import ResolvedConfig, with_defaults
 from avae.recipes.saved_run import read_run
+from avae.recipes.setting_names import flag
 from avae.shown_text import printable
 from avae.table1.commands import EvaluationOptions
 from avae.table1.jobs import Job

@@ -16,11 +16,12 @@ from avae.data.dataset import DataInfo, Dataset
 from avae.errors import UserError
 from avae.files import require_inside, write_json, write_text
 from avae.named_code import is_custom
-from avae.recipes.config import Config, facts, flag
+from avae.recipes.config import Config, facts
 from avae.recipes.facts import Fact
 from avae.recipes.representations import names_code, names_library
 from avae.recipes.resolve import ResolvedConfig, unresolved
 from avae.recipes.saved_run import SavedRun, read_run
+from avae.recipes.setting_names import flag
 from avae.shown_text import printable
 
 logger = logging.getLogger(__name__)

@@ -11,11 +11,13 @@ from avae.distributed.launcher import check_launcher
 from avae.errors import UserError
 from avae.hub import is_at_hub
 from avae.pretrained.spec import check_spec, with_absolute_path
-from avae.recipes.config import Config, applies, facts, flag, validate
+from avae.recipes.config import Config, applies, facts
 from avae.recipes.frameworks import FRAMEWORKS, with_article
 from avae.recipes.registry import get_recipe
 from avae.recipes.representations import parse_representation, path_of
 from avae.recipes.saved_run import SavedRun, model_folder, read_run
+from avae.recipes.setting_names import flag
+from avae.recipes.validate import validate
 from avae.training.run_folder import (
     has_checkpoint,
     require_named_features,
