@@ -27,13 +27,13 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
 from avae.cli.evaluate import load_dataset_for
 from avae.data.dataset import as_images, as_tensor, evenly_spaced
-from avae.evaluate_model import evaluated_model
 from avae.evaluation.distances import feature_moments, frechet_distance, kernel_distance
 from avae.evaluation.features import FeatureExtractor, extract_features, open_features
 from avae.evaluation.latent_metrics import code_metrics
 from avae.evaluation.neighbourhoods import neighbourhoods
 from avae.evaluation.reconstruction_metrics import image_metrics
 from avae.model import load
+from avae.present_model import evaluated_model
 from avae.recipes.saved_run import read_run
 
 SMALLEST = ["run", "--features", "cifar10-resnet", "--count", "20", "--device", "cpu"]

@@ -22,13 +22,14 @@ from torch import Tensor
 import avae
 from avae.console import SILENT
 from avae.data.cache import cache_folder
-from avae.evaluate_model import evaluated_model, try_open_features
+from avae.evaluate_model import try_open_features
 from avae.evaluation.distances import frechet_distance
 from avae.evaluation.features import FeatureExtractor
 from avae.evaluation.reference_statistics import reference_summary
 from avae.evaluation.sample_metrics import summarise_drawn
 from avae.fit_prior import fit_prior, training_codes
 from avae.load_data import load_dataset_for
+from avae.present_model import evaluated_model
 from avae.priors.prior import Prior
 from avae.priors.registry import LearnedKind
 from avae.recipes.saved_run import read_run

@@ -195,7 +195,7 @@ def test_an_evaluation_measures_a_conditional_model(trained, cli):
 
 def test_xi_use_is_measured_within_a_class(tiny_run):
     """xi alone changes between two draws at one code."""
-    from avae.evaluate_model import evaluated_model
+    from avae.present_model import evaluated_model
 
     model = avae.load(tiny_run, device="cpu")
     with torch.no_grad():

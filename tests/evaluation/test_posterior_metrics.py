@@ -10,11 +10,11 @@ import torch
 import avae
 from avae.data.dataset import as_tensor
 from avae.data.sources.digits import digits_data
-from avae.evaluate_model import evaluated_model
 from avae.evaluation.evaluated_model import NO_XI, EvaluatedModel
 from avae.evaluation.posterior_metrics import DRAWS, ITEMS, NAMES, posterior_metrics
 from avae.evaluation.protocol import PROTOCOLS
 from avae.evaluation.unavailable import Unavailable
+from avae.present_model import evaluated_model
 from avae.rng import normal_rows
 
 F = 64

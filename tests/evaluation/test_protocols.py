@@ -13,10 +13,11 @@ from avae.console import Progress
 from avae.data.dataset import as_tensor
 from avae.data.sources.digits import digits_data
 from avae.errors import UserError
-from avae.evaluate_model import evaluated_model, measure
+from avae.evaluate_model import measure
 from avae.evaluation.protocol import PROTOCOLS
 from avae.evaluation.reconstruction_metrics import image_metrics
 from avae.evaluation.reference_statistics import reference_summary
+from avae.present_model import evaluated_model
 from avae.recipes.custom_networks import open_networks
 from avae.rng import row_chunks
 

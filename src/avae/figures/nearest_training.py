@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from avae.console import SILENT, Progress
 from avae.data.dataset import as_images
 from avae.errors import UserError
-from avae.evaluate_model import evaluated_model
 from avae.evaluation.distances import Features
 from avae.evaluation.features import FeatureExtractor, extract_features
 from avae.evaluation.nearest_training import nearest_training
 from avae.evaluation.reference_statistics import ReferenceSummary, searched_rows
 from avae.figures.image_grid import grid_figure
 from avae.model import Model
+from avae.present_model import evaluated_model
 from avae.rng import row_chunks
 
 if TYPE_CHECKING:

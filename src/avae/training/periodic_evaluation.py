@@ -8,7 +8,7 @@ import torch
 from avae.data.cache import cache_folder
 from avae.data.dataset import Dataset
 from avae.errors import UserError, did_you_mean
-from avae.evaluate_model import NO_IMAGES, evaluated_model, measure, try_open_features, try_open_lpips
+from avae.evaluate_model import NO_IMAGES, measure, try_open_features, try_open_lpips
 from avae.evaluation.features import FeatureExtractor
 from avae.evaluation.lpips import Lpips
 from avae.evaluation.metric_labels import HIGHER_IS_BETTER, IN_FEATURES
@@ -19,6 +19,7 @@ from avae.files import write_json
 from avae.json_io import read_json
 from avae.model import Model
 from avae.named_code import is_custom
+from avae.present_model import evaluated_model
 from avae.recipes.resolve import ResolvedConfig
 from avae.shown_text import printable
 
