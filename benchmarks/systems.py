@@ -6,7 +6,8 @@
 Each run takes the recipe `cifar10`, so all have the paper's networks, one thread, and as many steps as take
 the FLOPs of the given steps of AVAE. (Time would depend on what else the machine does.) A name may carry
 settings: `alice:cycle_weight=0.1`. The last row is the recipe `folder`, for scale. A finished run is not
-trained again. Prints a row a run, and writes results.json and, of the first seed, figures 7 and 8.
+trained again, whatever its precision, which its row has. Prints a row a run, and writes results.json and, of
+the first seed, figures 7 and 8.
 """
 
 import argparse
@@ -55,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     rows = [measured(name, seed, args) for seed in args.seeds for name in args.frameworks]
     result = {
-        "command": f"python benchmarks/systems.py --steps {args.steps} --samples {args.samples}",
+        "command": f"python benchmarks/systems.py --steps {args.steps} --samples {args.samples} "
+        f"--precision {args.precision}",
         "date": date.today().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, a thread a run",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
@@ -87,8 +89,8 @@ def measured(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
         recipe, settings = recipe_and_settings(name)
         share = flops("cifar10", "avae") / flops(recipe, settings.get("framework", "avae"))
         steps = max(1, round(args.steps * share))
-        own = {"data": args.data, "seed": seed, "steps": steps, "precision": args.precision, "out": run}
-        settings = COMMON | settings | own
+        own = {"data": args.data, "seed": seed, "steps": steps, "out": run}
+        settings = COMMON | {"precision": args.precision} | settings | own
         flags = [f"--{field.replace('_', '-')}={value}" for field, value in settings.items()]
         before = cpu_seconds()
         avae("train", recipe, "--overwrite", "--on-collapse=ignore", *flags)
@@ -96,7 +98,7 @@ def measured(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
         avae("evaluate", str(run), "--features", "cifar10-resnet", "--samples", str(args.samples))
         evaluation = json.loads((run / "evaluation" / "standard.json").read_text())
         found = {key: evaluation[key] for key in ("reconstruction", "metrics")}
-        fields = {"name": name, "seed": seed, "steps": steps, "precision": args.precision}
+        fields = {"name": name, "seed": seed, "steps": steps, "precision": settings["precision"]}
         row.write_text(json.dumps(fields | {"cpu_minutes": round(seconds / 60, 2)} | found))
     return json.loads(row.read_text())
 

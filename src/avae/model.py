@@ -431,8 +431,15 @@ class Model:
     @torch_defaults()
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write model.safetensors and config.json: weights and plain data, nothing executable."""
-        parts = (self.framework, self.config, self.data, self.prior, self.representation, self.calibration)
-        write_model(Path(folder), SavedModel(*parts))
+        saved = SavedModel(
+            framework=self.framework,
+            config=self.config,
+            data=self.data,
+            prior=self.prior,
+            representation=self.representation,
+            calibration=self.calibration,
+        )
+        write_model(Path(folder), saved)
 
     def to_items(self, images: Images, *, value_range: ValueRange | None = None) -> Tensor:
         """Convert images in any accepted form to (N, *item_shape) float32, or raise UserError."""

@@ -71,6 +71,20 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of a safetensors file, without reading the tensors or verifying the checksum.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    open_regular(path).close()
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except safetensors.SafetensorError as error:
+        raise UserError(f"{path} is damaged ({error})") from None
+
+
 def tensor_types(path: Path) -> dict[str, TensorType]:
     """Return shape and type of every tensor in a safetensors file, by name, without reading the tensors.
 

@@ -30,6 +30,7 @@ from avae.safetensors_io import (
     TensorType,
     first_difference,
     load_tensors,
+    read_metadata,
     save_tensors,
     strip_prefix,
     tensor_types,
@@ -108,6 +109,14 @@ def read_model(
         raise UserError(f"{path}: it has a calibration, and no intervals to calibrate; {_RECOVERY_HINT}")
     nn.ModuleDict(framework.networks).load_state_dict(weights)
     return SavedModel(framework, config, data, prior, described, calibration)
+
+
+def is_calibrated(folder: Path) -> bool:
+    """Return True if a folder holds a calibrated model; of its weights nothing is read."""
+    try:
+        return "calibration" in read_metadata(folder / WEIGHTS)
+    except (OSError, UserError):
+        return False
 
 
 def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:

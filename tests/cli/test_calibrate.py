@@ -58,12 +58,19 @@ def test_the_test_pictures_of_the_run_by_default(cli, run, pictures, contents, t
     assert promise in _map(model, load_dataset_for(model, "digits")).replace("&#x27;", "'")
     assert full_scale(model) == FULL_WIDTH
 
-    # A run that goes on has other weights, of which nothing is known.
+
+@pytest.mark.parametrize("named", [".", "model"])
+def test_training_further_ends_a_calibration(named, cli, run, held_out):
+    """Nothing is known of other weights."""
+    asked = ("calibrate", run / named, "--draws", 2, "--data", held_out)
+    said = cli(*asked, *([] if named == "." else ["--trained-on", "digits"]))
+    assert said.code == 0, said
     resumed = ("train", "digits", "--resume", "--out", run)
     assert "calibration" not in cli(*resumed).err
-    assert "the calibration was of the weights before" in cli(*resumed, "--steps", 9).err
+    assert (run / named / "calibration.png").exists()
+    assert cli(*resumed, "--steps", 12, "--checkpoint-every", 2).err.count("the calibration has ended") == 1
     assert avae.load(run, device="cpu").calibration is None
-    assert not (run / "calibration.png").exists()
+    assert not (run / named / "calibration.png").exists()
 
 
 def test_given_pictures_and_another_folder(cli, run, held_out, contents, tmp_path):
@@ -88,6 +95,7 @@ def test_given_pictures_and_another_folder(cli, run, held_out, contents, tmp_pat
 
 
 def test_what_supports_no_promise_is_refused(cli, run, held_out, contents):
+    shutil.copytree(run / "model", run / "best")
     before = contents(run)
     cli("calibrate", run, "--data", held_out, "--count", 21).refused("21 held-out", "it takes 22 or more")
     cli("calibrate", run, "--data", held_out, "--miss", 0.01).refused("it takes 230 or more", "--miss 0.01")
@@ -95,8 +103,8 @@ def test_what_supports_no_promise_is_refused(cli, run, held_out, contents):
     cli("calibrate", run, "--count", 0).refused("--count 0")
     cli("calibrate", run, "--draws", 1).refused("--draws 1")
     cli("calibrate", run, "--unchecked").refused("--unchecked", "--data")
-    for folder in (run, run / "model"):
-        cli("calibrate", run, "--out", folder, "--overwrite").refused(f"--out {folder} is of a run")
+    for folder in (run, run / "model", run / "best"):
+        cli("calibrate", run, "--out", folder, "--overwrite").refused(f"--out {folder} belongs to a run")
     Image.fromarray(digits_data().train[4, ..., 0]).save(held_out / "known.png")
     cli("calibrate", run, "--data", held_out).refused("1 item of 31", "known.png", "trained on")
     assert contents(run) == before

@@ -57,8 +57,9 @@ def test_a_prior_can_go_to_another_folder(cli, run, contents, tmp_path):
     assert {path.name for path in out.iterdir()} == {"model.safetensors", "config.json", "prior.png"}
     assert avae.load(out, device="cpu").prior.kind == "flow"
     cli("prior", run, "--out", out).refused(str(out), "--overwrite")
-    for folder in (run, run / "model"):
-        cli("prior", run, "--out", folder, "--overwrite").refused(f"--out {folder} is of a run")
+    shutil.copytree(run / "model", run / "best")
+    for folder in (run, run / "model", run / "best"):
+        cli("prior", run, "--out", folder, "--overwrite").refused(f"--out {folder} belongs to a run")
     cli("prior", out, "--overwrite").refused("--data")
 
 

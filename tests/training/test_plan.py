@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import types
 
 import numpy as np
@@ -14,7 +15,6 @@ from avae.errors import UserError
 from avae.recipes.registry import get_recipe
 from avae.training import plan as planning
 from avae.training.plan import ENOUGH_STEPS, candidate_precisions, needs_plan, plan
-from avae.training.step_time import TIME_LIMIT
 from command_line import as_flags
 
 CPU = torch.device("cpu")
@@ -40,6 +40,8 @@ def steps_take(monkeypatch):
             return (compiled if update else eager)(config)
 
         monkeypatch.setattr(planning, "seconds_per_step", seconds_per_step)
+        # Reading the data takes no time, or the number of steps would depend on how busy the machine is.
+        monkeypatch.setattr(planning, "time", types.SimpleNamespace(monotonic=lambda: 0.0))
 
     return set_seconds
 
@@ -62,7 +64,7 @@ def test_a_slow_machine_gets_the_narrowest_network_and_smaller_images(pictures, 
     assert (chosen.size, chosen.width, chosen.precision) == (32, 16, "fp32")
 
 
-def test_a_precision_is_timed_no_longer_than_the_one_before(pictures, monkeypatch):
+def test_a_precision_may_take_the_time_of_the_one_before(pictures, monkeypatch):
     """Where bf16 is emulated, its steps would take minutes of those that the user has."""
     now, limits = [0.0], {}
 
@@ -74,7 +76,7 @@ def test_a_precision_is_timed_no_longer_than_the_one_before(pictures, monkeypatc
     monkeypatch.setattr(planning, "seconds_per_step", seconds_per_step)
     monkeypatch.setattr(planning, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
     assert planned(pictures, minutes=1.0).precision == "fp32"
-    assert limits == {"fp32": TIME_LIMIT, "bf16": 3}
+    assert limits == {"fp32": math.inf, "bf16": 3}
 
 
 def test_what_is_given_stays(pictures, steps_take):
@@ -94,9 +96,9 @@ def test_compiled_steps_are_timed_where_there_is_time_to_compile(pictures, steps
     steps_take(lambda config: 1.0, lambda config: 0.5)
     for settings in ({"minutes": 60.0}, {"minutes": 1.0, "compile": "on"}):
         chosen = planned(pictures, **settings)
-        assert (chosen.compile, chosen.steps // chosen.minutes) == ("on", 0.95 * 120 - 1)
+        assert (chosen.compile, chosen.steps // chosen.minutes) == ("on", 0.95 * 120)
     eager = planned(pictures, minutes=60.0, compile="off")
-    assert (eager.compile, eager.steps) == ("off", 0.95 * 3600 - 1)
+    assert (eager.compile, eager.steps) == ("off", 0.95 * 3600)
     steps_take(lambda config: 1.0, lambda config: 40.0)
     with pytest.raises(UserError, match=r"--minutes 0\.5: too short to compile.*--compile off"):
         planned(pictures, minutes=0.5, compile="on")

@@ -16,7 +16,7 @@ from avae.errors import UserError
 from avae.files import write_atomically, write_text
 from avae.safetensors_io import load_tensors
 from avae.training.batches import BatchStream
-from avae.training.run_folder import run_lock
+from avae.training.run_folder import delete_run_files, run_lock
 from command_line import as_flags
 
 
@@ -297,6 +297,13 @@ def test_a_config_that_lacks_a_field_is_damaged(tiny, tmp_path):
 def test_text_with_a_name_that_is_no_utf8_can_be_written(tmp_path):
     write_text(tmp_path / "a.md", "p\udce4ctures é")
     assert (tmp_path / "a.md").read_text(encoding="utf-8") == "p\\udce4ctures é"
+
+
+def test_pictures_beside_a_model_are_of_the_run(run):
+    for name in ("prior.png", "calibration.png", "holiday.png"):
+        (run / "model" / name).touch()
+    delete_run_files(run)
+    assert [path.name for path in (run / "model").iterdir()] == ["holiday.png"]
 
 
 def test_settings_that_the_framework_has_no_part_for_are_noted_once(cli, tiny, tmp_path):

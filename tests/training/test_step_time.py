@@ -48,11 +48,12 @@ def test_slow_steps_are_few(clock):
     assert len(taken) == 2
 
 
-def test_a_limit_that_the_first_step_exceeds(clock):
+def test_phases_share_a_limit_and_each_takes_one_step(clock):
     set_seconds, taken = clock
-    set_seconds(6, 5)
-    assert seconds_per_step(resolved(), CPU, limit=5) == 6
-    assert len(taken) == 1
+    set_seconds(2, 2, 2, 8, 4)
+    config = resolved(network="stylegan2", r1=1.0, path_length=1.0, ema_half_life=100)
+    assert seconds_per_step(config, CPU, limit=5) == pytest.approx(2 + 8 / 16 + 4 / 4)
+    assert taken == ["main", "main", "main", "r1", "path_length"]
 
 
 def test_lazy_phases_count_by_how_often_they_are_due(clock):

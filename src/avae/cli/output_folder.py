@@ -32,12 +32,19 @@ def output_folder(out: Path | None, run: Path, name: str, overwrite: bool) -> Pa
 
 
 def require_model_folder(out: Path) -> None:
-    """Raise UserError if a model cannot be saved there: a run's may change by a command on that run alone."""
-    if not is_occupied(out):
-        return
-    real = out.resolve()
-    if model_folder(out) != out or (real.name == "model" and read_run(real.parent)):
-        raise UserError(f"--out {out} is of a run: name a model folder, or leave --out out")
+    """Raise UserError if a model cannot be saved there: only commands on a run itself change its models."""
+    if is_occupied(out) and (model_folder(out) != out or _is_in_run(out.resolve())):
+        raise UserError(f"--out {out} belongs to a run: name another folder, or leave --out out")
+
+
+def _is_in_run(folder: Path) -> bool:
+    """Return True if a model folder is one that a run writes."""
+    if folder.name not in ("model", "best"):
+        return False
+    try:
+        return read_run(folder.parent) is not None
+    except UserError:
+        return False  # another program's config.json
 
 
 def mark(folder: Path) -> None:

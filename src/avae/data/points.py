@@ -1,4 +1,4 @@
-"""Points in any form that Python has, as tensors."""
+"""Points and other numbers in any form that Python has, as tensors."""
 
 import os
 from collections.abc import Iterable, Mapping

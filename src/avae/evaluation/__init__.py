@@ -5,5 +5,6 @@ yield (name, value) pairs; a missing value is an `Unavailable` with its reason. 
 (features.py) maps images to features, `FeatureSummary` (feature_statistics.py) holds those of a data set,
 and distances.py compares two of them. `build_result` (protocol.py) makes the result file.
 
-Open evaluated_model.py first, then avae/evaluate_model.py, which calls everything here.
+Open evaluated_model.py first, then avae/present_model.py, which makes one of a `Model`, and
+avae/evaluate_model.py, which calls everything here.
 """

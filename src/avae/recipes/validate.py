@@ -1,4 +1,4 @@
-"""Check the values of a config that neither data nor device decide about."""
+"""Check a config, as far as that needs neither data nor device."""
 
 import dataclasses
 from types import NoneType

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from avae.recipes.parts import Parts
 from avae.recipes.registry import get_recipe
 from avae.recipes.resolve import ResolvedConfig, resolve
 from avae.training.checks import check_memory
-from avae.training.step_time import TIME_LIMIT, seconds_per_step
+from avae.training.step_time import seconds_per_step
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ def _timed(
     candidates: Sequence[ResolvedConfig], device: torch.device, parts: Parts
 ) -> list[tuple[float, ResolvedConfig]]:
     """Return the seconds of a step of each candidate that fits the memory, and the candidate."""
-    timed, limit = [], TIME_LIMIT
+    timed, limit = [], math.inf
     for candidate in candidates:
         begun = time.monotonic()
         per_step = seconds_per_step(candidate, device, parts=parts, limit=limit)

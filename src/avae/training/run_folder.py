@@ -30,13 +30,13 @@ RUN_FOLDERS = ("model", "state", "images", "evaluation/steps", "evaluation", "be
 """Folders of a run, the inner ones first."""
 
 CALIBRATION_PICTURE = "calibration.png"
-"""Picture of a calibration, beside a calibrated model."""
+"""Picture of a calibration, in the folder that `avae calibrate` was given."""
 
 RUN_FILES = ("stats.jsonl", "rejected.jsonl", "report.html", "prior.png", CALIBRATION_PICTURE, "config.json")
 """Further files of a run. config.json is deleted last, so an interrupted deletion can be repeated."""
 
 _WRITTEN = re.compile(
-    r"(model|best)/(model\.safetensors|config\.json)|best/best\.json"
+    r"(model|best)/(model\.safetensors|config\.json|prior\.png|calibration\.png)|best/best\.json"
     r"|state/step-[0-9]{8,}\.safetensors|images/step-[0-9]{8,}-[a-z]+\.png"
     r"|evaluation/(standard|paper|steps/[0-9]{8,})\.json|.*/\.[^/]+\.partial"
     r"|tensorboard/events\.out\.tfevents\..+|wandb/run\.json"
@@ -200,14 +200,6 @@ def note_other_cache(saved: ResolvedConfig, cache: str | None) -> None:
     if saved.cache not in (None, cache):
         was = printable(saved.cache)
         logger.info(f"note: the run was trained with --cache {was}: pass it to use that folder again")
-
-
-def drop_calibration(folder: Path) -> None:
-    """Delete the picture of a calibration, and log a note, as training changes what it was made for."""
-    picture = folder / CALIBRATION_PICTURE
-    if picture.exists():
-        picture.unlink()
-        logger.info("note: the calibration was of the weights before; run avae calibrate again afterwards")
 
 
 def require_own_folders(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Time real training steps of a run on its device."""
 
 import dataclasses
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ WARM_UP, TIMED = 2, 5
 """Steps of each phase before timing starts, and steps to take the median of."""
 
 TIME_LIMIT = 20.0
-"""Seconds for the steps of a phase, as a rule: steps of large networks may take minutes."""
+"""Seconds after which no further step of a phase begins: steps of large networks may take minutes."""
 
 
 def seconds_per_step(
@@ -30,7 +31,7 @@ def seconds_per_step(
     device: torch.device,
     update: UpdateFn | None = None,
     parts: Parts | None = None,
-    limit: float = TIME_LIMIT,
+    limit: float = math.inf,
 ) -> float | None:
     """Return the seconds of an average step, measured on random items; None if memory runs out.
 
@@ -42,14 +43,16 @@ def seconds_per_step(
         device: device to train on.
         update: the compiled form of a step, for one process; by default steps are eager.
         parts: the parts of AVAE's representation; None for a VAE.
-        limit: seconds after which no further step of a phase begins.
+        limit: seconds after which no further step begins, but the first of each phase.
     """
+    begun, total = time.perf_counter(), 0.0
     try:
         trainer = random_trainer(config, device, parts)
-        return sum(
-            _phase_seconds(trainer, phase, update or update_alone, limit) * phase.frequency(config.steps)
-            for phase in trainer.phases
-        )
+        for phase in trainer.phases:
+            left = min(TIME_LIMIT, limit - (time.perf_counter() - begun))
+            seconds = _phase_seconds(trainer, phase, update or update_alone, left)
+            total += seconds * phase.frequency(config.steps)
+        return total
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -84,7 +87,7 @@ def take_step(trainer: Trainer, phase: Phase, step: int, update: UpdateFn = upda
 def _phase_seconds(trainer: Trainer, phase: Phase, update: UpdateFn, limit: float) -> float:
     """Return the median time of a phase's steps, or the last one's if the limit allows no more."""
     times: list[float] = []
-    while len(times) < WARM_UP + TIMED and sum(times) < limit:
+    while not times or (len(times) < WARM_UP + TIMED and sum(times) < limit):
         _synchronize(trainer.device)
         start = time.perf_counter()
         take_step(trainer, phase, len(times), update)

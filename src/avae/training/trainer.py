@@ -39,14 +39,15 @@ from avae.recipes.build import build_framework, build_regularizers
 from avae.recipes.parts import Parts, is_vae_alone
 from avae.recipes.resolve import ResolvedConfig, learning_rate_factor
 from avae.recipes.saved_run import SavedRun
+from avae.saved_model import is_calibrated
 from avae.training.batches import BatchStream
 from avae.training.periodic_evaluation import PeriodicEvaluator
 from avae.training.phases import make_phases
 from avae.training.previews import previews
 from avae.training.run_folder import (
+    CALIBRATION_PICTURE,
     dataset_info,
     delete_run_files,
-    drop_calibration,
     require_new_run,
     write_run,
 )
@@ -137,11 +138,9 @@ class Trainer:
         if rank() == 0:
             if saved is None:
                 delete_run_files(self.folder)
-            else:
-                drop_calibration(self.folder)
-                if saved.config.steps != self.config.steps:
-                    schedule = _schedule(self.config, start, self.checkpoints.learning_rate_scale)
-                    logger.info(f"{self.config.steps} steps instead of {saved.config.steps}: {schedule}")
+            elif saved.config.steps != self.config.steps:
+                schedule = _schedule(self.config, start, self.checkpoints.learning_rate_scale)
+                logger.info(f"{self.config.steps} steps instead of {saved.config.steps}: {schedule}")
             for name in ("", "model", "images", "best"):
                 remove_partials(self.folder / name)
             write_run(self.folder, self.config, self.data, self.representation)
@@ -271,6 +270,7 @@ class Trainer:
             return f"{name} is not finite at step {step}"
         if step == self.config.steps:
             model = self._with_prior(model)
+        _end_calibration(self.folder)
         model.save(self.folder / "model")
         for kind, image in previews(model, self.data).items():
             write_atomically(self.folder / "images" / f"step-{step:08d}-{kind}.png", image)
@@ -353,3 +353,15 @@ def _schedule(config: ResolvedConfig, start: int, scale: float) -> str:
     first = config.learning_rate * scale
     now, last = (first * learning_rate_factor(config, step) for step in (start, config.steps))
     return f"the learning rate continues at {now:.3g} and ends at {last:.3g}"
+
+
+def _end_calibration(folder: Path) -> None:
+    """Delete the pictures of a calibration, and log a note, before other weights replace a run's model."""
+    if not is_calibrated(folder / "model"):
+        return
+    for inner in (folder, folder / "model"):
+        (inner / CALIBRATION_PICTURE).unlink(missing_ok=True)
+    logger.info(
+        "note: the calibration has ended, as it was made for the previous weights; "
+        "run avae calibrate again when training is done"
+    )
