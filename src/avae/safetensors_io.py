@@ -2,10 +2,11 @@
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import safetensors
 import safetensors.torch
@@ -57,12 +58,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         UserError: the file is damaged, or holds complex numbers, NaN or infinity, naming it.
     """
     tensor_types(path)
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except safetensors.SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error})") from None
+    with _opened(path) as file:
+        metadata = dict(file.metadata() or {})
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if metadata.pop("crc32", None) != _crc32(tensors, metadata):
         raise UserError(f"{path} is damaged (its checksum does not match)")
     bad = next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
@@ -77,12 +75,8 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         UserError: the file is damaged.
     """
-    open_regular(path).close()
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except safetensors.SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error})") from None
+    with _opened(path) as file:
+        return dict(file.metadata() or {})
 
 
 def tensor_types(path: Path) -> dict[str, TensorType]:
@@ -91,17 +85,24 @@ def tensor_types(path: Path) -> dict[str, TensorType]:
     Raises:
         UserError: the file is damaged, or holds a type that avae does not write.
     """
-    open_regular(path).close()
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            types = {name: (each.get_shape(), each.get_dtype()) for name, each in found.items()}
-    except safetensors.SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error})") from None
+    with _opened(path) as file:
+        found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        types = {name: (each.get_shape(), each.get_dtype()) for name, each in found.items()}
     for name, (_, dtype) in types.items():
         if dtype not in DTYPES:
             raise UserError(f"{path} is damaged ({printable(name)} is of type {dtype})")
     return {name: TensorType(tuple(shape), DTYPES[dtype]) for name, (shape, dtype) in types.items()}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a safetensors file for reading; raise UserError if it is damaged."""
+    open_regular(path).close()
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            yield file
+    except safetensors.SafetensorError as error:
+        raise UserError(f"{path} is damaged ({error})") from None
 
 
 def first_difference(

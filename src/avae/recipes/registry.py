@@ -96,6 +96,13 @@ def get_recipe(name: str) -> Config:
     return RECIPES[name]()
 
 
+def changed_settings(config: Config) -> dict[str, Any]:
+    """Return the settings that differ from those of the config's recipe, by name."""
+    recipe = get_recipe(config.recipe)
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(Config)}
+    return {name: value for name, value in values.items() if value != getattr(recipe, name)}
+
+
 def with_overrides(config: Config, overrides: dict[str, Any]) -> Config:
     """Return the config with some fields replaced; raise UserError for an unknown field."""
     check_fields(overrides, "a run has no setting")

@@ -5,8 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from avae.recipes.config import Config
-from avae.recipes.registry import get_recipe
+from avae.recipes.registry import changed_settings
 from avae.recipes.setting_names import flag
 from avae.table1.jobs import Job
 
@@ -34,13 +33,8 @@ class EvaluationOptions:
 
 def train_command(job: Job) -> list[str]:
     """Return the arguments of `avae` that train or resume a run."""
-    default = get_recipe(job.config.recipe)
-    changed = {
-        field.name: getattr(job.config, field.name)
-        for field in dataclasses.fields(Config)
-        if field.name != "recipe" and getattr(job.config, field.name) != getattr(default, field.name)
-    }
-    return ["train", job.config.recipe, *_flags({"data": default.data} | changed), "--resume"]
+    values = {"data": job.config.data} | changed_settings(job.config)
+    return ["train", job.config.recipe, *_flags(values), "--resume"]
 
 
 def evaluate_command(job: Job, options: EvaluationOptions) -> list[str]:

@@ -11,9 +11,9 @@ from avae.distributed.launcher import check_launcher
 from avae.errors import UserError
 from avae.hub import is_at_hub
 from avae.pretrained.spec import check_spec, with_absolute_path
-from avae.recipes.config import Config, applies, facts
+from avae.recipes.config import Config, applies
 from avae.recipes.frameworks import FRAMEWORKS, with_article
-from avae.recipes.registry import get_recipe
+from avae.recipes.registry import changed_settings
 from avae.recipes.representations import parse_representation, path_of
 from avae.recipes.saved_run import SavedRun, model_folder, read_run
 from avae.recipes.setting_names import flag
@@ -65,11 +65,10 @@ def validate_run(config: Config, resume: bool, overwrite: bool) -> tuple[Config,
 
 def note_settings_without_effect(config: Config) -> None:
     """Log a note for each setting, other than the recipe's, that the framework has no part for."""
-    recipe, title = get_recipe(config.recipe), FRAMEWORKS[config.framework].title
-    for name in facts():
-        value = getattr(config, name)
-        if value != getattr(recipe, name) and not applies(name, config.framework):
-            logger.info(f"note: {flag(name)} {value} has no effect on {with_article(title)}")
+    title = with_article(FRAMEWORKS[config.framework].title)
+    for name, value in changed_settings(config).items():
+        if not applies(name, config.framework):
+            logger.info(f"note: {flag(name)} {value} has no effect on {title}")
 
 
 def _with_whole_code(config: Config, saved: SavedRun) -> Config:
